@@ -1,0 +1,58 @@
+//! The contract between protocol code and the drivers that run it.
+//!
+//! A **machine** is one protocol at one node, as a synchronous state machine: a driver hands it an
+//! input and a [`Cx`], the machine reads time and randomness from the context and pushes outputs
+//! into it. Here live the traits, the context, time, randomness and the names of payloads.
+//! What does not live here: any protocol, any socket, any file.
+#![no_std]
+
+extern crate alloc;
+
+mod contact;
+mod context;
+mod rng;
+mod stream;
+mod time;
+mod wire;
+
+pub use contact::{ConnId, Contact, OpId};
+pub use context::{Cx, Outbox, Output};
+pub use rng::Rng;
+pub use stream::{Payload, Side, StreamMachine};
+pub use time::Instant;
+pub use wire::{Decoded, Framing, Wire};
+
+/// One protocol at one node, driven from outside.
+///
+/// Inputs arrive one at a time; each runs to completion and leaves its outputs in the [`Outbox`].
+/// Timers are never cancelled: a timer that is no longer wanted finds nothing to do.
+pub trait Machine: Sized {
+    /// What its user asks of it.
+    type Command;
+    /// What it tells its user.
+    type Event;
+    /// Which timer fired.
+    type Timer: Copy;
+    /// What it asks its driver to do to the outside world.
+    type Effect;
+
+    /// The driver has begun to run this machine.
+    fn on_start(&mut self, cx: &mut Cx<'_, Self>) {
+        let _ = cx;
+    }
+    /// Its user asks for something; events that answer carry the same `op`.
+    fn on_command(&mut self, op: OpId, command: Self::Command, cx: &mut Cx<'_, Self>);
+    /// A timer set earlier through [`Cx::set_timer`] has come due.
+    fn on_timer(&mut self, timer: Self::Timer, cx: &mut Cx<'_, Self>);
+}
+
+/// A machine that speaks in self-contained messages.
+pub trait DatagramMachine: Machine {
+    /// How it knows another node.
+    type Contact: Contact;
+    /// What it says and hears.
+    type Message;
+
+    /// A message has arrived.
+    fn on_message(&mut self, from: Self::Contact, message: Self::Message, cx: &mut Cx<'_, Self>);
+}

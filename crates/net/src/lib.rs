@@ -1,0 +1,8 @@
+//! The live driver: real sockets, real files, real time around the machines of the protocol crates.
+
+pub mod hash;
+pub mod session;
+pub mod store;
+pub mod tracker;
+pub mod utp;
+pub mod webseed;
