@@ -1,0 +1,202 @@
+//! What a session is told, and what it tells of itself. No behaviour.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bittorrent::magnet::Magnet;
+use bittorrent::metainfo::{Info, Metainfo};
+
+/// Whether connections are obfuscated (MSE/PE).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Encryption {
+    /// Plain connections only.
+    Off,
+    /// Dial encrypted, fall back to plain, accept both.
+    #[default]
+    Prefer,
+    /// Encrypted connections only.
+    Require,
+}
+
+/// How a process takes part in swarms.
+#[derive(Clone, Debug)]
+pub struct SessionConfig {
+    /// Where to accept connections, TCP and uTP alike; port 0 lets the system choose.
+    pub listen: Vec<SocketAddr>,
+    /// A network interface that all traffic must use, by its name.
+    pub interface: Option<String>,
+    /// Bytes of payload per second sent, over all torrents; `None` is no limit.
+    pub upload_limit: Option<u64>,
+    /// Bytes of payload per second received, over all torrents; `None` is no limit.
+    pub download_limit: Option<u64>,
+    /// Obfuscation of connections.
+    pub encryption: Encryption,
+    /// Whether to use TCP.
+    pub tcp: bool,
+    /// Whether to use uTP (BEP 29).
+    pub utp: bool,
+    /// Whether to look for peers on the local network (BEP 14).
+    pub lsd: bool,
+    /// Whether to exchange peers (BEP 11).
+    pub pex: bool,
+    /// Most connections at once, over all torrents.
+    pub max_connections: usize,
+    /// Regular upload slots per torrent, the optimistic one not counted.
+    pub upload_slots: usize,
+}
+
+/// What a torrent is known by when it is added.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// A metainfo file, parsed.
+    Metainfo(Box<Metainfo>),
+    /// A magnet link: the info dictionary comes from peers (BEP 9).
+    Magnet(Box<Magnet>),
+}
+
+/// When a finished torrent stops seeding; the first limit that is reached counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct SeedUntil {
+    /// Uploaded bytes over the torrent's size.
+    pub ratio: Option<f64>,
+    /// Time since it was complete.
+    pub time: Option<Duration>,
+}
+
+/// A torrent to take part in.
+#[derive(Clone, Debug)]
+pub struct AddTorrent {
+    /// What it is.
+    pub source: Source,
+    /// The folder in which its files (or its one folder) lie.
+    pub dir: PathBuf,
+    /// Folder for the journal of finished pieces; `None` keeps it in `dir`.
+    pub state_dir: Option<PathBuf>,
+    /// Indices of the files to fetch; `None` is all.
+    pub selection: Option<Vec<usize>>,
+    /// Fetch pieces in order.
+    pub sequential: bool,
+    /// Never write: seed what is there.
+    pub read_only: bool,
+    /// Trust that the files are whole, because the caller has just hashed them.
+    pub trusted: bool,
+    /// Announce pieces one by one to spread them faster (BEP 16).
+    pub super_seeding: bool,
+    /// Trackers beyond those of the source, each a tier of its own.
+    pub trackers: Vec<String>,
+    /// Web seeds beyond those of the source (BEP 19).
+    pub web_seeds: Vec<String>,
+    /// Peers to dial at once.
+    pub peers: Vec<SocketAddr>,
+    /// When to stop seeding.
+    pub seed_until: SeedUntil,
+}
+
+/// What a torrent is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TorrentState {
+    /// Waiting for the info dictionary.
+    FetchingMetadata,
+    /// Hashing what is on disk; bytes hashed so far.
+    Checking(u64),
+    /// Fetching.
+    Downloading,
+    /// Complete (of what is wanted), and offering it.
+    Seeding,
+    /// Its seeding limit is reached.
+    Finished,
+    /// Stopped by an error of its storage, in words.
+    Failed(String),
+}
+
+/// A picture of a torrent at one moment.
+#[derive(Clone, Debug)]
+pub struct TorrentStats {
+    /// What it is doing.
+    pub state: TorrentState,
+    /// The info dictionary, once it is known.
+    pub info: Option<Arc<Info>>,
+    /// Bytes wanted.
+    pub bytes_wanted: u64,
+    /// Bytes of those that are verified.
+    pub bytes_have: u64,
+    /// Pieces of the torrent.
+    pub pieces_total: u32,
+    /// Pieces that are verified.
+    pub pieces_have: u32,
+    /// Payload bytes received in this session.
+    pub downloaded: u64,
+    /// Payload bytes sent in this session.
+    pub uploaded: u64,
+    /// Payload bytes received that were of no use (duplicates, failed hashes).
+    pub wasted: u64,
+    /// Bytes per second received, over the last seconds.
+    pub download_rate: u64,
+    /// Bytes per second sent, over the last seconds.
+    pub upload_rate: u64,
+    /// Connected peers.
+    pub peers: Vec<PeerStats>,
+    /// Addresses known and not connected.
+    pub peers_known: usize,
+    /// Peers that are gone again, with what was exchanged with them.
+    pub peers_past: Vec<PeerStats>,
+    /// Trackers and what they last said.
+    pub trackers: Vec<TrackerStats>,
+}
+
+/// What carries a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// TCP.
+    Tcp,
+    /// uTP over UDP.
+    Utp,
+    /// HTTP from a web seed.
+    Http,
+}
+
+/// A picture of one peer.
+#[derive(Clone, Debug)]
+pub struct PeerStats {
+    /// Its end of the connection.
+    pub address: SocketAddr,
+    /// Where it listens, if it said so.
+    pub listens: Option<SocketAddr>,
+    /// Its program, as it calls itself; text from a stranger.
+    pub client: String,
+    /// What carries the connection.
+    pub transport: Transport,
+    /// Whether the connection is obfuscated.
+    pub encrypted: bool,
+    /// Payload bytes received from it.
+    pub downloaded: u64,
+    /// Payload bytes sent to it.
+    pub uploaded: u64,
+    /// Bytes per second received.
+    pub download_rate: u64,
+    /// Bytes per second sent.
+    pub upload_rate: u64,
+    /// Pieces it has, as a share from 0 to 1.
+    pub progress: f32,
+    /// We choke it.
+    pub choked_by_us: bool,
+    /// It chokes us.
+    pub chokes_us: bool,
+    /// It wants pieces of ours.
+    pub interested: bool,
+    /// We want pieces of its.
+    pub interesting: bool,
+}
+
+/// A tracker and its last answer.
+#[derive(Clone, Debug)]
+pub struct TrackerStats {
+    /// Its URL.
+    pub url: String,
+    /// Seeds and leechers it counts, once it has answered.
+    pub counts: Option<(u32, u32)>,
+    /// What went wrong last.
+    pub error: Option<String>,
+}
