@@ -1,1 +1,3 @@
+//! The program `shoal`.
+
 fn main() {}
