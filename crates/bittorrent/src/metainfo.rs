@@ -1,5 +1,16 @@
 //! Metainfo files and info dictionaries (BEP 3, 12, 17, 19, 27, 47, 52), parsed once and then
-//! trusted. Making them is in `create`, names on disk in `path`.
+//! trusted. Reading them is in `parse` and `files`, making them in [`create`], names on disk in
+//! [`path`], which byte of a piece lies in which file in `pieces`.
+
+mod error;
+mod files;
+mod parse;
+pub mod path;
+mod pieces;
+
+pub use error::{MetainfoError, Problem};
+pub use parse::{MAX_FILES, MAX_INFO_LEN, MAX_METAINFO_LEN, MAX_PIECE_LEN, MAX_PIECES};
+pub use pieces::{Expected, FileSpan, V2Piece};
 
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -58,14 +69,17 @@ pub struct Info {
 pub struct File {
     /// Path elements as its author wrote them (text from a stranger).
     pub path: Vec<String>,
-    /// Path elements that are safe and distinct on disk, the torrent's folder included.
+    /// Path elements that are safe and distinct on disk, the torrent's folder included; empty for
+    /// what is never written to disk.
     pub disk_path: Vec<String>,
     /// Where it begins in the piece space, in bytes.
     pub offset: u64,
     /// Its length in bytes.
     pub len: u64,
-    /// Zeros that only align the next file; never written to disk (BEP 47).
+    /// Never written to disk: zeros that only align the next file (BEP 47), or a symbolic link.
     pub padding: bool,
+    /// A symbolic link, which is not made: it could point out of the torrent (BEP 47).
+    pub symlink: bool,
     /// Whether its author marked it executable.
     pub executable: bool,
     /// Root of its merkle tree (BEP 52); `None` for empty files and in v1 torrents.

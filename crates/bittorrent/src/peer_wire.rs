@@ -6,6 +6,9 @@ use alloc::vec::Vec;
 use crate::extension::Extended;
 use crate::id::{Block, InfoHash, PeerId, PieceIndex};
 
+/// How every BitTorrent connection begins: the length of a name, and the name (BEP 3).
+pub const PROTOCOL: [u8; 20] = *b"\x13BitTorrent protocol";
+
 /// What peers say to each other, blocks of content aside: those are [`machine::Payload`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Frame<C> {
