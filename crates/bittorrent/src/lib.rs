@@ -22,4 +22,5 @@ pub mod picker;
 pub mod rate;
 pub mod swarm;
 pub mod tracker;
+mod url;
 pub mod utp;

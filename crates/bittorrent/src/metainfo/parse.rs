@@ -11,7 +11,7 @@ use sha2::Sha256;
 
 use super::{File, Info, Metainfo, MetainfoError, Problem, files, path};
 use crate::id::{BLOCK_LEN, InfoHash, InfoHashV2, InfoHashes};
-use crate::merkle;
+use crate::{merkle, url};
 
 /// Most bytes of a metainfo file.
 pub const MAX_METAINFO_LEN: usize = 100 << 20;
@@ -26,8 +26,6 @@ pub const MAX_PIECE_LEN: u32 = 512 << 20;
 
 /// Most trackers that are kept, and most seeds of each kind.
 const MAX_URLS: usize = 256;
-/// Longest URL that is kept, in bytes.
-const MAX_URL_LEN: usize = 2048;
 
 impl Metainfo {
     /// Reads a metainfo file.
@@ -273,7 +271,7 @@ fn trackers(root: Dict<'_>) -> Vec<Vec<String>> {
         }
     }
     if tiers.is_empty() {
-        tiers.extend(root.bytes("announce").and_then(url).map(|url| alloc::vec![url]));
+        tiers.extend(root.bytes("announce").and_then(url::clean).map(|url| alloc::vec![url]));
     }
     tiers
 }
@@ -281,16 +279,10 @@ fn trackers(root: Dict<'_>) -> Vec<Vec<String>> {
 /// One URL or a list of them.
 fn urls(value: Option<Value<'_>>) -> Vec<String> {
     let Some(value) = value else { return Vec::new() };
-    let one = value.as_bytes().and_then(url);
+    let one = value.as_bytes().and_then(url::clean);
     let many = value.as_list().into_iter().flat_map(|list| list.iter());
-    let many = many.filter_map(|item| item.as_bytes().and_then(url));
+    let many = many.filter_map(|item| item.as_bytes().and_then(url::clean));
     one.into_iter().chain(many).take(MAX_URLS).collect()
-}
-
-fn url(bytes: &[u8]) -> Option<String> {
-    let url = core::str::from_utf8(bytes).ok()?.trim();
-    let fits = !url.is_empty() && url.len() <= MAX_URL_LEN;
-    (fits && !url.contains(|c: char| c.is_control() || c == ' ')).then(|| url.to_string())
 }
 
 /// Text under a key that says it is UTF-8, or else under one that should be.
