@@ -1,1 +1,334 @@
-//! x
+//! Which blocks to ask of which peer: pieces that are begun first, then rarest first, at random
+//! where there is no other reason, and near the end the same block of several peers.
+//!
+//! The picker knows pieces, blocks and connections. When to ask, how much at once
+//! ([`crate::request_queue`]) and what became of bytes is not here.
+
+mod layout;
+mod order;
+mod partial;
+mod pick;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use machine::{ConnId, Rng};
+
+use crate::id::{Block, PieceIndex};
+use order::Order;
+use partial::Partials;
+
+pub use layout::Layout;
+pub use partial::{Conns, MAX_REQUESTS_PER_BLOCK};
+pub use view::{PeerView, PieceSet, Priority, Speed};
+
+/// What became of a block that arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// Nobody asked this connection for it: discard it and count it as waste.
+    Unexpected,
+    /// It was asked for, but is here already: discard it.
+    AlreadyHave,
+    /// Keep it.
+    Accepted {
+        /// Whether the piece now waits to be verified.
+        piece_complete: bool,
+        /// Other connections it was asked of: send them `cancel`.
+        others: Conns,
+    },
+}
+
+/// What a pick did besides adding blocks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[must_use]
+pub struct Picked {
+    /// How many blocks were added.
+    pub blocks: usize,
+    /// A stalled piece given up to make room for another: its bytes may be forgotten, and late
+    /// requests for its blocks are.
+    pub dropped: Option<PieceIndex>,
+}
+
+/// How far a piece that is begun has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// The piece.
+    pub piece: PieceIndex,
+    /// Its blocks.
+    pub blocks: u32,
+    /// Blocks received.
+    pub received: u32,
+    /// Blocks asked of somebody and not received.
+    pub requested: u32,
+}
+
+/// Which pieces and blocks are had, wanted, asked for and received in one torrent.
+pub struct Picker {
+    layout: Layout,
+    order: Order,
+    partials: Partials,
+    /// Connected peers, seeds not counted.
+    peers: u32,
+    partial_budget: u64,
+    sequential: bool,
+    deadlines: BTreeSet<(u32, PieceIndex)>,
+    deadline_of: BTreeMap<PieceIndex, u32>,
+    /// Places of partial pieces by merit, kept to spare allocations.
+    ranked: Vec<(u64, u32)>,
+}
+
+impl Picker {
+    /// A picker that has nothing and wants everything.
+    #[must_use]
+    pub fn new(layout: Layout, rng: &mut Rng) -> Self {
+        Self {
+            order: Order::new(layout.piece_count(), Rng::new(rng.next_u64())),
+            layout,
+            partials: Partials::default(),
+            peers: 0,
+            partial_budget: u64::MAX,
+            sequential: false,
+            deadlines: BTreeSet::new(),
+            deadline_of: BTreeMap::new(),
+            ranked: Vec::new(),
+        }
+    }
+
+    /// The sizes of pieces.
+    #[must_use]
+    pub const fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Sets how many bytes the pieces that are begun may have together; one piece is always
+    /// allowed. Unlimited at first.
+    pub const fn set_partial_budget(&mut self, bytes: u64) {
+        self.partial_budget = bytes;
+    }
+
+    /// Sets how much `piece` is wanted.
+    pub fn set_priority(&mut self, piece: PieceIndex, priority: Priority) {
+        self.order.set_priority(piece, priority);
+        if let Some(place) = self.order.partial(piece) {
+            self.refresh(place);
+        }
+    }
+
+    /// How much `piece` is wanted.
+    #[must_use]
+    pub fn priority(&self, piece: PieceIndex) -> Priority {
+        self.order.priority(piece)
+    }
+
+    /// Whether pieces are begun in sequence, whatever their priority, rather than rarest first.
+    pub const fn set_sequential(&mut self, sequential: bool) {
+        self.sequential = sequential;
+    }
+
+    /// Makes `piece` urgent: urgent pieces go before all others, those of lower `order` first.
+    /// `None` takes that back.
+    pub fn set_deadline(&mut self, piece: PieceIndex, order: Option<u32>) {
+        if let Some(old) = self.deadline_of.remove(&piece) {
+            self.deadlines.remove(&(old, piece));
+        }
+        if let Some(order) = order.filter(|_| piece.0 < self.order.piece_count()) {
+            self.deadline_of.insert(piece, order);
+            self.deadlines.insert((order, piece));
+        }
+    }
+
+    /// `piece` is here and verified, wherever it came from. Requests for its blocks are forgotten.
+    pub fn set_have(&mut self, piece: PieceIndex) {
+        if let Some(place) = self.order.partial(piece) {
+            self.close(place);
+        }
+        self.order.set_have(piece, true);
+        self.set_deadline(piece, None);
+    }
+
+    /// `piece` was had and is gone.
+    pub fn lost(&mut self, piece: PieceIndex) {
+        self.order.set_have(piece, false);
+    }
+
+    /// A peer that has these pieces, most significant bit first, has joined.
+    pub fn peer_joined(&mut self, pieces: &[u8]) {
+        self.peers = self.peers.saturating_add(1);
+        self.order.change_set(pieces, true);
+    }
+
+    /// A peer that had these pieces has left.
+    pub fn peer_left(&mut self, pieces: &[u8]) {
+        self.peers = self.peers.saturating_sub(1);
+        self.order.change_set(pieces, false);
+    }
+
+    /// A peer that has every piece has joined.
+    pub fn seed_joined(&mut self) {
+        self.order.change_seeds(true);
+    }
+
+    /// A peer that had every piece has left.
+    pub fn seed_left(&mut self) {
+        self.order.change_seeds(false);
+    }
+
+    /// A peer that is counted by [`peer_joined`](Self::peer_joined) now has `piece` too. When it
+    /// has all, count it anew: out with [`peer_left`](Self::peer_left), in as a seed.
+    pub fn peer_has(&mut self, piece: PieceIndex) {
+        self.order.change_piece(piece, true);
+    }
+
+    /// Undoes [`peer_has`](Self::peer_has).
+    pub fn peer_lost(&mut self, piece: PieceIndex) {
+        self.order.change_piece(piece, false);
+    }
+
+    /// How many connected peers have `piece`.
+    #[must_use]
+    pub fn availability(&self, piece: PieceIndex) -> u32 {
+        self.order.availability(piece)
+    }
+
+    /// Whether we have `piece`.
+    #[must_use]
+    pub fn has(&self, piece: PieceIndex) -> bool {
+        self.order.has(piece)
+    }
+
+    /// How many pieces we have.
+    #[must_use]
+    pub const fn have_count(&self) -> u32 {
+        self.order.have_count()
+    }
+
+    /// Whether `piece` is wanted and missing.
+    #[must_use]
+    pub fn wanted_missing(&self, piece: PieceIndex) -> bool {
+        self.order.is_wanted_missing(piece)
+    }
+
+    /// How many wanted pieces are missing.
+    #[must_use]
+    pub const fn missing_wanted(&self) -> u32 {
+        self.order.missing_count()
+    }
+
+    /// Whether no wanted piece is missing.
+    #[must_use]
+    pub const fn is_complete(&self) -> bool {
+        self.order.missing_count() == 0
+    }
+
+    /// Whether a peer has a piece that is wanted and missing.
+    #[must_use]
+    pub fn is_interesting(&self, pieces: PieceSet<'_>) -> bool {
+        self.order.is_interesting(pieces)
+    }
+
+    /// Whether every missing block is asked of somebody, so that blocks may be asked of several.
+    #[must_use]
+    pub fn endgame(&self) -> bool {
+        self.order.missing_count() > 0
+            && self.order.listed() == 0
+            && self.partials.open().is_empty()
+    }
+
+    /// The pieces that are begun, those that wait to be verified included.
+    pub fn in_flight(&self) -> impl Iterator<Item = Progress> + '_ {
+        self.partials.iter().map(|(_, partial)| {
+            let blocks = partial.slots.len() as u32;
+            let received = partial.received;
+            let requested = blocks - received - partial.free;
+            Progress { piece: partial.piece, blocks, received, requested }
+        })
+    }
+
+    /// Bytes of the pieces that are begun, received or not.
+    #[must_use]
+    pub const fn in_flight_bytes(&self) -> u64 {
+        self.partials.bytes()
+    }
+
+    /// Takes back the request of `block` to `conn`: it choked us, refused, or left.
+    pub fn unrequest(&mut self, block: Block, conn: ConnId) {
+        let Some((place, index)) = self.find(block) else { return };
+        if self.partials.at_mut(place).unask(index, conn) {
+            self.refresh(place);
+        }
+    }
+
+    /// The request of `block` to `conn` has taken too long: others may be asked, though the block
+    /// is still welcome from `conn` until [`unrequest`](Self::unrequest).
+    pub fn timed_out(&mut self, block: Block, conn: ConnId) {
+        let Some((place, index)) = self.find(block) else { return };
+        self.partials.at_mut(place).mark_late(index, conn);
+        self.refresh(place);
+    }
+
+    /// A block has arrived from `conn`.
+    pub fn received(&mut self, block: Block, conn: ConnId) -> Received {
+        if self.order.has(block.piece) && self.layout.block_index(block).is_some() {
+            return Received::AlreadyHave;
+        }
+        let Some((place, index)) = self.find(block) else { return Received::Unexpected };
+        let partial = self.partials.at_mut(place);
+        let slot = &partial.slots[index as usize];
+        if slot.is_received() {
+            return Received::AlreadyHave;
+        }
+        if !slot.is_asked_of(conn) {
+            return Received::Unexpected;
+        }
+        let others = partial.receive(index, conn);
+        let piece_complete = partial.is_complete();
+        self.refresh(place);
+        Received::Accepted { piece_complete, others }
+    }
+
+    /// Who sent each block of `piece` that is received and not yet verified.
+    pub fn contributors(&self, piece: PieceIndex) -> impl Iterator<Item = (Block, ConnId)> + '_ {
+        let partial = self.order.partial(piece).map(|place| self.partials.at(place));
+        partial.into_iter().flat_map(move |partial| {
+            (0..).zip(&partial.slots).filter_map(move |(index, slot)| {
+                slot.contributor().map(|conn| (self.layout.block(piece, index), conn))
+            })
+        })
+    }
+
+    /// `piece` was verified, or not: then all its blocks are free again. Ask
+    /// [`contributors`](Self::contributors) before, to find who sent them.
+    pub fn on_verified(&mut self, piece: PieceIndex, ok: bool) {
+        if ok {
+            self.set_have(piece);
+        } else if let Some(place) = self.order.partial(piece) {
+            self.partials.at_mut(place).reset();
+            self.refresh(place);
+        }
+    }
+
+    /// The partial piece that `block` belongs to, and its number in it.
+    fn find(&self, block: Block) -> Option<(u32, u32)> {
+        let index = self.layout.block_index(block)?;
+        Some((self.order.partial(block.piece)?, index))
+    }
+
+    /// Brings the lists up to date after a change to the partial piece at `place`.
+    fn refresh(&mut self, place: u32) {
+        let piece = self.partials.at(place).piece;
+        if self.partials.refresh(place, self.order.is_wanted_missing(piece)) {
+            self.close(place);
+        }
+    }
+
+    /// Makes the partial piece at `place` one that is not begun.
+    fn close(&mut self, place: u32) {
+        let piece = self.partials.at(place).piece;
+        self.partials.close(place);
+        self.order.set_partial(piece, None);
+    }
+}

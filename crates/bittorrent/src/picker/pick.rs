@@ -1,0 +1,212 @@
+//! The choice itself: from which piece a peer is asked for blocks, stage by stage.
+
+use alloc::vec::Vec;
+
+use super::view::{PeerView, Speed};
+use super::{Picked, Picker};
+use crate::id::{Block, PieceIndex};
+
+/// Pieces begun at random before rarest first: something to trade soon matters more (Cohen 2003).
+const RANDOM_FIRST: u32 = 4;
+
+/// Pieces begun beyond one and a half per peer.
+const PARTIAL_SLACK: usize = 8;
+
+/// Blocks weighed against each other in one pick near the end.
+const ENDGAME_CANDIDATES: usize = 4096;
+
+/// Where picked blocks go.
+struct Basket<'a> {
+    out: &'a mut Vec<Block>,
+    left: usize,
+    dropped: Option<PieceIndex>,
+}
+
+impl Picker {
+    /// Adds up to `want` blocks to `out` that `peer` shall be asked for, and marks them as asked
+    /// of it.
+    ///
+    /// In order: urgent pieces; pieces that are begun; pieces it suggests; then, to begin, the
+    /// first four at random and the others rarest first, or in sequence if so set. Once every
+    /// block is asked of somebody, blocks that others were asked for.
+    pub fn pick(&mut self, peer: &PeerView<'_>, want: usize, out: &mut Vec<Block>) -> Picked {
+        let before = out.len();
+        let mut basket = Basket { out, left: want, dropped: None };
+        self.pick_urgent(peer, &mut basket);
+        if peer.speed == Speed::Fast {
+            self.pick_begun(peer, true, &mut basket);
+            self.begin_pieces(peer, &mut basket);
+        }
+        self.pick_begun(peer, false, &mut basket);
+        self.begin_pieces(peer, &mut basket);
+        self.begin_despite_limits(peer, before, &mut basket);
+        self.pick_again(peer, &mut basket);
+        Picked { blocks: basket.out.len() - before, dropped: basket.dropped }
+    }
+
+    /// Urgent pieces, most urgent first.
+    fn pick_urgent(&mut self, peer: &PeerView<'_>, basket: &mut Basket<'_>) {
+        if self.deadlines.is_empty() || basket.left == 0 {
+            return;
+        }
+        // Taken out for the while, as beginning a piece does not change it.
+        let deadlines = core::mem::take(&mut self.deadlines);
+        for &(_, piece) in &deadlines {
+            if basket.left == 0 {
+                break;
+            }
+            if !peer.serves(piece) || !self.order.is_wanted_missing(piece) {
+                continue;
+            }
+            match self.order.partial(piece) {
+                Some(place) => self.take(place, peer, basket),
+                None if self.fits(piece) => self.begin(piece, peer, basket),
+                None => {}
+            }
+        }
+        self.deadlines = deadlines;
+    }
+
+    /// Pieces that are begun: of higher priority first, then those nearest to completion, but for
+    /// slow peers those farthest from it, lest they hold up a piece that is almost whole.
+    fn pick_begun(&mut self, peer: &PeerView<'_>, own: bool, basket: &mut Basket<'_>) {
+        if basket.left == 0 || self.partials.open().is_empty() {
+            return;
+        }
+        let mut ranked = core::mem::take(&mut self.ranked);
+        ranked.clear();
+        for &place in self.partials.open() {
+            let partial = self.partials.at(place);
+            if peer.serves(partial.piece) && (!own || partial.is_left_to(peer.conn)) {
+                let missing = partial.missing();
+                let missing = if peer.speed == Speed::Slow { u32::MAX - missing } else { missing };
+                let priority = u64::from(7 - self.order.priority(partial.piece).level());
+                ranked.push((priority << 32 | u64::from(missing), place));
+            }
+        }
+        ranked.sort_unstable();
+        for &(_, place) in &ranked {
+            if basket.left == 0 {
+                break;
+            }
+            self.take(place, peer, basket);
+        }
+        self.ranked = ranked;
+    }
+
+    /// New pieces, as long as not too many are begun.
+    fn begin_pieces(&mut self, peer: &PeerView<'_>, basket: &mut Basket<'_>) {
+        let peers = self.peers as usize + self.order.seeds() as usize;
+        let most = peers + peers / 2 + PARTIAL_SLACK;
+        while basket.left > 0 && self.order.listed() > 0 && self.partials.len() < most {
+            match self.next_piece(peer) {
+                Some(piece) if self.fits(piece) => self.begin(piece, peer, basket),
+                _ => break,
+            }
+        }
+    }
+
+    /// For a peer that found nothing to do: one new piece even if many are begun, and if memory is
+    /// spent, in place of a piece that nobody works on.
+    fn begin_despite_limits(
+        &mut self,
+        peer: &PeerView<'_>,
+        before: usize,
+        basket: &mut Basket<'_>,
+    ) {
+        if basket.left == 0 || basket.out.len() > before || self.order.listed() == 0 {
+            return;
+        }
+        let Some(piece) = self.next_piece(peer) else { return };
+        if !self.fits(piece) {
+            let stalled = self.partials.iter().filter(|(_, partial)| partial.active == 0);
+            let stalled = stalled.filter(|(_, partial)| !partial.is_complete());
+            let Some((place, partial)) = stalled.min_by_key(|(_, partial)| partial.received) else {
+                return;
+            };
+            basket.dropped = Some(partial.piece);
+            self.close(place);
+        }
+        if self.fits(piece) {
+            self.begin(piece, peer, basket);
+        }
+    }
+
+    /// Blocks already asked of others: those asked of the fewest, in pieces nearest to completion.
+    fn pick_again(&mut self, peer: &PeerView<'_>, basket: &mut Basket<'_>) {
+        if basket.left == 0 || !self.endgame() {
+            return;
+        }
+        let mut ranked = core::mem::take(&mut self.ranked);
+        ranked.clear();
+        for (place, partial) in self.partials.iter() {
+            if partial.is_complete()
+                || !peer.serves(partial.piece)
+                || !self.order.is_wanted_missing(partial.piece)
+            {
+                continue;
+            }
+            let missing = u64::from(partial.missing());
+            for (index, slot) in (0u32..).zip(&partial.slots) {
+                if slot.has_room() && !slot.is_asked_of(peer.conn) {
+                    let rank = u64::from(slot.active()) << 56 | missing << 28 | u64::from(index);
+                    ranked.push((rank, place));
+                }
+            }
+            if ranked.len() >= ENDGAME_CANDIDATES {
+                break;
+            }
+        }
+        ranked.sort_unstable();
+        for &(rank, place) in ranked.iter().take(basket.left) {
+            let index = (rank & 0x0fff_ffff) as u32;
+            let partial = self.partials.at_mut(place);
+            partial.ask(index, peer.conn);
+            basket.out.push(self.layout.block(partial.piece, index));
+            basket.left -= 1;
+        }
+        self.ranked = ranked;
+    }
+
+    /// The piece to begin next with `peer`.
+    fn next_piece(&mut self, peer: &PeerView<'_>) -> Option<PieceIndex> {
+        let listed = |piece: &&PieceIndex| self.order.is_listed(**piece) && peer.serves(**piece);
+        let named = peer.suggested.iter().find(listed);
+        let named = named.or_else(|| peer.choked_allows?.iter().find(listed));
+        if named.is_some() || peer.choked_allows.is_some() {
+            return named.copied();
+        }
+        if self.sequential {
+            return self.order.lowest(peer.has);
+        }
+        if self.order.have_count() < RANDOM_FIRST
+            && let Some(piece) = self.order.random(peer.has)
+        {
+            return Some(piece);
+        }
+        self.order.rarest(peer.has)
+    }
+
+    /// Whether memory allows to begin `piece`.
+    fn fits(&self, piece: PieceIndex) -> bool {
+        let bytes = self.partials.bytes() + u64::from(self.layout.piece_size(piece));
+        self.partials.len() == 0 || bytes <= self.partial_budget
+    }
+
+    fn begin(&mut self, piece: PieceIndex, peer: &PeerView<'_>, basket: &mut Basket<'_>) {
+        let blocks = self.layout.block_count(piece);
+        let place = self.partials.begin(piece, blocks, self.layout.piece_size(piece));
+        self.order.set_partial(piece, Some(place));
+        self.take(place, peer, basket);
+    }
+
+    fn take(&mut self, place: u32, peer: &PeerView<'_>, basket: &mut Basket<'_>) {
+        let partial = self.partials.at_mut(place);
+        let (piece, before) = (partial.piece, basket.out.len());
+        partial.take(peer.conn, basket.left, |index| {
+            basket.out.push(self.layout.block(piece, index));
+        });
+        basket.left -= basket.out.len() - before;
+        self.refresh(place);
+    }
+}
