@@ -1,0 +1,122 @@
+//! What the bytes of a piece must hash to.
+
+use bittorrent::id::{BLOCK_LEN, PieceIndex};
+use bittorrent::metainfo::Info;
+
+use crate::hash::{Digest, Sha256, merkle_layer};
+
+/// The digests of a piece: v1, v2, or both for a hybrid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// SHA-1 of the piece with its padding (BEP 3).
+    pub v1: Option<[u8; 20]>,
+    /// The node of the file's merkle tree above the piece (BEP 52).
+    pub v2: Option<Subtree>,
+}
+
+/// A node of a file's merkle tree and what is below it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subtree {
+    /// Its hash.
+    pub root: [u8; 32],
+    /// Bytes of the file below it; what follows in the piece is padding.
+    pub data_len: u32,
+    /// Leaves below it, those past the end of the file included; a power of two.
+    pub width: u32,
+}
+
+impl Subtree {
+    /// Whether these leaves, all that the file has below this node, lead to its hash.
+    #[must_use]
+    pub fn matches(&self, leaves: &[[u8; 32]]) -> bool {
+        subtree_root(leaves, self.width) == Some(self.root)
+    }
+}
+
+/// The hash above `leaves`, with zeros in place of those that are missing up to `width` (BEP 52).
+/// `None` if there are none, or too many.
+#[must_use]
+pub fn subtree_root(leaves: &[[u8; 32]], width: u32) -> Option<[u8; 32]> {
+    if leaves.is_empty() || !width.is_power_of_two() || leaves.len() as u64 > u64::from(width) {
+        return None;
+    }
+    let mut pad = [0; 32];
+    let mut nodes = leaves.to_vec();
+    let mut above = Vec::with_capacity(nodes.len().div_ceil(2));
+    for _ in 0..width.trailing_zeros() {
+        above.clear();
+        merkle_layer(&nodes, pad, &mut above);
+        pad = Sha256::digest([pad, pad].as_flattened()).into();
+        core::mem::swap(&mut nodes, &mut above);
+    }
+    nodes.first().copied()
+}
+
+/// The v2 digest of a piece is not known: the file's piece layer has not been fetched yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the piece layer of file {file} is not known")]
+pub struct LayerUnknown {
+    /// Index into [`Info::files`].
+    pub file: usize,
+}
+
+/// What `piece` must hash to, with `layer` giving the piece layer of a file. A hybrid's piece is
+/// judged by v1 alone while its layer is unknown.
+pub(crate) fn expected(
+    info: &Info,
+    piece: PieceIndex,
+    layer: impl FnOnce(usize, usize) -> Option<[u8; 32]>,
+) -> Result<Expected, LayerUnknown> {
+    let v1 = info.v1_pieces.as_ref().and_then(|all| all.get(piece.0 as usize)).copied();
+    let v2 = match subtree(info, piece, layer) {
+        Ok(v2) => v2,
+        Err(_) if v1.is_some() => None,
+        Err(unknown) => return Err(unknown),
+    };
+    Ok(Expected { v1, v2 })
+}
+
+fn subtree(
+    info: &Info,
+    piece: PieceIndex,
+    layer: impl FnOnce(usize, usize) -> Option<[u8; 32]>,
+) -> Result<Option<Subtree>, LayerUnknown> {
+    let start = u64::from(piece.0) * u64::from(info.piece_len);
+    let first = info.files.partition_point(|file| file.offset + file.len <= start);
+    let index = info.files[first..].iter().position(|file| file.len > 0).map(|skip| first + skip);
+    let Some(index) = index else { return Ok(None) };
+    let file = &info.files[index];
+    let (Some(pieces_root), false) = (file.pieces_root, file.padding) else { return Ok(None) };
+    let Some(within) = start.checked_sub(file.offset) else { return Ok(None) };
+    let data_len = (file.len - within).min(u64::from(info.piece_len)) as u32;
+    if file.len <= u64::from(info.piece_len) {
+        let width = data_len.div_ceil(BLOCK_LEN).next_power_of_two();
+        return Ok(Some(Subtree { root: pieces_root, data_len, width }));
+    }
+    let number = (within / u64::from(info.piece_len)) as usize;
+    let root = layer(index, number).ok_or(LayerUnknown { file: index })?;
+    Ok(Some(Subtree { root, data_len, width: (info.piece_len / BLOCK_LEN).max(1) }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair(left: [u8; 32], right: [u8; 32]) -> [u8; 32] {
+        Sha256::new().chain_update(left).chain_update(right).finalize().into()
+    }
+
+    #[test]
+    fn missing_leaves_are_zeros() {
+        let [a, b, c] = [[1; 32], [2; 32], [3; 32]];
+        assert_eq!(subtree_root(&[a], 1), Some(a));
+        assert_eq!(subtree_root(&[a, b], 2), Some(pair(a, b)));
+        let three = pair(pair(a, b), pair(c, [0; 32]));
+        assert_eq!(subtree_root(&[a, b, c], 4), Some(three));
+        let nothing = pair(pair([0; 32], [0; 32]), pair([0; 32], [0; 32]));
+        assert_eq!(subtree_root(&[a, b, c], 8), Some(pair(three, nothing)));
+        assert_eq!(subtree_root(&[], 1), None);
+        assert_eq!(subtree_root(&[a, b], 1), None);
+        assert_eq!(subtree_root(&[a, b], 3), None);
+    }
+}
