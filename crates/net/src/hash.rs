@@ -26,6 +26,7 @@ mod algorithm;
 mod engine;
 mod lanes;
 mod merkle;
+pub mod pipeline;
 mod schedule;
 #[cfg(target_arch = "x86_64")]
 mod sha_ni;
@@ -33,7 +34,7 @@ mod sha_ni;
 use std::sync::LazyLock;
 
 pub use engine::Engine;
-pub use merkle::{LEAF_LEN, merkle_layer, sha256_leaves};
+pub use merkle::{LEAF_LEN, merkle_layer, sha256_leaves, subtree_root};
 pub use sha1::Sha1;
 pub use sha2::{Digest, Sha256};
 

@@ -1,7 +1,10 @@
 //! Leaves and layers of the merkle trees of BEP 52. Proofs and roots of whole trees are in
 //! `bittorrent::merkle`.
 
+use std::mem;
+
 use bittorrent::id::BLOCK_LEN;
+use bittorrent::merkle::parent;
 
 use super::sha256_many;
 
@@ -48,6 +51,25 @@ pub fn merkle_layer(nodes: &[[u8; 32]], pad: [u8; 32], out: &mut Vec<[u8; 32]>) 
     }
 }
 
+/// The root of the tree over `leaves` with zeros for those that are missing up to `width`, a power
+/// of two (BEP 52). `None` if there are no leaves, or too many.
+#[must_use]
+pub fn subtree_root(leaves: &[[u8; 32]], width: u32) -> Option<[u8; 32]> {
+    if leaves.is_empty() || !width.is_power_of_two() || leaves.len() as u64 > u64::from(width) {
+        return None;
+    }
+    let mut nodes = leaves.to_vec();
+    let mut above = Vec::with_capacity(nodes.len().div_ceil(2));
+    let mut pad = [0; 32];
+    for _ in 0..width.trailing_zeros() {
+        above.clear();
+        merkle_layer(&nodes, pad, &mut above);
+        pad = parent(&pad, &pad);
+        mem::swap(&mut nodes, &mut above);
+    }
+    nodes.first().copied()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,5 +105,20 @@ mod tests {
                 .collect();
             assert_eq!(found, wanted, "{count} nodes");
         }
+    }
+
+    #[test]
+    fn missing_leaves_are_zeros() {
+        for count in 1..=33_usize {
+            let leaves: Vec<[u8; 32]> =
+                (0..count).map(|i| Sha256::digest(i.to_le_bytes()).into()).collect();
+            for width in [1, 2, 4, 8, 16, 32, 64, 128_u32] {
+                let wanted = (count <= width as usize)
+                    .then(|| bittorrent::merkle::root_of_width(&leaves, 0, width as usize));
+                assert_eq!(subtree_root(&leaves, width), wanted, "{count} of {width}");
+            }
+        }
+        assert_eq!(subtree_root(&[], 4), None);
+        assert_eq!(subtree_root(&[[1; 32]; 3], 6), None);
     }
 }
