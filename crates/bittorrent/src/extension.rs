@@ -1,5 +1,25 @@
 //! Extension messages (BEP 10) and what travels in them: metadata (9), peer exchange (11),
 //! holepunch (55), don't-have (54) and upload-only (21).
+//!
+//! Here live the messages, their numbering and their bytes. What does not live here: the frame
+//! around them ([`peer_wire`](crate::peer_wire)) and when to say what ([`swarm`](crate::swarm)).
+
+mod handshake;
+mod holepunch;
+mod kind;
+mod message;
+mod metadata;
+mod pex;
+
+#[cfg(test)]
+mod tests;
+
+pub use handshake::MAX_CLIENT_CHARS;
+pub use kind::Extension;
+pub use message::ExtensionError;
+pub(crate) use message::{PeerNumbers, check_len, decode, encode};
+pub use metadata::{MAX_METADATA_LEN, METADATA_PART_LEN};
+pub use pex::MAX_PEX_PEERS;
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -78,6 +98,9 @@ pub enum MetadataMessage {
 }
 
 /// Peer exchange (BEP 11).
+///
+/// Of received messages at most [`MAX_PEX_PEERS`] peers of each list are kept, and of these only
+/// [dialable](crate::peer_address::is_dialable) ones; of sent messages at most as many are written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pex<C> {
     /// Peers that the sender has connected to since the last message, with their flags.

@@ -17,6 +17,8 @@ pub mod magnet;
 pub mod merkle;
 pub mod metainfo;
 pub mod mse;
+pub mod peer_address;
+pub mod peer_priority;
 pub mod peer_wire;
 pub mod picker;
 pub mod rate;

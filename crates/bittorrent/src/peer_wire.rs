@@ -1,13 +1,34 @@
 //! The peer wire protocol (BEP 3) with the fast extension (6), extension messages (10) and v2's
 //! hash messages (52).
+//!
+//! Here live the messages, their bytes ([`PeerFraming`]), and what else peers must compute alike:
+//! the [allowed fast set](allowed_fast_set) and [names of programs](client_name). What does not live
+//! here: what extension messages say ([`extension`](crate::extension)) and when to say what
+//! ([`swarm`](crate::swarm)).
+
+mod client_name;
+mod error;
+mod fast_set;
+mod framing;
+mod handshake;
+mod hash_range;
+mod message;
+
+#[cfg(test)]
+mod tests;
+
+pub use client_name::client_name;
+pub use error::{MessageId, WireError};
+pub use fast_set::allowed_fast_set;
+pub use framing::PeerFraming;
+pub use handshake::{HANDSHAKE_LEN, PROTOCOL};
+pub use hash_range::MAX_HASHES;
+pub use message::{MAX_BLOCK_LEN, MAX_PIECES, MAX_UNKNOWN_LEN, check_bitfield};
 
 use alloc::vec::Vec;
 
 use crate::extension::Extended;
 use crate::id::{Block, InfoHash, PeerId, PieceIndex};
-
-/// How every BitTorrent connection begins: the length of a name, and the name (BEP 3).
-pub const PROTOCOL: [u8; 20] = *b"\x13BitTorrent protocol";
 
 /// What peers say to each other, blocks of content aside: those are [`machine::Payload`].
 #[derive(Clone, Debug, PartialEq, Eq)]
