@@ -1,5 +1,16 @@
 //! The SHA-256 merkle trees of v2 torrents (BEP 52): binary, over blocks of 16 KiB, missing leaves
 //! zero. Layers are counted from the leaves up; the leaves are layer 0.
+//!
+//! Here is the arithmetic; hashes that peers send are checked in `range`, put together to piece
+//! layers in `assemble`, and sent to peers from `tree`.
+
+mod assemble;
+mod range;
+mod tree;
+
+pub use assemble::LayerAssembler;
+pub use range::{FileShape, HashesError, MAX_RANGE_LEN};
+pub use tree::FileTree;
 
 use alloc::vec::Vec;
 
@@ -64,3 +75,6 @@ pub fn piece_layer(piece_len: u32) -> u32 {
 pub fn leaf_count(len: u64) -> u64 {
     len.div_ceil(u64::from(BLOCK_LEN))
 }
+
+#[cfg(test)]
+mod tests;
