@@ -15,6 +15,9 @@ const PARTIAL_SLACK: usize = 8;
 /// Blocks weighed against each other in one pick near the end.
 const ENDGAME_CANDIDATES: usize = 4096;
 
+/// Missing blocks that a rank has room for.
+const MAX_MISSING: u32 = 0x0fff_ffff;
+
 /// Where picked blocks go.
 struct Basket<'a> {
     out: &'a mut Vec<Block>,
@@ -33,12 +36,10 @@ impl Picker {
         let before = out.len();
         let mut basket = Basket { out, left: want, dropped: None };
         self.pick_urgent(peer, &mut basket);
-        if peer.speed == Speed::Fast {
-            self.pick_begun(peer, true, &mut basket);
-            self.begin_pieces(peer, &mut basket);
-        }
-        self.pick_begun(peer, false, &mut basket);
+        let rarest = self.rarest_rank(peer);
+        self.pick_begun(peer, rarest, peer.speed == Speed::Fast, &mut basket);
         self.begin_pieces(peer, &mut basket);
+        self.pick_begun(peer, u64::MAX, false, &mut basket);
         self.begin_despite_limits(peer, before, &mut basket);
         self.pick_again(peer, &mut basket);
         Picked { blocks: basket.out.len() - before, dropped: basket.dropped }
@@ -67,9 +68,33 @@ impl Picker {
         self.deadlines = deadlines;
     }
 
-    /// Pieces that are begun: of higher priority first, then those nearest to completion, but for
-    /// slow peers those farthest from it, lest they hold up a piece that is almost whole.
-    fn pick_begun(&mut self, peer: &PeerView<'_>, own: bool, basket: &mut Basket<'_>) {
+    /// The rank that a begun piece must reach to go before a new one: what only few have is asked of
+    /// them even if pieces that others have too are begun. Otherwise a seed would spend itself on
+    /// what leechers could have from each other, and they would have nothing fresh to trade.
+    fn rarest_rank(&mut self, peer: &PeerView<'_>) -> u64 {
+        let settled = self.order.have_count() >= RANDOM_FIRST && !self.sequential;
+        if !settled || self.order.listed() == 0 || self.partials.len() >= self.most_begun() {
+            return u64::MAX;
+        }
+        self.next_piece(peer).map_or(u64::MAX, |piece| self.rank(piece, MAX_MISSING))
+    }
+
+    /// Orders pieces by priority, then rarest first, then by blocks missing.
+    fn rank(&self, piece: PieceIndex, missing: u32) -> u64 {
+        let priority = u64::from(7 - self.order.priority(piece).level());
+        let availability = u64::from(self.order.availability(piece));
+        priority << 60 | availability << 28 | u64::from(missing.min(MAX_MISSING))
+    }
+
+    /// Pieces that are begun, down to `least` in rank. Among equals those nearest to completion
+    /// go first, but for slow peers those farthest from it, lest they hold up what is almost whole.
+    fn pick_begun(
+        &mut self,
+        peer: &PeerView<'_>,
+        least: u64,
+        own: bool,
+        basket: &mut Basket<'_>,
+    ) {
         if basket.left == 0 || self.partials.open().is_empty() {
             return;
         }
@@ -79,9 +104,12 @@ impl Picker {
             let partial = self.partials.at(place);
             if peer.serves(partial.piece) && (!own || partial.is_left_to(peer.conn)) {
                 let missing = partial.missing();
-                let missing = if peer.speed == Speed::Slow { u32::MAX - missing } else { missing };
-                let priority = u64::from(7 - self.order.priority(partial.piece).level());
-                ranked.push((priority << 32 | u64::from(missing), place));
+                let slow = peer.speed == Speed::Slow;
+                let missing = if slow { MAX_MISSING - missing.min(MAX_MISSING) } else { missing };
+                let rank = self.rank(partial.piece, missing);
+                if rank <= least {
+                    ranked.push((rank, place));
+                }
             }
         }
         ranked.sort_unstable();
@@ -96,8 +124,7 @@ impl Picker {
 
     /// New pieces, as long as not too many are begun.
     fn begin_pieces(&mut self, peer: &PeerView<'_>, basket: &mut Basket<'_>) {
-        let peers = self.peers as usize + self.order.seeds() as usize;
-        let most = peers + peers / 2 + PARTIAL_SLACK;
+        let most = self.most_begun();
         while basket.left > 0 && self.order.listed() > 0 && self.partials.len() < most {
             match self.next_piece(peer) {
                 Some(piece) if self.fits(piece) => self.begin(piece, peer, basket),
@@ -185,6 +212,12 @@ impl Picker {
             return Some(piece);
         }
         self.order.rarest(peer.has)
+    }
+
+    /// How many pieces may be begun.
+    const fn most_begun(&self) -> usize {
+        let peers = self.peers as usize + self.order.seeds() as usize;
+        peers + peers / 2 + PARTIAL_SLACK
     }
 
     /// Whether memory allows to begin `piece`.
