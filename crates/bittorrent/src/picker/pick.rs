@@ -88,13 +88,7 @@ impl Picker {
 
     /// Pieces that are begun, down to `least` in rank. Among equals those nearest to completion
     /// go first, but for slow peers those farthest from it, lest they hold up what is almost whole.
-    fn pick_begun(
-        &mut self,
-        peer: &PeerView<'_>,
-        least: u64,
-        own: bool,
-        basket: &mut Basket<'_>,
-    ) {
+    fn pick_begun(&mut self, peer: &PeerView<'_>, least: u64, own: bool, basket: &mut Basket<'_>) {
         if basket.left == 0 || self.partials.open().is_empty() {
             return;
         }
