@@ -1,7 +1,7 @@
 //! The files of one torrent: pieces to and from disk, beneath one folder and never outside of it.
 //!
 //! Calls are synchronous and come from any thread; which thread may wait for a disk is decided in
-//! `disk`. Files are opened when they are first needed, created sparse at their full
+//! [`disk`](crate::disk). Files are opened when they are first needed, created sparse at their full
 //! length by their first write, and never mapped into memory, so that a file cut short below us is
 //! an error and not a signal.
 //!
@@ -31,7 +31,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bittorrent::id::PieceIndex;
 use bittorrent::metainfo::Info;
-use rustix::fs::Advice;
+use rustix::fs::{Advice, SeekFrom};
 use rustix::io::{Errno, ReadWriteFlags};
 
 use beneath::Root;
@@ -351,6 +351,27 @@ impl Store {
             let mut slices = [IoSliceMut::new(&mut byte)];
             // No byte there at all is found out by whoever reads in earnest, without waiting.
             rustix::io::preadv2(handle, &mut slices, probe, ReadWriteFlags::NOWAIT).is_ok()
+        })
+    }
+
+    /// Whether nothing was ever written to a piece, as far as the file system can tell: it reads as
+    /// zeros.
+    #[must_use]
+    pub(crate) fn is_hole(&self, piece: PieceIndex) -> bool {
+        let len = self.info.piece_size(piece) as usize;
+        let Ok(mut segments) = self.segments(piece, 0, len) else { return false };
+        segments.all(|segment| {
+            let Some((key, offset)) = self.locate(segment) else { return true };
+            let Ok(handle) = self.handle(key, false) else { return false };
+            let end = offset + segment.len as u64;
+            match rustix::fs::seek(&*handle, SeekFrom::Data(offset)) {
+                Ok(data) => data >= end,
+                // No data up to the end of the file, which must not be before the hole's.
+                Err(Errno::NXIO) => {
+                    rustix::fs::fstat(&*handle).is_ok_and(|stat| stat.st_size as u64 >= end)
+                }
+                Err(_) => false,
+            }
         })
     }
 

@@ -78,6 +78,21 @@ pub(crate) fn info_of(piece_len: u32, files: &[(&str, u64)]) -> Info {
 
 /// A torrent of files with these names and lengths and bytes that look random.
 pub(crate) fn sample(kind: Kind, piece_len: u32, files: &[(&str, u64)]) -> Sample {
+    let mut rng = machine::Rng::new(9);
+    sample_of(kind, piece_len, files, || rng.next_u64() as u8)
+}
+
+/// A torrent of files with these names and lengths and nothing in them.
+pub(crate) fn zeros(kind: Kind, piece_len: u32, files: &[(&str, u64)]) -> Sample {
+    sample_of(kind, piece_len, files, || 0)
+}
+
+fn sample_of(
+    kind: Kind,
+    piece_len: u32,
+    files: &[(&str, u64)],
+    mut next_byte: impl FnMut() -> u8,
+) -> Sample {
     let mut info = info_of(piece_len, &[]);
     let aligned = kind != Kind::V1;
     let mut offset = 0_u64;
@@ -94,10 +109,9 @@ pub(crate) fn sample(kind: Kind, piece_len: u32, files: &[(&str, u64)]) -> Sampl
     }
     info.total_len = info.files.last().map_or(0, |file| file.offset + file.len);
     let mut bytes = vec![0; info.total_len as usize];
-    let mut rng = machine::Rng::new(9);
     for file in info.files.iter().filter(|file| !file.padding) {
         for byte in &mut bytes[file.offset as usize..(file.offset + file.len) as usize] {
-            *byte = rng.next_u64() as u8;
+            *byte = next_byte();
         }
     }
     let mut layers = vec![Vec::new(); info.files.len()];
