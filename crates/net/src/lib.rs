@@ -1,9 +1,12 @@
 //! The live driver: real sockets, real files, real time around the machines of the protocol crates.
 
+pub mod dialer;
 pub mod disk;
 pub mod hash;
+pub mod http_client;
 pub mod session;
 pub mod store;
 pub mod tracker;
+pub mod url_policy;
 pub mod utp;
 pub mod webseed;

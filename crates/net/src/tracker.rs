@@ -1,1 +1,7 @@
-//! x
+//! Trackers over real sockets: a client of both kinds, and a server of both kinds. Formats, the
+//! table and the order in which trackers are asked are in [`bittorrent::tracker`].
+
+mod client;
+mod udp_client;
+
+pub use client::{TrackerClient, TrackerError};

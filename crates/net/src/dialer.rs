@@ -1,0 +1,92 @@
+//! Outgoing sockets: every one of them, so that all traffic leaves by the interface and from the
+//! addresses that the user chose.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpSocket, TcpStream, UdpSocket};
+
+/// How long a TCP connection may take to be established.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Where outgoing sockets begin.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dialer {
+    /// The name of the network interface that all traffic must use. Sockets fail rather than use
+    /// another.
+    pub interface: Option<String>,
+    /// The source address over IPv4.
+    pub local_v4: Option<Ipv4Addr>,
+    /// The source address over IPv6.
+    pub local_v6: Option<Ipv6Addr>,
+}
+
+impl Dialer {
+    /// Connects, within [`CONNECT_TIMEOUT`], with small writes sent at once.
+    ///
+    /// # Errors
+    /// As connecting and binding do; `TimedOut` after the timeout.
+    pub async fn tcp(&self, to: SocketAddr) -> io::Result<TcpStream> {
+        let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_nodelay(true)?;
+        socket.bind_device(self.interface.as_ref().map(String::as_bytes))?;
+        if let Some(local) = self.local(to) {
+            socket.bind(local)?;
+        }
+        tokio::time::timeout(CONNECT_TIMEOUT, socket.connect(to))
+            .await
+            .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, format!("connecting to {to}")))?
+    }
+
+    /// A datagram socket that speaks with one address only.
+    ///
+    /// # Errors
+    /// As binding and connecting do.
+    pub async fn udp(&self, to: SocketAddr) -> io::Result<UdpSocket> {
+        let socket = Socket::new(Domain::for_address(to), Type::DGRAM, Some(Protocol::UDP))?;
+        socket.set_nonblocking(true)?;
+        socket.bind_device(self.interface.as_ref().map(String::as_bytes))?;
+        let any: IpAddr =
+            if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        socket.bind(&self.local(to).unwrap_or(SocketAddr::new(any, 0)).into())?;
+        let socket = UdpSocket::from_std(socket.into())?;
+        socket.connect(to).await?;
+        Ok(socket)
+    }
+
+    fn local(&self, to: SocketAddr) -> Option<SocketAddr> {
+        let ip = match to {
+            SocketAddr::V4(_) => self.local_v4.map(IpAddr::from),
+            SocketAddr::V6(_) => self.local_v6.map(IpAddr::from),
+        };
+        ip.map(|ip| SocketAddr::new(ip, 0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpListener;
+
+    #[tokio::test]
+    async fn connections_leave_from_the_address_that_was_chosen() -> io::Result<()> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let dialer = Dialer { local_v4: Some([127, 0, 0, 9].into()), ..Dialer::default() };
+        let stream = dialer.tcp(listener.local_addr()?).await?;
+        assert_eq!(stream.local_addr()?.ip(), IpAddr::from([127, 0, 0, 9]));
+        let socket = dialer.udp(listener.local_addr()?).await?;
+        assert_eq!(socket.local_addr()?.ip(), IpAddr::from([127, 0, 0, 9]));
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn an_interface_that_is_not_there_is_an_error() -> io::Result<()> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let dialer = Dialer { interface: Some("absent0".into()), ..Dialer::default() };
+        assert!(dialer.tcp(listener.local_addr()?).await.is_err());
+        assert!(dialer.udp(listener.local_addr()?).await.is_err());
+        Ok(())
+    }
+}
