@@ -2,6 +2,7 @@
 //! trusted. Reading them is in `parse` and `files`, making them in [`create`], names on disk in
 //! [`path`], which byte of a piece lies in which file in `pieces`.
 
+pub mod create;
 mod error;
 mod files;
 mod parse;
@@ -105,6 +106,16 @@ impl Info {
         u32::try_from(end.saturating_sub(start)).unwrap_or(u32::MAX).min(self.piece_len)
     }
 
+    /// The indices of files whose place on disk is not the one that their author gave them,
+    /// because the name was unsafe or taken.
+    pub fn renamed_files(&self) -> impl Iterator<Item = usize> + '_ {
+        let folder = (!self.single_file).then_some(&self.name);
+        let on_disk = self.files.iter().enumerate().filter(|(_, file)| !file.padding);
+        let changed = on_disk
+            .filter(move |(_, file)| folder.into_iter().chain(&file.path).ne(&file.disk_path));
+        changed.map(|(index, _)| index)
+    }
+
     /// The file that holds the byte at `offset` of the piece space.
     #[must_use]
     pub fn file_at(&self, offset: u64) -> Option<&File> {
@@ -112,3 +123,6 @@ impl Info {
         self.files[next..].iter().find(|file| file.len > 0).filter(|file| file.offset <= offset)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -96,6 +96,7 @@ fn v1_path(value: Value<'_>) -> Result<Vec<String>, MetainfoError> {
 pub(super) fn v2(
     info: Dict<'_>,
     disorder: bool,
+    name: &str,
     piece_len: u32,
 ) -> Result<FileList, MetainfoError> {
     let fail = |what, value: Value<'_>| MetainfoError::new(Problem::FileTree(what), value.at());
@@ -145,7 +146,8 @@ pub(super) fn v2(
         }
         path.pop();
     }
-    list.single_file = matches!(&list.files[..], [file] if file.path.len() == 1);
+    // One file with the name of the torrent; with another name it lies in the torrent's folder.
+    list.single_file = matches!(&list.files[..], [file] if file.path == [name]);
     Ok(list)
 }
 
@@ -186,7 +188,7 @@ pub(super) fn hybrid(
         file.executable |= other.executable;
     }
     check(expected.next().is_none(), "the number of files")?;
-    check(v1.single_file == v2.single_file || v1.files.len() == 1, "the kind of torrent")?;
+    check(v1.single_file <= v2.single_file, "the kind of torrent")?;
     let pieces = |list: &FileList| list.total_len.div_ceil(u64::from(piece_len));
     check(pieces(&v1) == pieces(v2), "the number of pieces")?;
     Ok(v1)

@@ -174,7 +174,7 @@ fn parse_info(info: Dict<'_>, disorder: bool) -> Result<Info, MetainfoError> {
         hashes.v2 = Some(InfoHashV2(Sha256::digest(raw).into()));
     }
 
-    let v2 = is_v2.then(|| files::v2(info, disorder, piece_len)).transpose()?;
+    let v2 = is_v2.then(|| files::v2(info, disorder, &name, piece_len)).transpose()?;
     let v1 = is_v1.then(|| files::v1(info, disorder, &name)).transpose()?;
     let mut list = match (v1, v2) {
         (Some(v1), Some(v2)) => files::hybrid(v1, &v2, piece_len, info)?,
@@ -191,6 +191,7 @@ fn parse_info(info: Dict<'_>, disorder: bool) -> Result<Info, MetainfoError> {
     let v1_pieces = is_v1.then(|| v1_pieces(info, count)).transpose()?;
     let folder = (!list.single_file).then_some(&*name);
     let fallback = hashes.primary().map(|hash| hash.to_string()).unwrap_or_default();
+    list.files.shrink_to_fit();
     path::assign(&mut list.files, folder, &fallback);
     Ok(Info {
         hashes,

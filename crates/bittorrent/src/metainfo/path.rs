@@ -9,6 +9,8 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use icu_normalizer::DecomposingNormalizerBorrowed;
+
 use super::File;
 
 /// Longest element in bytes; most file systems take 255, and suffixes need some room.
@@ -101,13 +103,22 @@ impl Names {
     }
 }
 
-/// A number that is the same for names that some file system takes for the same: FNV-1a over
-/// the lower case. Names that share a number by chance only get a suffix that they did not need.
+/// A number that is the same for names that some file system takes for the same, by ignoring case
+/// or how accents are composed: FNV-1a over the folded name. Names that share a number by chance
+/// only get a suffix that they did not need.
 fn fold(name: &str) -> u64 {
+    let lower = name.chars().flat_map(char::to_lowercase);
+    if name.is_ascii() {
+        return fnv(lower);
+    }
+    fnv(DecomposingNormalizerBorrowed::new_nfd().normalize_iter(lower))
+}
+
+fn fnv(text: impl Iterator<Item = char>) -> u64 {
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
     let mut utf8 = [0; 4];
-    for lower in name.chars().flat_map(char::to_lowercase) {
-        for byte in lower.encode_utf8(&mut utf8).bytes() {
+    for c in text {
+        for byte in c.encode_utf8(&mut utf8).bytes() {
             hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
         }
     }
