@@ -1,5 +1,6 @@
 //! The live driver: real sockets, real files, real time around the machines of the protocol crates.
 
+pub mod create;
 pub mod dialer;
 pub mod disk;
 pub mod hash;

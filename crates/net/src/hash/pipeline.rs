@@ -1,6 +1,6 @@
 //! Reads and hashes many pieces on all cores at once, in bounded memory: the core of making a
 //! torrent and of checking one that is on disk. Which files pieces lie in, and what they should
-//! hash to, is the caller's.
+//! hash to, is the caller's to know.
 
 use std::iter::Peekable;
 use std::num::NonZero;
@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use bittorrent::id::PieceIndex;
+use bittorrent::metainfo::Info;
 
 use super::merkle::{LEAF_LEN, subtree_root};
 use super::{sha1_many, sha256_many};
@@ -39,6 +40,18 @@ pub struct Piece {
 }
 
 impl Piece {
+    /// What the info dictionary says about a piece. Padding that follows the file of a hybrid is not
+    /// to be read; padding within a v1-only torrent is, as any other file.
+    #[must_use]
+    pub fn of(info: &Info, index: PieceIndex) -> Self {
+        const NO_LAYERS: &[Vec<[u8; 32]>] = &[];
+        let v1_len = info.v1_pieces.is_some().then(|| info.piece_size(index));
+        match info.v2_piece(index, NO_LAYERS) {
+            Some(v2) => Self { index, data_len: v2.len, v1_len, v2_width: Some(v2.width) },
+            None => Self { index, data_len: info.piece_size(index), v1_len, v2_width: None },
+        }
+    }
+
     /// Bytes that it takes in memory.
     fn room(&self) -> usize {
         self.data_len.max(self.v1_len.unwrap_or(0)) as usize
