@@ -1,21 +1,21 @@
 //! SHA-1 and SHA-256 of many inputs at once: pieces, merkle leaves, merkle layers.
 //!
 //! Independent inputs run in the lanes of vector registers, one 32-bit word each, by the engine
-//! that is fastest for so many of them. GiB/s on one core of a Zen 4 at 3.7 GHz, pieces of 256 KiB
-//! (`cargo bench -p shoal-net --bench hash`):
+//! that is fastest for so many of them. GiB/s, the best of ten, on one core of a Zen 4 at 3.7 GHz,
+//! pieces of 256 KiB (`cargo bench -p shoal-net --bench hash`):
 //!
 //! | inputs at once         | 1    | 2    | 4    | 8    | 16   |
 //! |------------------------|------|------|------|------|------|
 //! | SHA-1, crate (SHA-NI)  | 1.80 | 1.80 | 1.80 | 1.80 | 1.80 |
-//! | SHA-1, SHA-NI x2       | 1.53 | 2.95 | 3.06 | 3.05 | 3.06 |
-//! | SHA-1, AVX2 x8         |      |      | 1.97 | 3.91 | 3.80 |
-//! | SHA-1, AVX-512 x8      |      |      | 2.90 | 5.75 | 5.80 |
-//! | SHA-1, AVX-512 x16     |      |      |      | 2.80 | 5.44 |
+//! | SHA-1, SHA-NI x2       | 1.53 | 2.99 | 3.06 | 3.05 | 3.06 |
+//! | SHA-1, AVX2 x8         |      |      | 1.98 | 3.91 | 3.80 |
+//! | SHA-1, AVX-512 x8      |      |      | 2.85 | 5.75 | 5.80 |
+//! | SHA-1, AVX-512 x16     |      |      |      | 3.25 | 5.44 |
 //! | SHA-256, crate (SHA-NI)| 1.68 | 1.68 | 1.68 | 1.68 | 1.68 |
 //! | SHA-256, SHA-NI x2     | 1.56 | 3.11 | 3.10 | 3.07 | 3.06 |
-//! | SHA-256, AVX2 x8       |      |      | 0.86 | 1.71 | 1.70 |
-//! | SHA-256, AVX-512 x8    |      |      | 1.47 | 2.86 | 2.97 |
-//! | SHA-256, AVX-512 x16   |      |      |      | 1.52 | 2.98 |
+//! | SHA-256, AVX2 x8       |      |      | 0.71 | 1.72 | 1.70 |
+//! | SHA-256, AVX-512 x8    |      |      | 1.48 | 2.98 | 2.97 |
+//! | SHA-256, AVX-512 x16   |      |      |      | 1.69 | 3.01 |
 //!
 //! Without SHA-NI the crates do 0.76 and 0.36.
 //!
