@@ -16,8 +16,9 @@ const RUNS: u64 = 40;
 
 fn main() {
     println!("1 seed at 8 MB/s, 8 leechers at 4 MB/s, 128 MiB in pieces of 1 MiB, {RUNS} runs");
-    println!("riders leave  mean  worst  contributors' last  blocks twice");
-    for (free_riders, leave) in [(0, false), (0, true), (2, false), (2, true)] {
+    println!("slots riders leave  mean  worst  contributors' last  blocks twice");
+    let cases = [(0, false), (0, true), (2, false), (2, true)];
+    for (slots, (free_riders, leave)) in [4, 6].into_iter().flat_map(|n| cases.map(|c| (n, c))) {
         let (mut sum, mut worst, mut contributors, mut wasted) = (0., 0f64, 0., 0);
         for seed in 0..RUNS {
             let mut leecher_up = vec![4 * MB; 8];
@@ -28,7 +29,7 @@ fn main() {
                 seed_up: 8 * MB,
                 leecher_up,
                 leave,
-                config: Config::default(),
+                config: Config::with_slots(slots),
                 seed,
             };
             let bound = scenario.fluid_bound();
@@ -44,7 +45,7 @@ fn main() {
         }
         let runs = RUNS as f64;
         println!(
-            "{free_riders:6} {leave:5} {:5.3} {worst:6.3} {:17.2} s {:13}",
+            "{slots:5} {free_riders:6} {leave:5} {:5.3} {worst:6.3} {:17.2} s {:13}",
             sum / runs,
             contributors / runs,
             wasted / RUNS

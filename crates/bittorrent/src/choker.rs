@@ -158,7 +158,7 @@ impl Choker {
             self.optimistic = None;
             seed_turns(now, peers, slots + 1)
         } else {
-            reciprocators(peers, slots)
+            reciprocators(peers, slots, self.optimistic)
         };
         if !seeding {
             self.rotate(now, peers, &chosen, rng);
@@ -240,15 +240,16 @@ const fn is_free_rider(peer: &PeerView) -> bool {
 }
 
 /// Those who give most, and while there are too few of them, those not yet known to give nothing.
-fn reciprocators(peers: &[PeerView], slots: usize) -> Vec<ConnId> {
+fn reciprocators(peers: &[PeerView], slots: usize, optimistic: Option<ConnId>) -> Vec<ConnId> {
     let worthy = |peer: &&PeerView| peer.interested && !peer.snubbed && !is_free_rider(peer);
     let mut ranked: Vec<_> = peers.iter().filter(worthy).collect();
-    // Whoever has a slot keeps it against one who gives less than a tenth more.
+    // Whoever has a regular slot keeps it against one who gives less than a tenth more.
+    let holds = |peer: &PeerView| peer.unchoked && Some(peer.conn) != optimistic;
     let merit = |peer: &PeerView| {
-        let bonus = if peer.unchoked { peer.received_rate / 10 } else { 0 };
+        let bonus = if holds(peer) { peer.received_rate / 10 } else { 0 };
         peer.received_rate.saturating_add(bonus)
     };
-    ranked.sort_by_key(|peer| (Reverse(merit(peer)), !peer.unchoked, !peer.unchokes_us, peer.conn));
+    ranked.sort_by_key(|peer| (Reverse(merit(peer)), !holds(peer), !peer.unchokes_us, peer.conn));
     ranked.iter().take(slots).map(|peer| peer.conn).collect()
 }
 
@@ -275,4 +276,188 @@ fn changes(peers: &[PeerView], chosen: &[ConnId]) -> Changes {
         }
     }
     changes
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn at(secs: u64) -> Instant {
+        Instant::ZERO + Duration::from_secs(secs)
+    }
+
+    /// An interested peer that gave as many megabytes as its rate says.
+    fn peer(conn: u32, received_rate: u64) -> PeerView {
+        PeerView {
+            conn: ConnId(conn),
+            interested: true,
+            unchoked: false,
+            unchokes_us: false,
+            connected_at: Instant::ZERO,
+            unchoked_at: None,
+            received_rate,
+            sent_rate: 0,
+            received: received_rate,
+            sent: 0,
+            snubbed: false,
+        }
+    }
+
+    fn ids(conns: &[ConnId]) -> Vec<u32> {
+        let mut ids: Vec<_> = conns.iter().map(|conn| conn.0).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    fn apply(peers: &mut [PeerView], changes: &Changes, now: Instant) {
+        for peer in peers {
+            if changes.unchoke.contains(&peer.conn) {
+                assert!(!peer.unchoked, "{:?} is served already", peer.conn);
+                peer.unchoked = true;
+                peer.unchoked_at = Some(now);
+            }
+            if changes.choke.contains(&peer.conn) {
+                assert!(peer.unchoked, "{:?} is not served", peer.conn);
+                peer.unchoked = false;
+            }
+        }
+    }
+
+    fn served(peers: &[PeerView]) -> Vec<u32> {
+        peers.iter().filter(|peer| peer.unchoked).map(|peer| peer.conn.0).collect()
+    }
+
+    #[test]
+    fn the_four_that_give_most_are_served_and_one_more() {
+        let mut peers: Vec<_> =
+            (0..9).map(|conn| peer(conn, 1_000 * u64::from(conn) + 500)).collect();
+        peers[8].interested = false;
+        let mut choker = Choker::new(Config::default());
+        let changes = choker.rechoke(at(10), false, &peers, &mut Rng::new(1));
+        apply(&mut peers, &changes, at(10));
+        let now = served(&peers);
+        assert_eq!(now.len(), 5);
+        assert!([4, 5, 6, 7].iter().all(|conn| now.contains(conn)), "{now:?}");
+        assert!(choker.optimistic().is_some_and(|conn| conn.0 < 4));
+    }
+
+    #[test]
+    fn snubbing_peers_and_free_riders_get_the_optimistic_slot_at_most() {
+        let mut peers = [peer(0, 9_000), peer(1, 0), peer(2, 500), peer(3, 0)];
+        peers[0].snubbed = true;
+        peers[1].sent = 2 * CREDIT;
+        let mut choker = Choker::new(Config::default());
+        let mut rng = Rng::new(3);
+        for round in 1..200 {
+            let changes = choker.rechoke(at(10 * round), false, &peers, &mut rng);
+            apply(&mut peers, &changes, at(10 * round));
+            assert!(peers[2].unchoked && peers[3].unchoked);
+            for (conn, peer) in (0..2).zip(&peers) {
+                assert_eq!(peer.unchoked, choker.optimistic() == Some(ConnId(conn)));
+            }
+        }
+    }
+
+    #[test]
+    fn the_optimistic_slot_rotates_every_30_s_and_favours_newcomers() {
+        let mut peers: Vec<_> = (0..4).map(|conn| peer(conn, 1_000_000)).collect();
+        peers.extend((4..8).map(|conn| peer(conn, 0)));
+        let mut choker = Choker::new(Config::default());
+        let mut rng = Rng::new(1);
+        let (mut turns, mut since, mut holder) = (BTreeMap::new(), 0, None);
+        for round in 1..20_000 {
+            // One of the four is new whenever the slot may be given away.
+            peers[7].connected_at = at(10 * round - 5);
+            let changes = choker.rechoke(at(10 * round), false, &peers, &mut rng);
+            apply(&mut peers, &changes, at(10 * round));
+            if holder != choker.optimistic() {
+                assert!(holder.is_none() || round - since == 3, "after {}", round - since);
+                (holder, since) = (choker.optimistic(), round);
+                *turns.entry(holder.map_or(0, |conn| conn.0)).or_insert(0u32) += 1;
+            }
+        }
+        assert_eq!(ids(&turns.keys().map(|conn| ConnId(*conn)).collect::<Vec<_>>()), [4, 5, 6, 7]);
+        // Nobody holds it twice running, so of every two turns at most one is the newcomer's.
+        // In equilibrium it holds three eighths of the turns, the others five each of 24.
+        let newcomer = f64::from(turns[&7]) * 3. / f64::from(turns[&4] + turns[&5] + turns[&6]);
+        assert!((1.65..1.95).contains(&newcomer), "{turns:?}");
+    }
+
+    #[test]
+    fn near_ties_do_not_flap() {
+        let mut peers: Vec<_> = (0..8).map(|conn| peer(conn, 100_000)).collect();
+        let mut choker = Choker::new(Config::default());
+        let mut rng = Rng::new(5);
+        let mut regular = None;
+        for round in 1..100 {
+            for peer in &mut peers {
+                peer.received_rate = 100_000 + rng.below(9_000);
+            }
+            let changes = choker.rechoke(at(10 * round), false, &peers, &mut rng);
+            apply(&mut peers, &changes, at(10 * round));
+            let now: Vec<_> = served(&peers)
+                .into_iter()
+                .filter(|conn| choker.optimistic() != Some(ConnId(*conn)))
+                .collect();
+            assert_eq!(regular.get_or_insert_with(|| now.clone()), &now, "round {round}");
+        }
+    }
+
+    #[test]
+    fn free_slots_are_filled_at_once_and_nobody_is_choked_for_it() {
+        let mut peers: Vec<_> = (0..8).map(|conn| peer(conn, 0)).collect();
+        let mut choker = Choker::new(Config::default());
+        let mut rng = Rng::new(1);
+        for peer in &mut peers[3..] {
+            peer.interested = false;
+        }
+        let changes = choker.fill(at(0), false, &peers, &mut rng);
+        assert_eq!((ids(&changes.unchoke), changes.choke.len()), (alloc::vec![0, 1, 2], 0));
+        apply(&mut peers, &changes, at(0));
+        for peer in &mut peers {
+            peer.interested = true;
+        }
+        let changes = choker.fill(at(1), false, &peers, &mut rng);
+        apply(&mut peers, &changes, at(1));
+        assert_eq!(served(&peers).len(), 5);
+        assert_eq!(choker.fill(at(2), false, &peers, &mut rng), Changes::default());
+    }
+
+    #[test]
+    fn seeds_give_everyone_a_turn() {
+        let mut peers: Vec<_> = (0..20).map(|conn| peer(conn, 0)).collect();
+        let mut choker = Choker::new(Config::default());
+        let mut turns = [0; 20];
+        for round in 1..=120 {
+            let changes = choker.rechoke(at(10 * round), true, &peers, &mut Rng::new(1));
+            apply(&mut peers, &changes, at(10 * round));
+            assert_eq!(served(&peers).len(), 5);
+            served(&peers).iter().for_each(|conn| turns[*conn as usize] += 1);
+        }
+        assert!(turns.iter().all(|&rounds| rounds == 30), "{turns:?}");
+    }
+
+    #[test]
+    fn seeds_open_slots_as_long_as_each_is_worth_it() {
+        let slots = Config::default().seeding;
+        assert_eq!(slots.count(0), 4);
+        assert_eq!(slots.count(8 * 1024 * 1024), 32);
+        assert_eq!(slots.count(u64::MAX), MAX_SLOTS);
+        assert_eq!(Slots::ByRate { least: 2, per_slot: 0 }.count(9), 2);
+        assert_eq!(Config::default().leeching.count(u64::MAX), 4);
+    }
+
+    #[test]
+    fn empty_and_uninterested_swarms_are_no_trouble() {
+        let mut choker = Choker::new(Config::default());
+        let mut rng = Rng::new(1);
+        let idle = [PeerView { interested: false, unchoked: true, ..peer(1, 5) }];
+        for seeding in [false, true] {
+            assert_eq!(choker.rechoke(at(1), seeding, &[], &mut rng), Changes::default());
+            assert_eq!(choker.fill(at(1), seeding, &[], &mut rng), Changes::default());
+            assert_eq!(choker.rechoke(at(1), seeding, &idle, &mut rng).choke, [ConnId(1)]);
+        }
+    }
 }
