@@ -41,7 +41,7 @@ fn main() {
             contributors += last(&outcome.done[..8 - free_riders]);
             wasted += outcome.wasted;
             let sent: u64 = outcome.sent.iter().sum();
-            assert!(sent >= 8 * 128 << 20);
+            assert!(sent >= (8 * 128) << 20);
         }
         let runs = RUNS as f64;
         println!(

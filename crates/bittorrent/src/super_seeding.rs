@@ -204,9 +204,9 @@ mod tests {
                     continue;
                 };
                 sent += 1;
-                for other in 0..5usize {
-                    if has[other].insert(piece) {
-                        let _ = seeding.peer_has(ConnId(other as u32), piece);
+                for (other, has) in (0..).map(ConnId).zip(&mut has) {
+                    if has.insert(piece) {
+                        let _ = seeding.peer_has(other, piece);
                     }
                 }
             }
