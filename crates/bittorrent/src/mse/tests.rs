@@ -32,6 +32,9 @@ fn shake(
 ) -> Result<(Established, Established), MseError> {
     let (mut to_a, mut done_a, mut done_b) = (Vec::new(), None, None);
     while done_a.is_none() || done_b.is_none() {
+        let b_can_go_on = done_b.is_none() && !to_b.is_empty();
+        let a_can_go_on = done_a.is_none() && !to_a.is_empty();
+        assert!(a_can_go_on || b_can_go_on, "both sides wait for the other");
         if done_b.is_none() {
             let n = chunk().min(to_b.len());
             let heard: Vec<u8> = to_b.drain(..n).collect();
