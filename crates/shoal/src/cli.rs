@@ -6,6 +6,7 @@ use clap_complete::Shell;
 use crate::exit::EXIT_CODES_HELP;
 use crate::inspect::InspectArgs;
 use crate::manual::ManArgs;
+use crate::verify::VerifyArgs;
 
 /// Share files with no server in the middle.
 #[derive(Debug, Parser)]
@@ -25,6 +26,9 @@ pub struct Cli {
 pub enum Command {
     /// Show what a .torrent file or a magnet link says
     Inspect(InspectArgs),
+    /// Hash files on disk and compare them with a .torrent file
+    #[command(after_help = EXIT_CODES_HELP)]
+    Verify(VerifyArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
     /// Print the manual page

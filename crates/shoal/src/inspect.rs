@@ -68,7 +68,7 @@ struct RefusedError {
 /// # Errors
 /// When it is not understood.
 pub fn run(args: &InspectArgs) -> Result<Exit, Failure> {
-    let report = match source::load(&args.source) {
+    let report = match source::load(&args.source, None) {
         Ok(Source::Metainfo(metainfo)) => Report::of_metainfo(&metainfo),
         Ok(Source::Magnet(magnet)) => Report::of_magnet(&magnet),
         Err(refused) if args.json => return say_refused(&refused),

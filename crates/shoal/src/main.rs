@@ -4,15 +4,17 @@
 mod cli;
 mod exit;
 mod inspect;
+mod locate;
 mod manual;
+mod progress;
 mod report;
 mod select;
 mod source;
 mod text;
 mod units;
+mod verify;
 
 use std::env;
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
 fn run(command: &Command) -> Result<Exit, Failure> {
     match command {
         Command::Inspect(args) => inspect::run(args),
+        Command::Verify(args) => verify::run(args),
         Command::Completions(args) => manual::completions(args.shell),
         Command::Man(args) => manual::man(args),
     }
@@ -57,8 +60,8 @@ fn log(verbose: u8) -> Result<(), Failure> {
     };
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none())
-        .with_writer(std::io::stderr)
+        .with_ansi(progress::visible() && env::var_os("NO_COLOR").is_none())
+        .with_writer(|| progress::LogWriter)
         .init();
     Ok(())
 }

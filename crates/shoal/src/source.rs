@@ -7,7 +7,12 @@ use std::path::Path;
 use anyhow::{Context, anyhow};
 use bittorrent::magnet::{Magnet, MagnetError};
 use bittorrent::metainfo::{MAX_METAINFO_LEN, Metainfo, MetainfoError};
+use net::dialer::Dialer;
+use net::http_client::{Client, Get};
 use net::session::Source;
+use net::url_policy::Purpose;
+use tokio::runtime;
+use url::Url;
 
 use crate::exit::{Exit, Failure};
 
@@ -59,18 +64,18 @@ impl From<Refused> for Failure {
     }
 }
 
-/// Finds out what `name` names, and reads it.
+/// Finds out what `name` names, and reads it; a URL through `interface`, if one is given.
 ///
 /// # Errors
 /// When it cannot be read or is malformed.
-pub fn load(name: &str) -> Result<Source, Refused> {
+pub fn load(name: &str, interface: Option<&str>) -> Result<Source, Refused> {
     if let Some(link) = as_magnet(name) {
         let magnet = Magnet::parse(&link).map_err(Refused::Magnet)?;
         return Ok(Source::Magnet(Box::new(magnet)));
     }
     let bytes = match name {
         "-" => read_all(io::stdin().lock()).context("standard input"),
-        url if is_url(url) => download(url),
+        url if is_url(url) => download(url, interface),
         path => read_file(Path::new(path)),
     };
     parse(&bytes.map_err(Refused::Unreadable)?)
@@ -120,8 +125,19 @@ fn is_url(name: &str) -> bool {
     })
 }
 
-fn download(url: &str) -> anyhow::Result<Vec<u8>> {
-    Err(anyhow!("{url}: fetch the file first, and name that"))
+/// Downloads a metainfo file, through `interface` if one is given.
+fn download(url: &str, interface: Option<&str>) -> anyhow::Result<Vec<u8>> {
+    let parsed = Url::parse(url).with_context(|| url.to_owned())?;
+    let dialer = Dialer { interface: interface.map(str::to_owned), ..Dialer::default() };
+    let get = Get { purpose: Purpose::Content, range: None, family: None };
+    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let response = Client::new(dialer).get(&parsed, get).await?;
+        if !response.status.is_success() {
+            return Err(anyhow!("{url}: the server says {}", response.status));
+        }
+        Ok(response.bytes(MAX_METAINFO_LEN).await?)
+    })
 }
 
 fn read_file(path: &Path) -> anyhow::Result<Vec<u8>> {

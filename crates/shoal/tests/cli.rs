@@ -1,9 +1,11 @@
 //! The program as users run it: the real binary, its output and its exit codes.
 
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::thread;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -169,4 +171,38 @@ fn readers_that_go_away_are_no_error() {
     drop(child.stdout.take());
     let output = child.wait_with_output().expect("it ends");
     assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), ""));
+}
+
+#[test]
+fn torrents_are_downloaded_from_web_servers() {
+    let dir = dir();
+    let server = TcpListener::bind("127.0.0.1:0").expect("a socket");
+    let address = server.local_addr().expect("an address");
+    let serve = thread::spawn(move || {
+        for path in ["/rude.torrent", "/gone"] {
+            let (mut connection, _) = server.accept().expect("a connection");
+            let mut request = String::new();
+            let mut reader = BufReader::new(connection.try_clone().expect("a socket"));
+            while !request.ends_with("\r\n\r\n") {
+                assert_ne!(reader.read_line(&mut request).expect("a request"), 0);
+            }
+            assert!(request.starts_with(&format!("GET {path} ")), "{request}");
+            let body = rude_torrent();
+            let status = if path == "/gone" { "410 Gone" } else { "200 OK" };
+            let head = format!(
+                "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                body.len()
+            );
+            connection
+                .write_all(head.as_bytes())
+                .and_then(|()| connection.write_all(&body))
+                .expect("it reads");
+        }
+    });
+    let found = run(&dir, &["inspect", &format!("http://{address}/rude.torrent"), "--json"]);
+    assert_eq!(json_of(&found)["total_length"], 12);
+    let gone = run(&dir, &["inspect", &format!("http://{address}/gone")]);
+    assert_eq!(gone.status.code(), Some(2));
+    assert!(text(&gone.stderr).contains("410"), "{}", text(&gone.stderr));
+    serve.join().expect("the server has seen what it should");
 }
