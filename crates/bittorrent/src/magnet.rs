@@ -3,7 +3,7 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 use core::str::FromStr;
 
 use codec::percent::{self, Encoded};
@@ -11,6 +11,7 @@ use codec::{base32, hex};
 
 use crate::id::{InfoHash, InfoHashV2, InfoHashes};
 use crate::metainfo::{Metainfo, path};
+use crate::peer_address::is_dialable;
 use crate::url;
 
 /// Longest link that is read, in bytes.
@@ -191,17 +192,6 @@ impl Magnet {
         let room = MAX_RANGES - self.select_only.len();
         self.select_only.extend(ranges.take(room));
     }
-}
-
-/// Whether a peer's address is one that a connection can be made to: unicast, with a port.
-#[must_use]
-pub fn is_dialable(peer: &SocketAddr, allow_loopback: bool) -> bool {
-    let is_unicast = match peer.ip().to_canonical() {
-        // 0.0.0.0/8 is this host, 240.0.0.0/4 reserved with the broadcast address in it.
-        IpAddr::V4(ip) => !ip.is_multicast() && ip.octets()[0] != 0 && ip.octets()[0] < 240,
-        IpAddr::V6(ip) => !ip.is_multicast() && !ip.is_unspecified(),
-    };
-    is_unicast && peer.port() != 0 && (allow_loopback || !peer.ip().to_canonical().is_loopback())
 }
 
 /// Whether a host is a name rather than an address, by the letters it is made of.

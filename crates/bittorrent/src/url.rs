@@ -54,7 +54,10 @@ pub(crate) fn ascii_host(host: &str) -> Option<Cow<'_, str>> {
     if host.is_ascii() {
         return Some(Cow::Borrowed(host));
     }
-    idna::domain_to_ascii(host).ok().filter(|ascii| !ascii.is_empty()).map(Cow::Owned)
+    // Some characters stand for several, a space or a slash among them.
+    let is_host = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+    let ascii = idna::domain_to_ascii(host).ok();
+    ascii.filter(|ascii| !ascii.is_empty() && ascii.bytes().all(is_host)).map(Cow::Owned)
 }
 
 #[cfg(test)]
@@ -80,6 +83,9 @@ mod tests {
             assert_eq!(clean(text.as_bytes()).as_deref(), expected, "{text}");
         }
         assert_eq!(clean(b"http://\xff/"), None);
+        // A diaeresis without a letter becomes a space, a sign for `a/c` three letters.
+        assert_eq!(clean("http://a\u{a8}x/".as_bytes()), None);
+        assert_eq!(clean("http://\u{2100}x/".as_bytes()), None);
     }
 
     #[test]

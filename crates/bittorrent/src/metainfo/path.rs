@@ -127,25 +127,36 @@ fn fnv(text: impl Iterator<Item = char>) -> u64 {
 
 /// A safe element of a path, or `None` if nothing is left of it.
 fn element(raw: &str) -> Option<String> {
-    let is_drive = matches!(raw.as_bytes(), [letter, b':'] | [letter, b':', b'\\' | b'/', ..]
-        if letter.is_ascii_alphabetic());
-    let mut name: String = raw
-        .chars()
-        .filter(|c| !is_bidi_control(*c))
-        .enumerate()
-        .map(|(index, c)| if is_forbidden(c) || (is_drive && index == 1) { '_' } else { c })
-        .collect();
-    let is_reserved = is_reserved(&name);
-    if is_reserved {
+    let visible = raw.chars().filter(|c| !is_bidi_control(*c));
+    let mut name: String = visible.map(|c| if is_forbidden(c) { '_' } else { c }).collect();
+    trim(&mut name);
+    cut(&mut name);
+    // What is only now in sight: cutting and trimming can uncover it.
+    if let [letter, b':'] | [letter, b':', b'_', ..] = name.as_bytes()
+        && letter.is_ascii_alphabetic()
+    {
+        name.replace_range(1..2, "_");
+    }
+    if is_reserved(&name) {
         name.insert(0, '_');
+        cut(&mut name);
     }
-    if name.len() > MAX_ELEMENT_LEN {
-        let (stem, extension) = split_extension(&name);
-        let stem = &stem[..stem.floor_char_boundary(MAX_ELEMENT_LEN - extension.len())];
-        name = format!("{stem}{extension}");
-    }
-    name.truncate(name.trim_end_matches(['.', ' ']).len());
     (!name.is_empty()).then_some(name)
+}
+
+/// Takes off dots and spaces at the end, as Windows does.
+fn trim(name: &mut String) {
+    name.truncate(name.trim_end_matches(['.', ' ']).len());
+}
+
+/// Cuts a name that is too long, in front of its extension.
+fn cut(name: &mut String) {
+    if name.len() > MAX_ELEMENT_LEN {
+        let (stem, extension) = split_extension(name);
+        let stem = &stem[..stem.floor_char_boundary(MAX_ELEMENT_LEN - extension.len())];
+        *name = format!("{stem}{extension}");
+        trim(name);
+    }
 }
 
 /// The name in front of its extension, and the extension with its dot, if it has a short one.

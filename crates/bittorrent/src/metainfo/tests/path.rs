@@ -31,6 +31,8 @@ fn odd_names_become_safe_ones() {
         ("trailing. . ", "trailing"),
         ("C:", "C_"),
         ("C:\\x", "C__x"),
+        ("c:.", "c_"),
+        ("\u{202e}c:\\", "c__"),
         ("M: the film", "M: the film"),
         ("CON", "_CON"),
         ("con.txt", "_con.txt"),
@@ -66,6 +68,12 @@ fn to_05_long_names_are_cut_at_a_character_and_keep_their_extension() {
     let long = "y".repeat(5000);
     assert_eq!(sanitize(&long, "x").len(), MAX_ELEMENT_LEN);
     assert_eq!(sanitize(&format!("a.{long}"), "x").len(), MAX_ELEMENT_LEN);
+
+    // What cutting uncovers is made safe as well.
+    let spaces = " ".repeat(300);
+    assert_eq!(sanitize(&format!("con{spaces}x"), "x"), "_con");
+    assert_eq!(sanitize(&format!("c:{spaces}x"), "x"), "c_");
+    assert_eq!(sanitize(&format!("con.{long}"), "x").len(), MAX_ELEMENT_LEN);
 
     let paths = places(&[&[&long], &[&long], &[&format!("{long}z")]]);
     assert_eq!(paths.iter().collect::<BTreeSet<_>>().len(), 3);
