@@ -1,7 +1,8 @@
 //! The threads that wait for disks and hash, so that the reactor does neither.
 //!
 //! The reactor hands in [`DiskJob`]s and never waits; answers come as [`DiskEvent`]s through one
-//! channel. Pieces that wait at the same time are hashed by one call over vector lanes. Where bytes
+//! channel. Three kinds of threads keep slow work from delaying quick work: those that hash and write,
+//! those that read, and one that waits for stable storage. Pieces that wait at the same time are hashed by one call over vector lanes. Where bytes
 //! lie is the [`store`](crate::store)'s business; what to do about an answer is the session's.
 
 mod check;
@@ -60,6 +61,7 @@ impl Default for DiskConfig {
 pub struct Disk {
     hash: Arc<Queue<DiskJob>>,
     read: Arc<Queue<DiskJob>>,
+    sync: Arc<Queue<DiskJob>>,
     pool: BufferPool,
     threads: Vec<JoinHandle<()>>,
 }
@@ -79,12 +81,14 @@ impl Disk {
         let mut disk = Self {
             hash: Arc::new(Queue::new(config.queue_len)),
             read: Arc::new(Queue::new(config.queue_len)),
+            sync: Arc::new(Queue::new(config.queue_len)),
             pool: BufferPool::new(config.buffer_bytes),
             threads: Vec::new(),
         };
         let hashers = std::iter::repeat_n(("hash", &disk.hash), hash_threads);
         let readers = std::iter::repeat_n(("read", &disk.read), config.read_threads.get());
-        for (name, queue) in hashers.chain(readers) {
+        let syncer = std::iter::once(("sync", &disk.sync));
+        for (name, queue) in hashers.chain(readers).chain(syncer) {
             let worker = Worker {
                 queue: queue.clone(),
                 events: events.clone(),
@@ -111,6 +115,7 @@ impl Disk {
     pub fn submit(&self, job: DiskJob) -> Result<(), DiskJob> {
         match job {
             DiskJob::Read { .. } => self.read.push(job, true),
+            DiskJob::Prepare { .. } | DiskJob::Flush { .. } => self.sync.push(job, true),
             DiskJob::Recheck(_) => self.hash.push(job, false),
             _ => self.hash.push(job, true),
         }
@@ -128,6 +133,7 @@ impl Disk {
     fn close(&self) {
         self.hash.close();
         self.read.close();
+        self.sync.close();
     }
 }
 

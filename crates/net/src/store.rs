@@ -3,7 +3,7 @@
 //! Calls are synchronous and come from any thread; which thread may wait for a disk is decided in
 //! [`disk`](crate::disk). Files are opened when they are first needed, created sparse at their full
 //! length by their first write, and never mapped into memory, so that a file cut short below us is
-//! an error and not a signal.
+//! an error and not a signal. What was verified before is remembered by the [`Journal`].
 //!
 //! Files that are not selected are not created. Pieces at the ends of selected files hold bytes of
 //! their neighbours too; those lie in a sparse side file, `.<infohash>.parts`, at the offset that
@@ -14,6 +14,7 @@ mod error;
 mod expected;
 mod files;
 mod handles;
+mod journal;
 mod layout;
 mod parts;
 #[cfg(test)]
@@ -36,9 +37,10 @@ use rustix::io::{Errno, ReadWriteFlags};
 
 use beneath::Root;
 pub use error::{ErrorClass, Op, StoreError};
-pub use expected::{Expected, LayerUnknown, Subtree, subtree_root};
+pub use expected::{Expected, LayerUnknown, Subtree};
 pub use handles::Handle;
 use handles::Handles;
+pub use journal::{Contents, Damage, FlushError, Journal, Origin, Resume, Stamp, Totals};
 use layout::{Segment, segments};
 
 /// The file system in memory, which knows no cold data and no `RWF_NOWAIT`.
@@ -393,17 +395,38 @@ impl Store {
     /// Of the first file that fails. What was written to it since the last success must be
     /// considered lost, for the system reports a failed write-back only once.
     pub fn sync(&self) -> Result<(), StoreError> {
+        self.sync_files().map(drop)
+    }
+
+    /// [`Store::sync`]; returns the numbers of the files that were written.
+    pub(crate) fn sync_files(&self) -> Result<Vec<usize>, StoreError> {
         let (mut dirty, mut folders) = {
             let mut state = self.state();
             (std::mem::take(&mut state.dirty), std::mem::take(&mut state.fresh_folders))
         };
+        let files = dirty.iter().copied().collect();
         let result = self.sync_these(&mut dirty, &mut folders);
         if result.is_err() {
             let mut state = self.state();
             state.dirty.append(&mut dirty);
             state.fresh_folders.append(&mut folders);
         }
-        result
+        result.map(|()| files)
+    }
+
+    /// The numbers of the files that hold bytes of `piece`.
+    pub(crate) fn files_of_piece(&self, piece: PieceIndex) -> impl Iterator<Item = usize> {
+        let len = self.info.piece_size(piece) as usize;
+        let segments = segments(&self.info, piece, 0, len).into_iter().flatten();
+        segments.filter_map(|segment| self.locate(segment).map(|(key, _)| key))
+    }
+
+    /// Length and time of change of file number `key`; `None` if there is no such regular file.
+    pub(crate) fn stamp(&self, key: usize) -> Option<Stamp> {
+        let stat = self.root.stat(self.elements_of(key)).ok()?;
+        let nanos = i64::try_from(stat.st_mtime_nsec).ok()?;
+        let modified = stat.st_mtime.checked_mul(1_000_000_000)?.checked_add(nanos)?;
+        Some(Stamp { len: stat.st_size as u64, modified })
     }
 
     fn sync_these(

@@ -3,7 +3,7 @@
 use bittorrent::id::PieceIndex;
 
 use crate::hash::{Digest, LEAF_LEN, Sha1, sha1_many, sha256_leaves};
-use crate::store::{Expected, LayerUnknown, Store, StoreError, subtree_root};
+use crate::store::{Expected, LayerUnknown, Store, StoreError};
 
 /// Most bytes that are read from disk at a time: lanes for pieces that are small, a chunk of those
 /// that are not.
@@ -240,9 +240,7 @@ fn check(digests: &mut Vec<[u8; 20]>, pieces: &[(Expected, &[u8])]) -> Vec<Verdi
 
 /// Both versions have to agree where both are known.
 fn verdict(expected: &Expected, v1_good: bool, leaves: Vec<[u8; 32]>) -> Verdict {
-    let v2_good = expected
-        .v2
-        .is_none_or(|subtree| subtree_root(&leaves, subtree.width) == Some(subtree.root));
+    let v2_good = expected.v2.is_none_or(|subtree| subtree.matches(&leaves));
     let judged = expected.v1.is_some() || expected.v2.is_some();
     if judged && v1_good && v2_good { Verdict::Good } else { Verdict::Bad { leaves } }
 }

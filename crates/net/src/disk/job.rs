@@ -1,6 +1,7 @@
 //! What threads are asked to do, and what they answer.
 
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,7 +9,7 @@ use bittorrent::id::PieceIndex;
 
 use super::check::{Verdict, VerifyError};
 use super::pool::PieceBuf;
-use crate::store::{Store, StoreError};
+use crate::store::{FlushError, Journal, Resume, Store, StoreError};
 
 /// Where the bytes of a piece to judge are.
 #[derive(Debug)]
@@ -71,6 +72,26 @@ pub enum DiskJob {
     },
     /// Judge stored pieces when there is nothing better to do.
     Recheck(Arc<Recheck>),
+    /// [`Store::prepare`], then [`Journal::open`].
+    Prepare {
+        /// Whose files.
+        store: Arc<Store>,
+        /// Comes back.
+        tag: u64,
+        /// Where the journal is.
+        journal: PathBuf,
+    },
+    /// [`Journal::flush`] or [`Journal::close`].
+    Flush {
+        /// Whose files.
+        store: Arc<Store>,
+        /// Comes back.
+        tag: u64,
+        /// Where their pieces are recorded.
+        journal: Arc<Journal>,
+        /// Whether nothing will be written after this.
+        close: bool,
+    },
 }
 
 /// An answer; one for each job, but for [`DiskJob::Recheck`], which has many.
@@ -141,6 +162,20 @@ pub enum DiskEvent {
         /// The first failure other than a file that is missing or too short. The pieces it
         /// concerns were counted as bad.
         error: Option<StoreError>,
+    },
+    /// To [`DiskJob::Prepare`].
+    Prepared {
+        /// The job's.
+        tag: u64,
+        /// The journal, and what it knows.
+        result: Result<Box<(Journal, Resume)>, StoreError>,
+    },
+    /// To [`DiskJob::Flush`].
+    Flushed {
+        /// The job's.
+        tag: u64,
+        /// Whether all that was recorded is on disk.
+        result: Result<(), FlushError>,
     },
 }
 

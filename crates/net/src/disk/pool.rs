@@ -37,8 +37,8 @@ impl BufferPool {
     #[must_use]
     pub fn try_take(&self, len: usize) -> Option<PieceBuf> {
         let mut state = self.0.state();
-        let fits = |buffer: &Box<[u8]>| buffer.len() >= len && buffer.len() / MOST_SLACK <= len;
-        let memory = match state.free.iter().rposition(fits) {
+        let fits = |have: usize| have >= len && have / MOST_SLACK <= len;
+        let memory = match state.free.iter().rposition(|buffer| fits(buffer.len())) {
             Some(index) => state.free.swap_remove(index),
             None => {
                 if state.taken.checked_add(len)? > self.0.limit {

@@ -10,7 +10,7 @@ use super::check::{Checker, MAX_LANES, Verdict, VerifyError};
 use super::job::{DiskEvent, DiskJob, PieceData, Recheck};
 use super::pool::{BufferPool, PieceBuf};
 use super::queue::{Queue, Taken};
-use crate::store::{ErrorClass, Expected, Store};
+use crate::store::{ErrorClass, Expected, Journal, Store};
 
 /// How long a thread has nothing to do before it gives its memory back.
 const IDLE: Duration = Duration::from_secs(2);
@@ -83,6 +83,16 @@ impl Worker {
                         self.tell(DiskEvent::Leaves { tag, piece, result });
                     }
                     DiskJob::Recheck(recheck) => self.recheck(recheck),
+                    DiskJob::Prepare { store, tag, journal } => {
+                        let result = store.prepare().and_then(|()| Journal::open(&journal, &store));
+                        let result = result.map(Box::new);
+                        self.tell(DiskEvent::Prepared { tag, result });
+                    }
+                    DiskJob::Flush { store, tag, journal, close } => {
+                        let result =
+                            if close { journal.close(&store) } else { journal.flush(&store) };
+                        self.tell(DiskEvent::Flushed { tag, result });
+                    }
                 }
             }
             self.verify(batch);
@@ -104,7 +114,11 @@ impl Worker {
         for (InMemory { store, tag, piece, data, .. }, verdict) in batch.into_iter().zip(verdicts) {
             let (result, data) = match verdict {
                 Verdict::Good => match store.write(piece, 0, &data) {
-                    Ok(()) => (Ok(Verdict::Good), None),
+                    Ok(()) => {
+                        // First, so that who hears of it finds room in the pool.
+                        drop(data);
+                        (Ok(Verdict::Good), None)
+                    }
                     Err(error) => (Err(error.into()), Some(data)),
                 },
                 bad @ Verdict::Bad { .. } => (Ok(bad), Some(data)),

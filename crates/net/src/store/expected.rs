@@ -3,7 +3,7 @@
 use bittorrent::id::{BLOCK_LEN, PieceIndex};
 use bittorrent::metainfo::Info;
 
-use crate::hash::{Digest, Sha256, merkle_layer};
+use crate::hash::subtree_root;
 
 /// The digests of a piece: v1, v2, or both for a hybrid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,25 +31,6 @@ impl Subtree {
     pub fn matches(&self, leaves: &[[u8; 32]]) -> bool {
         subtree_root(leaves, self.width) == Some(self.root)
     }
-}
-
-/// The hash above `leaves`, with zeros in place of those that are missing up to `width` (BEP 52).
-/// `None` if there are none, or too many.
-#[must_use]
-pub fn subtree_root(leaves: &[[u8; 32]], width: u32) -> Option<[u8; 32]> {
-    if leaves.is_empty() || !width.is_power_of_two() || leaves.len() as u64 > u64::from(width) {
-        return None;
-    }
-    let mut pad = [0; 32];
-    let mut nodes = leaves.to_vec();
-    let mut above = Vec::with_capacity(nodes.len().div_ceil(2));
-    for _ in 0..width.trailing_zeros() {
-        above.clear();
-        merkle_layer(&nodes, pad, &mut above);
-        pad = Sha256::digest([pad, pad].as_flattened()).into();
-        core::mem::swap(&mut nodes, &mut above);
-    }
-    nodes.first().copied()
 }
 
 /// The v2 digest of a piece is not known: the file's piece layer has not been fetched yet.
@@ -101,22 +82,30 @@ fn subtree(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn pair(left: [u8; 32], right: [u8; 32]) -> [u8; 32] {
-        Sha256::new().chain_update(left).chain_update(right).finalize().into()
-    }
+    use crate::store::testing::{Kind, sample};
 
     #[test]
-    fn missing_leaves_are_zeros() {
-        let [a, b, c] = [[1; 32], [2; 32], [3; 32]];
-        assert_eq!(subtree_root(&[a], 1), Some(a));
-        assert_eq!(subtree_root(&[a, b], 2), Some(pair(a, b)));
-        let three = pair(pair(a, b), pair(c, [0; 32]));
-        assert_eq!(subtree_root(&[a, b, c], 4), Some(three));
-        let nothing = pair(pair([0; 32], [0; 32]), pair([0; 32], [0; 32]));
-        assert_eq!(subtree_root(&[a, b, c], 8), Some(pair(three, nothing)));
-        assert_eq!(subtree_root(&[], 1), None);
-        assert_eq!(subtree_root(&[a, b], 1), None);
-        assert_eq!(subtree_root(&[a, b], 3), None);
+    fn files_of_one_piece_have_no_layer_and_narrow_trees() {
+        let files = [("long", 100_000), ("short", 20_000), ("empty", 0), ("tiny", 1)];
+        let sample = sample(Kind::V2, 65_536, &files);
+        let subtree = |piece| {
+            let layer = |file: usize, number: usize| sample.layers[file].get(number).copied();
+            expected(&sample.info, PieceIndex(piece), layer).map(|expected| expected.v2)
+        };
+        let long = |number: usize, data_len| {
+            Ok(Some(Subtree { root: sample.layers[0][number], data_len, width: 4 }))
+        };
+        let whole = |file: usize, data_len, width| {
+            let root = sample.info.files[file].pieces_root.expect("a root");
+            Ok(Some(Subtree { root, data_len, width }))
+        };
+        assert_eq!(subtree(0), long(0, 65_536));
+        assert_eq!(subtree(1), long(1, 34_464));
+        assert_eq!(subtree(2), whole(1, 20_000, 2));
+        assert_eq!(subtree(3), whole(3, 1, 1));
+        assert_eq!(subtree(4), Ok(None));
+        let unknown = expected(&sample.info, PieceIndex(1), |_, _| None);
+        assert_eq!(unknown, Err(LayerUnknown { file: 0 }));
+        assert!(expected(&sample.info, PieceIndex(2), |_, _| None).is_ok());
     }
 }

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use bittorrent::id::{InfoHash, InfoHashV2, InfoHashes};
 use bittorrent::metainfo::{File, Info};
 
-use super::subtree_root;
-use crate::hash::{Digest, Sha1, sha256_leaves};
+use crate::hash::{Digest, Sha1, sha256_leaves, subtree_root};
 
 /// Which digests a torrent has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
