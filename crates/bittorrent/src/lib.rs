@@ -13,6 +13,7 @@ extern crate std;
 pub mod choker;
 pub mod extension;
 pub mod id;
+pub mod lsd;
 pub mod magnet;
 pub mod merkle;
 pub mod metainfo;

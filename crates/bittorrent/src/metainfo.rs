@@ -116,6 +116,19 @@ impl Info {
         changed.map(|(index, _)| index)
     }
 
+    /// Bytes of a piece that come from peers: padding at its end (BEP 47) is known to be zeros.
+    #[must_use]
+    pub fn data_size(&self, piece: PieceIndex) -> u32 {
+        let size = self.piece_size(piece);
+        let start = u64::from(piece.0) * u64::from(self.piece_len);
+        let end = start + u64::from(size);
+        match self.file_at(end.saturating_sub(1)) {
+            // All of a piece may be padding only in torrents that nobody should make.
+            Some(last) if last.padding && last.offset > start => (last.offset - start) as u32,
+            _ => size,
+        }
+    }
+
     /// The file that holds the byte at `offset` of the piece space.
     #[must_use]
     pub fn file_at(&self, offset: u64) -> Option<&File> {

@@ -72,9 +72,11 @@ impl Methods {
     /// Either.
     pub const ANY: Self = Self(Method::Plain.bit() | Method::Rc4.bit());
 
-    /// The method that both sides support; RC4 if both are.
-    fn choose(self, other: u32) -> Option<Method> {
-        [Method::Rc4, Method::Plain].into_iter().find(|m| self.0 & other & m.bit() != 0)
+    /// The method that both sides support; if both are, RC4 unless `plain_first`.
+    fn choose(self, other: u32, plain_first: bool) -> Option<Method> {
+        let order =
+            if plain_first { [Method::Plain, Method::Rc4] } else { [Method::Rc4, Method::Plain] };
+        order.into_iter().find(|m| self.0 & other & m.bit() != 0)
     }
 }
 

@@ -290,6 +290,15 @@ impl Picker {
         Received::Accepted { piece_complete, others }
     }
 
+    /// Whether `block`, asked of `conn` before, is still of use.
+    #[must_use]
+    pub fn awaits(&self, block: Block, conn: ConnId) -> bool {
+        self.find(block).is_some_and(|(place, index)| {
+            let slot = &self.partials.at(place).slots[index as usize];
+            !slot.is_received() && slot.is_asked_of(conn)
+        })
+    }
+
     /// Who sent each block of `piece` that is received and not yet verified.
     pub fn contributors(&self, piece: PieceIndex) -> impl Iterator<Item = (Block, ConnId)> + '_ {
         let partial = self.order.partial(piece).map(|place| self.partials.at(place));

@@ -1,1 +1,524 @@
-//! x
+//! One torrent among its peers: the machine that joins formats and policies.
+//!
+//! This file holds the machine's state and routes each input to the part that answers it:
+//! [`handshake`] opens connections, [`download`] fetches, [`upload`] gives, [`metadata`] and
+//! [`hashes`] bring what is needed to verify, [`exchange`] finds peers through peers, [`upkeep`]
+//! is what happens once a second. Addresses are in [`known`], one peer's state is in [`peer`].
+
+mod download;
+mod exchange;
+mod handshake;
+mod hashes;
+mod known;
+mod message;
+mod metadata;
+mod peer;
+mod upkeep;
+mod upload;
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
+
+use codec::bitfield::Bitfield;
+use machine::{ConnId, Contact, Cx, Instant, Machine, OpId, Payload, Side, StreamMachine};
+
+pub use message::{
+    CloseReason, Command, Content, DialHint, Effect, Event, PeerSource, SwarmConfig, Timer, limits,
+};
+
+use crate::choker::{self, Choker};
+use crate::extension::Extended;
+use crate::id::{BLOCK_LEN, Block, PieceIndex};
+use crate::metainfo::Info;
+use crate::peer_priority::peer_priority;
+use crate::peer_wire::Frame;
+use crate::picker::{Picker, Priority};
+use crate::smart_ban::{Digest, SmartBan};
+use crate::super_seeding::SuperSeeding;
+use hashes::LayerFetch;
+use known::Known;
+use metadata::Fetch;
+use peer::Peer;
+
+type Ctx<'a, C> = Cx<'a, Swarm<C>>;
+
+/// What a swarm must know of a contact beyond its identity.
+pub trait PeerContact: Contact {
+    /// The same host at another port.
+    #[must_use]
+    fn with_port(&self, port: u16) -> Self;
+    /// Its IP address, if contacts have one.
+    fn ip(&self) -> Option<IpAddr>;
+    /// A contact from an address that a peer told us, if contacts are addresses at all.
+    fn from_ip(ip: IpAddr, port: u16) -> Option<Self>;
+    /// Canonical priority of a connection between two contacts (BEP 40).
+    fn priority(&self, other: &Self) -> u32;
+    /// Whether an address from a stranger may be dialled at all.
+    fn is_dialable(&self, allow_loopback: bool) -> bool;
+    /// Whether it is on this very host.
+    fn is_loopback(&self) -> bool;
+}
+
+impl PeerContact for SocketAddr {
+    fn with_port(&self, port: u16) -> Self {
+        Self::new(SocketAddr::ip(self), port)
+    }
+
+    fn ip(&self) -> Option<IpAddr> {
+        Some(SocketAddr::ip(self))
+    }
+
+    fn from_ip(ip: IpAddr, port: u16) -> Option<Self> {
+        Some(Self::new(ip, port))
+    }
+
+    fn priority(&self, other: &Self) -> u32 {
+        peer_priority(*self, *other)
+    }
+
+    fn is_dialable(&self, allow_loopback: bool) -> bool {
+        crate::peer_address::is_dialable(self, allow_loopback)
+    }
+
+    fn is_loopback(&self) -> bool {
+        SocketAddr::ip(self).to_canonical().is_loopback()
+    }
+}
+
+/// The picker's word for wanted or not.
+fn priority(wanted: bool) -> Priority {
+    if wanted { Priority::NORMAL } else { Priority::SKIP }
+}
+
+/// The content, once it is known.
+struct Loaded {
+    info: Arc<Info>,
+    info_bytes: Arc<[u8]>,
+    piece_layers: Vec<Vec<[u8; 32]>>,
+    have: Bitfield,
+    wanted: Bitfield,
+    picker: Picker,
+    /// Files whose piece layer must come from peers before their pieces can be verified.
+    layers: LayerFetch,
+}
+
+impl Loaded {
+    /// Pieces of `bits` that are wanted and missing.
+    fn count_useful(&self, bits: &Bitfield) -> u32 {
+        bits.difference(&self.have)
+            .filter(|&piece| self.picker.wanted_missing(PieceIndex(piece)))
+            .count() as u32
+    }
+}
+
+/// The machine of one torrent.
+pub struct Swarm<C: PeerContact> {
+    config: SwarmConfig,
+    peers: BTreeMap<ConnId, Peer<C>>,
+    known: Known<C>,
+    dialing: BTreeSet<C>,
+    /// Which neighbour named an address, for holepunching.
+    relays: BTreeMap<C, ConnId>,
+    content: Option<Loaded>,
+    metadata: Option<Fetch>,
+    choker: Choker,
+    super_seeding: Option<SuperSeeding>,
+    smart_ban: SmartBan<C>,
+    our_contact: Option<C>,
+    next_choke: Instant,
+    ticking: bool,
+    stopped: bool,
+    downloaded: u64,
+    uploaded: u64,
+    wasted: u64,
+    picked: Vec<Block>,
+    scratch_conns: Vec<ConnId>,
+}
+
+impl<C: PeerContact> Swarm<C> {
+    /// A swarm that knows its name and nobody yet.
+    #[must_use]
+    pub fn new(config: SwarmConfig) -> Self {
+        let choker = Choker::new(choker::Config::with_slots(config.upload_slots));
+        Self {
+            config,
+            peers: BTreeMap::new(),
+            known: Known::new(),
+            dialing: BTreeSet::new(),
+            relays: BTreeMap::new(),
+            content: None,
+            metadata: None,
+            choker,
+            super_seeding: None,
+            smart_ban: SmartBan::new(),
+            our_contact: None,
+            next_choke: Instant::ZERO,
+            ticking: false,
+            stopped: false,
+            downloaded: 0,
+            uploaded: 0,
+            wasted: 0,
+            picked: Vec::new(),
+            scratch_conns: Vec::new(),
+        }
+    }
+
+    /// Closes a connection from our side; the driver answers with `on_close`.
+    fn close(&mut self, conn: ConnId, why: CloseReason, cx: &mut Ctx<'_, C>) {
+        cx.effect(Effect::Close(conn, why));
+    }
+
+    /// Counts something unwanted or false; closes the peer that does it too often.
+    fn offence(&mut self, conn: ConnId, cx: &mut Ctx<'_, C>) {
+        if self.peers.get_mut(&conn).is_some_and(Peer::offend) {
+            self.close(conn, CloseReason::Protocol, cx);
+        }
+    }
+
+    fn begin(&mut self, content: Content, cx: &mut Ctx<'_, C>) {
+        let mut picker = Picker::new(crate::picker::Layout::of(&content.info), cx.rng());
+        picker.set_sequential(self.config.sequential);
+        picker.set_partial_budget(self.config.partial_bytes_max);
+        let layers = LayerFetch::new(&content);
+        for piece in 0..content.info.piece_count() {
+            let piece = PieceIndex(piece);
+            let known = layers.can_verify(piece);
+            picker.set_priority(piece, priority(known && content.wanted.get(piece.0)));
+            if content.have.get(piece.0) {
+                picker.set_have(piece);
+            }
+        }
+        let Content { info, info_bytes, piece_layers, have, wanted } = content;
+        let complete = picker.is_complete() && layers.is_done();
+        self.content =
+            Some(Loaded { info, info_bytes, piece_layers, have, wanted, picker, layers });
+        self.metadata = None;
+        if self.config.super_seeding && complete {
+            self.super_seeding = Some(SuperSeeding::new(self.have().map_or(0, Bitfield::len)));
+        }
+        let conns: Vec<ConnId> = self.peers.keys().copied().collect();
+        for conn in conns {
+            self.say_pieces(conn, cx);
+            self.settle_pieces(conn, cx);
+            self.ask_layers(conn, cx);
+        }
+        if complete {
+            self.completed(cx);
+        }
+        self.dial(cx);
+    }
+
+    fn want(&mut self, wanted: Bitfield, cx: &mut Ctx<'_, C>) {
+        let Some(content) = &mut self.content else { return };
+        if wanted.len() != content.wanted.len() {
+            return;
+        }
+        content.wanted = wanted;
+        self.refresh_wanted(cx);
+    }
+
+    /// Tells the picker what is wanted and verifiable now, and counts anew who is useful.
+    fn refresh_wanted(&mut self, cx: &mut Ctx<'_, C>) {
+        let Some(content) = &mut self.content else { return };
+        for piece in 0..content.info.piece_count() {
+            let index = PieceIndex(piece);
+            let wanted = content.wanted.get(piece) && content.layers.can_verify(index);
+            content.picker.set_priority(index, priority(wanted));
+        }
+        for peer in self.peers.values_mut() {
+            if let peer::Has::Known(bits) = &peer.has {
+                peer.useful = content.count_useful(bits);
+            }
+        }
+        let conns: Vec<ConnId> = self.peers.keys().copied().collect();
+        for conn in conns {
+            self.update_interest(conn, cx);
+        }
+        if self.content.as_ref().is_some_and(|c| c.picker.is_complete() && c.layers.is_done()) {
+            self.completed(cx);
+        }
+    }
+
+    /// For drivers that keep digests of received blocks: a failed piece's blocks and senders, and
+    /// later the true ones, so that who lied is found and honest peers are not blamed.
+    ///
+    /// To be called before `on_verified`, with the digests of all blocks in order: always when the
+    /// piece failed, and when it did not if [`Swarm::suspects`] says so.
+    pub fn judge(&mut self, piece: PieceIndex, ok: bool, digests: &[Digest], cx: &mut Ctx<'_, C>) {
+        let Some(content) = &self.content else { return };
+        let liars = if ok {
+            let blocks = (0..).step_by(BLOCK_LEN as usize).zip(digests.iter().copied());
+            self.smart_ban.on_verified(piece, blocks)
+        } else {
+            let sent = content.picker.contributors(piece).filter_map(|(block, conn)| {
+                let sender = self.peers.get(&conn)?.contact;
+                let digest = digests.get((block.begin / BLOCK_LEN) as usize)?;
+                Some((block.begin, sender, *digest))
+            });
+            self.smart_ban.on_failed(piece, sent)
+        };
+        for liar in liars {
+            self.ban(liar, cx);
+        }
+    }
+
+    /// Whether a piece failed before, so that the digests of its true blocks tell who lied.
+    #[must_use]
+    pub fn suspects(&self, piece: PieceIndex) -> bool {
+        self.smart_ban.has_failed(piece)
+    }
+
+    fn stop(&mut self, cx: &mut Ctx<'_, C>) {
+        self.stopped = true;
+        let conns: Vec<ConnId> = self.peers.keys().copied().collect();
+        for conn in conns {
+            self.close(conn, CloseReason::Stopped, cx);
+        }
+    }
+}
+
+impl<C: PeerContact> Machine for Swarm<C> {
+    type Command = Command<C>;
+    type Event = Event<C>;
+    type Timer = Timer;
+    type Effect = Effect<C>;
+
+    fn on_command(&mut self, _op: OpId, command: Command<C>, cx: &mut Ctx<'_, C>) {
+        match command {
+            Command::Begin(content) if self.content.is_none() => self.begin(*content, cx),
+            Command::Begin(_) => {}
+            Command::AddPeers(contacts, source) => {
+                let now = cx.now();
+                for contact in contacts {
+                    self.known.add(contact, source, Default::default(), now);
+                }
+                self.dial(cx);
+            }
+            Command::Want(wanted) => self.want(wanted, cx),
+            Command::Layers(file, layer) => self.layer_known(file, layer, cx),
+            Command::Lost(piece) => self.on_lost(piece, cx),
+            Command::Leaves(conn, range, leaves) => self.on_leaves(conn, range, leaves, cx),
+            Command::Stop => self.stop(cx),
+        }
+        self.keep_ticking(cx);
+    }
+
+    fn on_timer(&mut self, Timer::Tick: Timer, cx: &mut Ctx<'_, C>) {
+        self.ticking = false;
+        self.upkeep(cx);
+        self.keep_ticking(cx);
+    }
+}
+
+impl<C: PeerContact> StreamMachine for Swarm<C> {
+    type Contact = C;
+    type Frame = Frame<C>;
+    type CloseReason = CloseReason;
+
+    fn on_open(&mut self, conn: ConnId, peer: C, side: Side, cx: &mut Ctx<'_, C>) {
+        self.opened(conn, peer, side, cx);
+        self.keep_ticking(cx);
+    }
+
+    fn on_dial_failed(&mut self, peer: C, cx: &mut Ctx<'_, C>) {
+        self.dialing.remove(&peer);
+        self.known.failed(peer, cx.now());
+        self.try_holepunch(peer, cx);
+        self.dial(cx);
+        self.keep_ticking(cx);
+    }
+
+    fn on_frame(&mut self, conn: ConnId, frame: Frame<C>, cx: &mut Ctx<'_, C>) {
+        let Some(peer) = self.peers.get_mut(&conn) else { return };
+        peer.last_heard = cx.now();
+        if !peer.is_ready() && !matches!(frame, Frame::Handshake(_)) {
+            return self.close(conn, CloseReason::Protocol, cx);
+        }
+        match frame {
+            Frame::Handshake(handshake) => self.on_handshake(conn, handshake, cx),
+            Frame::KeepAlive | Frame::Port(_) => {}
+            Frame::Choke => self.on_choke(conn, true, cx),
+            Frame::Unchoke => self.on_choke(conn, false, cx),
+            Frame::Interested => self.on_interested(conn, true, cx),
+            Frame::NotInterested => self.on_interested(conn, false, cx),
+            Frame::Have(piece) => self.on_have(conn, piece, cx),
+            Frame::Bitfield(bits) => {
+                let said = peer::Has::Early { all: false, bits, haves: Vec::new() };
+                self.on_pieces(conn, said, cx);
+            }
+            Frame::HaveAll | Frame::HaveNone if !peer.fast => {
+                self.close(conn, CloseReason::Protocol, cx);
+            }
+            Frame::HaveAll | Frame::HaveNone => {
+                let all = matches!(frame, Frame::HaveAll);
+                let said = peer::Has::Early { all, bits: Vec::new(), haves: Vec::new() };
+                self.on_pieces(conn, said, cx);
+            }
+            Frame::Request(block) => self.on_request(conn, block, cx),
+            Frame::Cancel(block) => self.on_cancel(conn, block, cx),
+            Frame::Reject(block) => self.on_reject(conn, block, cx),
+            Frame::Suggest(piece) => Peer::<C>::hint(&mut peer.suggested, piece),
+            Frame::AllowedFast(piece) => {
+                Peer::<C>::hint(&mut peer.allowed_fast, piece);
+                self.request_more(conn, cx);
+            }
+            Frame::HashRequest(range) => self.on_hash_request(conn, range, cx),
+            Frame::Hashes(range, hashes) => self.on_hashes(conn, range, &hashes, cx),
+            Frame::HashReject(range) => self.on_hash_reject(conn, range, cx),
+            Frame::Unknown(_) => self.offence(conn, cx),
+            Frame::Extended(message) => self.on_extended(conn, message, cx),
+        }
+    }
+
+    fn on_payload_head(&mut self, conn: ConnId, payload: Payload, cx: &mut Ctx<'_, C>) -> bool {
+        if let Some(peer) = self.peers.get_mut(&conn) {
+            peer.last_heard = cx.now();
+        }
+        self.wants_block(conn, payload.into(), cx)
+    }
+
+    fn on_payload(&mut self, conn: ConnId, payload: Payload, cx: &mut Ctx<'_, C>) {
+        self.on_block(conn, payload.into(), cx);
+    }
+
+    fn on_sent(&mut self, conn: ConnId, payload: Payload, cx: &mut Ctx<'_, C>) {
+        self.on_block_sent(conn, payload.into(), cx);
+    }
+
+    fn on_dropped(&mut self, conn: ConnId, payload: Payload, cx: &mut Ctx<'_, C>) {
+        self.on_block_dropped(conn, payload.into(), cx);
+    }
+
+    fn on_verified(&mut self, object: u32, ok: bool, cx: &mut Ctx<'_, C>) {
+        self.on_piece_verified(PieceIndex(object), ok, cx);
+    }
+
+    fn on_close(&mut self, conn: ConnId, why: CloseReason, cx: &mut Ctx<'_, C>) {
+        self.closed(conn, why, cx);
+        self.dial(cx);
+        self.keep_ticking(cx);
+    }
+}
+
+impl<C: PeerContact> Swarm<C> {
+    fn on_extended(&mut self, conn: ConnId, message: Extended<C>, cx: &mut Ctx<'_, C>) {
+        match message {
+            Extended::Handshake(said) => self.on_extension_handshake(conn, &said, cx),
+            Extended::Metadata(message) => self.on_metadata(conn, message, cx),
+            Extended::Pex(message) => self.on_pex(conn, message, cx),
+            Extended::Holepunch(message) => self.on_holepunch(conn, message, cx),
+            Extended::DontHave(piece) => self.on_dont_have(conn, piece, cx),
+            Extended::UploadOnly(only) => {
+                if let Some(peer) = self.peers.get_mut(&conn) {
+                    peer.upload_only = only;
+                }
+                self.close_if_useless(conn, cx);
+            }
+            Extended::Unknown(_) => self.offence(conn, cx),
+        }
+    }
+}
+
+/// A peer as the machine sees it, for people.
+#[derive(Clone, Debug)]
+pub struct PeerSummary<'a, C> {
+    /// Its connection.
+    pub conn: ConnId,
+    /// Its end of the connection.
+    pub contact: C,
+    /// Where it listens.
+    pub listens: Option<C>,
+    /// Its program, as it calls itself.
+    pub client: &'a str,
+    /// Payload bytes received from it.
+    pub downloaded: u64,
+    /// Payload bytes sent to it.
+    pub uploaded: u64,
+    /// Bytes per second received.
+    pub download_rate: u64,
+    /// Bytes per second sent.
+    pub upload_rate: u64,
+    /// Share of the pieces that it has, 0 to 1.
+    pub progress: f32,
+    /// We choke it.
+    pub choked_by_us: bool,
+    /// It chokes us.
+    pub chokes_us: bool,
+    /// It wants pieces of ours.
+    pub interested: bool,
+    /// We want pieces of its.
+    pub interesting: bool,
+}
+
+/// Totals of the swarm, for people and for trackers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Payload bytes received.
+    pub downloaded: u64,
+    /// Payload bytes sent.
+    pub uploaded: u64,
+    /// Payload bytes received in vain.
+    pub wasted: u64,
+    /// Addresses known and not connected.
+    pub known: usize,
+}
+
+impl<C: PeerContact> Swarm<C> {
+    /// Every peer that is through its handshake.
+    pub fn peers(&self, now: Instant) -> impl Iterator<Item = PeerSummary<'_, C>> {
+        self.peers.iter().filter(|(_, peer)| peer.is_ready()).map(move |(&conn, peer)| {
+            PeerSummary {
+                conn,
+                contact: peer.contact,
+                listens: peer.listens,
+                client: &peer.client,
+                downloaded: peer.downloaded,
+                uploaded: peer.uploaded,
+                download_rate: peer.down.per_second(now),
+                upload_rate: peer.up.per_second(now),
+                progress: match &peer.has {
+                    peer::Has::Known(bits) if !bits.is_empty() => {
+                        bits.count_ones() as f32 / bits.len() as f32
+                    }
+                    peer::Has::Known(_) => 0.0,
+                    peer::Has::Early { all, .. } => f32::from(u8::from(*all)),
+                },
+                choked_by_us: peer.choked_by_us,
+                chokes_us: peer.chokes_us,
+                interested: peer.interested,
+                interesting: peer.interesting,
+            }
+        })
+    }
+
+    /// Totals since the machine began.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        Totals {
+            downloaded: self.downloaded,
+            uploaded: self.uploaded,
+            wasted: self.wasted,
+            known: self.known.idle_count(),
+        }
+    }
+
+    /// Pieces that are verified and stored, once the content is known.
+    #[must_use]
+    pub fn have(&self) -> Option<&Bitfield> {
+        self.content.as_ref().map(|content| &content.have)
+    }
+
+    /// Pieces that are wanted, once the content is known.
+    #[must_use]
+    pub fn wanted(&self) -> Option<&Bitfield> {
+        self.content.as_ref().map(|content| &content.wanted)
+    }
+
+    /// Whether nothing that is wanted is missing.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.content.as_ref().is_some_and(|c| c.picker.is_complete() && c.layers.is_done())
+    }
+}

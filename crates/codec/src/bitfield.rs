@@ -77,6 +77,13 @@ impl Bitfield {
         bytes
     }
 
+    /// Eight bits from `index * 8` on, as on the wire; zeros past the end.
+    #[must_use]
+    pub fn byte(&self, index: u32) -> u8 {
+        let word = self.words.get((index / 8) as usize).copied().unwrap_or(0);
+        (word >> (56 - index % 8 * 8)) as u8
+    }
+
     /// How many bits there are, set or not.
     #[must_use]
     pub fn len(&self) -> u32 {

@@ -100,7 +100,7 @@ impl Initiator {
                     let (select, len) = (u32::from_be_bytes([a, b, c, d]), u16::from_be_bytes(len));
                     let method = self
                         .provide
-                        .choose(select)
+                        .choose(select, false)
                         .filter(|method| method.bit() == select)
                         .ok_or(MseError::NoCommonMethod(select))?;
                     if usize::from(len) > MAX_PAD_LEN {

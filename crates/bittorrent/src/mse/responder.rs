@@ -16,6 +16,8 @@ const MAX_BUFFERED: usize = 128 * 1024;
 /// The handshake of the side that accepted.
 pub struct Responder {
     accept: Methods,
+    /// Leave the stream plain if the initiator offers that, too.
+    plain_first: bool,
     /// Length of PadD.
     zero_pad_len: u16,
     /// Received and not yet used.
@@ -60,7 +62,20 @@ impl Responder {
     pub fn new(accept: Methods, entropy: &[u8; ENTROPY_LEN]) -> Self {
         let entropy = Box::new(Entropy::new(entropy));
         let zero_pad_len = entropy.zero_pad_len;
-        Self { accept, zero_pad_len, buffer: Vec::new(), state: State::Key { entropy } }
+        Self {
+            accept,
+            plain_first: false,
+            zero_pad_len,
+            buffer: Vec::new(),
+            state: State::Key { entropy },
+        }
+    }
+
+    /// Chooses plain over RC4 where the initiator offers both (`plain_first`): costs no cipher.
+    #[must_use]
+    pub fn preferring_plain(mut self, plain_first: bool) -> Self {
+        self.plain_first = plain_first;
+        self
     }
 
     /// Takes all of `input`, appends what is to be sent to `out`, and tells how far it got.
@@ -182,8 +197,10 @@ impl Responder {
                 }
                 let mut rest = initial.split_off(len.into());
                 ciphers.decrypt.apply(&mut initial);
-                let method =
-                    self.accept.choose(provide).ok_or(MseError::NoCommonMethod(provide))?;
+                let method = self
+                    .accept
+                    .choose(provide, self.plain_first)
+                    .ok_or(MseError::NoCommonMethod(provide))?;
                 let enciphered = out.len();
                 out.extend_from_slice(&VC);
                 out.extend_from_slice(&method.bit().to_be_bytes());

@@ -47,18 +47,16 @@ impl Layout {
         self
     }
 
-    /// The layout of `info`.
+    /// The layout of `info`, without the padding that pieces end in.
     #[must_use]
     pub fn of(info: &Info) -> Self {
         let layout = Self::new(info.piece_len, info.total_len);
-        if info.v1_pieces.is_some() || info.piece_len == 0 {
-            return layout;
-        }
-        let piece_len = u64::from(info.piece_len);
-        let sizes = info.files.iter().filter(|file| file.len > 0).filter_map(|file| {
-            let last = u32::try_from((file.offset + file.len - 1) / piece_len).ok()?;
-            let size = u32::try_from((file.len - 1) % piece_len + 1).ok()?;
-            Some((PieceIndex(last), size))
+        let piece_len = u64::from(info.piece_len.max(1));
+        // Pieces that end with a file or with padding: only these can be short.
+        let ends = info.files.iter().filter(|file| file.len > 0);
+        let sizes = ends.filter_map(|file| {
+            let last = PieceIndex(u32::try_from((file.offset + file.len - 1) / piece_len).ok()?);
+            Some((last, info.data_size(last)))
         });
         layout.with_odd_sizes(sizes)
     }

@@ -146,7 +146,7 @@ impl Order {
     pub fn is_interesting(&self, set: PieceSet<'_>) -> bool {
         match set {
             PieceSet::All => self.missing_count > 0,
-            PieceSet::Bits(bytes) => bytes.iter().zip(&self.missing).any(|(a, b)| a & b != 0),
+            _ => self.missing.iter().enumerate().any(|(at, byte)| byte & set.byte(at) != 0),
         }
     }
 

@@ -1,5 +1,6 @@
 //! What the picker is told about peers and wishes: narrow views, no state of its own.
 
+use codec::bitfield::Bitfield;
 use machine::ConnId;
 
 use crate::id::PieceIndex;
@@ -44,6 +45,8 @@ pub enum PieceSet<'a> {
     All,
     /// Those whose bit is set, most significant bit first (BEP 3); bits past its end are unset.
     Bits(&'a [u8]),
+    /// Those in a set.
+    Field(&'a Bitfield),
 }
 
 impl PieceSet<'_> {
@@ -52,6 +55,7 @@ impl PieceSet<'_> {
     pub fn has(&self, piece: PieceIndex) -> bool {
         match self {
             Self::All => true,
+            Self::Field(field) => field.get(piece.0),
             Self::Bits(bytes) => bytes
                 .get((piece.0 / 8) as usize)
                 .is_some_and(|byte| byte << (piece.0 % 8) & 0x80 != 0),
@@ -62,6 +66,7 @@ impl PieceSet<'_> {
     pub(super) fn byte(&self, byte: usize) -> u8 {
         match self {
             Self::All => 0xff,
+            Self::Field(field) => field.byte(byte as u32),
             Self::Bits(bytes) => bytes.get(byte).copied().unwrap_or(0),
         }
     }

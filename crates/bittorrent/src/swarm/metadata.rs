@@ -1,0 +1,215 @@
+//! The info dictionary from peers (BEP 9): collecting its parts, and giving them.
+
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use machine::{ConnId, Instant};
+use sha1::{Digest, Sha1};
+use sha2::Sha256;
+
+use super::message::{Effect, Event, limits};
+use super::{Ctx, PeerContact, Swarm};
+use crate::extension::{Extended, MetadataMessage};
+use crate::id::InfoHashes;
+use crate::peer_wire::Frame;
+
+/// Parts asked of one peer at once.
+const PARTS_OPEN_MAX: u32 = 4;
+/// A part not delivered in this many seconds may be asked of another peer.
+const PART_PATIENCE_SECS: u64 = 10;
+
+/// A fetch under way.
+pub(super) struct Fetch {
+    bytes: Vec<u8>,
+    /// Per part: done, or when and of whom it was last asked.
+    parts: Vec<Part>,
+    missing: usize,
+}
+
+#[derive(Clone, Copy)]
+enum Part {
+    Missing,
+    Asked(Instant, ConnId),
+    Done,
+}
+
+impl Fetch {
+    fn new(len: u32) -> Self {
+        let parts = len.div_ceil(limits::METADATA_PART) as usize;
+        Self { bytes: vec![0; len as usize], parts: vec![Part::Missing; parts], missing: parts }
+    }
+
+    fn len(&self) -> u32 {
+        self.bytes.len() as u32
+    }
+
+    fn next(&mut self, conn: ConnId, now: Instant) -> Option<u32> {
+        let wanted = |part: &Part| match *part {
+            Part::Missing => true,
+            Part::Asked(at, of) => of != conn && (now - at).as_secs() >= PART_PATIENCE_SECS,
+            Part::Done => false,
+        };
+        let index = self.parts.iter().position(wanted)?;
+        self.parts[index] = Part::Asked(now, conn);
+        Some(index as u32)
+    }
+
+    /// Keeps a part; whether it was of use.
+    fn put(&mut self, part: u32, bytes: &[u8]) -> bool {
+        let begin = part as usize * limits::METADATA_PART as usize;
+        let Some(state @ (Part::Missing | Part::Asked(..))) = self.parts.get_mut(part as usize)
+        else {
+            return false;
+        };
+        let end = (begin + limits::METADATA_PART as usize).min(self.bytes.len());
+        if bytes.len() != end - begin {
+            return false;
+        }
+        *state = Part::Done;
+        self.bytes[begin..end].copy_from_slice(bytes);
+        self.missing -= 1;
+        true
+    }
+
+    fn give_back(&mut self, conn: ConnId) {
+        for part in &mut self.parts {
+            if matches!(part, Part::Asked(_, of) if *of == conn) {
+                *part = Part::Missing;
+            }
+        }
+    }
+}
+
+/// Whether `info_bytes` is what every given hash names.
+fn matches(hashes: &InfoHashes, info_bytes: &[u8]) -> bool {
+    let v1 = hashes.v1.is_none_or(|hash| Sha1::digest(info_bytes)[..] == hash.0);
+    let v2 = hashes.v2.is_none_or(|hash| Sha256::digest(info_bytes)[..] == hash.0);
+    v1 && v2
+}
+
+impl<C: PeerContact> Swarm<C> {
+    /// A peer has said how long the info dictionary is.
+    pub(super) fn metadata_offered(&mut self, conn: ConnId, len: u32, cx: &mut Ctx<'_, C>) {
+        if self.content.is_some() || len == 0 || len > limits::METADATA_LEN_MAX {
+            return;
+        }
+        // The first length named is tried; if it leads nowhere `metadata_failed` clears it.
+        let fetch = self.metadata.get_or_insert_with(|| Fetch::new(len));
+        if fetch.len() == len {
+            self.ask_metadata(conn, cx);
+        }
+    }
+
+    /// Asks a peer for parts that are missing.
+    pub(super) fn ask_metadata(&mut self, conn: ConnId, cx: &mut Ctx<'_, C>) {
+        let (Some(fetch), Some(peer)) = (&mut self.metadata, self.peers.get_mut(&conn)) else {
+            return;
+        };
+        if !peer.extensions.metadata || peer.metadata_refused {
+            return;
+        }
+        while peer.metadata_asked < PARTS_OPEN_MAX {
+            let Some(part) = fetch.next(conn, cx.now()) else { break };
+            peer.metadata_asked += 1;
+            let request = Extended::Metadata(MetadataMessage::Request(part));
+            cx.effect(Effect::Send(conn, Frame::Extended(request)));
+        }
+    }
+
+    pub(super) fn on_metadata(
+        &mut self,
+        conn: ConnId,
+        message: MetadataMessage,
+        cx: &mut Ctx<'_, C>,
+    ) {
+        match message {
+            MetadataMessage::Request(part) => self.give_metadata(conn, part, cx),
+            MetadataMessage::Reject(_) => {
+                if let Some(peer) = self.peers.get_mut(&conn) {
+                    peer.metadata_asked = 0;
+                    peer.metadata_refused = true;
+                }
+                self.metadata_peer_gone(conn);
+            }
+            MetadataMessage::Data { part, total_len, bytes } => {
+                let Some(fetch) = &mut self.metadata else { return };
+                let Some(peer) = self.peers.get_mut(&conn) else { return };
+                if peer.metadata_asked == 0 || total_len != fetch.len() {
+                    return self.offence(conn, cx);
+                }
+                peer.metadata_asked -= 1;
+                if !fetch.put(part, &bytes) {
+                    return self.offence(conn, cx);
+                }
+                if fetch.missing == 0 {
+                    self.metadata_whole(cx);
+                } else {
+                    self.ask_metadata(conn, cx);
+                }
+            }
+        }
+    }
+
+    fn metadata_whole(&mut self, cx: &mut Ctx<'_, C>) {
+        let Some(fetch) = self.metadata.take() else { return };
+        for peer in self.peers.values_mut() {
+            peer.metadata_asked = 0;
+        }
+        if matches(&self.config.hashes, &fetch.bytes) {
+            cx.emit(Event::Metadata(Arc::from(fetch.bytes)));
+        }
+        // Otherwise somebody lied about a part or the length: begin anew with whoever is asked next.
+    }
+
+    /// A peer with open metadata requests is gone or refuses.
+    pub(super) fn metadata_peer_gone(&mut self, conn: ConnId) {
+        if let Some(fetch) = &mut self.metadata {
+            fetch.give_back(conn);
+        }
+    }
+
+    fn give_metadata(&mut self, conn: ConnId, part: u32, cx: &mut Ctx<'_, C>) {
+        let begin = part as usize * limits::METADATA_PART as usize;
+        let answer = match &self.content {
+            Some(content) if begin < content.info_bytes.len() => {
+                let all = &content.info_bytes;
+                let end = (begin + limits::METADATA_PART as usize).min(all.len());
+                let total_len = all.len() as u32;
+                MetadataMessage::Data { part, total_len, bytes: all[begin..end].to_vec() }
+            }
+            _ => MetadataMessage::Reject(part),
+        };
+        cx.effect(Effect::Send(conn, Frame::Extended(Extended::Metadata(answer))));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::InfoHash;
+
+    #[test]
+    fn parts_are_asked_once_and_again_of_others_after_patience() {
+        let mut fetch = Fetch::new(limits::METADATA_PART + 1);
+        let (a, b) = (ConnId(1), ConnId(2));
+        assert_eq!(fetch.next(a, Instant::ZERO), Some(0));
+        assert_eq!(fetch.next(b, Instant::ZERO), Some(1));
+        assert_eq!(fetch.next(b, Instant::ZERO), None);
+        let later = Instant::from_nanos(11_000_000_000);
+        assert_eq!(fetch.next(b, later), Some(0), "asked of another after patience");
+        assert!(!fetch.put(1, &[0; 2]), "wrong length");
+        assert!(fetch.put(1, &[7]));
+        assert!(!fetch.put(1, &[7]), "twice");
+        assert!(!fetch.put(9, &[7]), "past the end");
+        assert!(fetch.put(0, &[1; limits::METADATA_PART as usize]));
+        assert_eq!(fetch.missing, 0);
+    }
+
+    #[test]
+    fn only_matching_bytes_are_believed() {
+        let hash = InfoHash(Sha1::digest(b"abc").into());
+        let hashes = InfoHashes { v1: Some(hash), v2: None };
+        assert!(matches(&hashes, b"abc") && !matches(&hashes, b"abd"));
+    }
+}

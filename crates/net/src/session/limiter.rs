@@ -1,0 +1,157 @@
+//! A limit on payload bytes per second, shared fairly by connections that wait their turn.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::task::Waker;
+use std::time::Duration;
+
+use bittorrent::rate::TokenBucket;
+use tokio::sync::Notify;
+
+use super::clock::Clock;
+
+/// What one connection gets in a turn at least, in bytes: one block.
+const QUANTUM_MIN: u64 = 16 * 1024;
+/// Turns per second into which a limit is cut, at most: fast limits cost little.
+const TURNS_PER_SEC: u64 = 200;
+/// Bursts are bounded to what the limit gives in this many milliseconds.
+const BURST_MILLIS: u64 = 40;
+
+/// The limiter; without a limit it grants everything at once.
+pub(super) struct Limiter {
+    clock: Clock,
+    bucket: Option<RefCell<TokenBucket>>,
+    quantum: u64,
+    /// Bytes granted and not used.
+    refund: Cell<u64>,
+    waiting: RefCell<VecDeque<Rc<Turn>>>,
+    changed: Notify,
+}
+
+/// One connection's place in the queue.
+#[derive(Default)]
+pub(super) struct Turn {
+    waker: RefCell<Option<Waker>>,
+    queued: Cell<bool>,
+    granted: Cell<u64>,
+}
+
+impl Limiter {
+    pub(super) fn new(per_second: Option<u64>, clock: Clock) -> Self {
+        let quantum = per_second.map_or(u64::MAX, |rate| (rate / TURNS_PER_SEC).max(QUANTUM_MIN));
+        let bucket = per_second.map(|rate| {
+            let burst = (rate * BURST_MILLIS / 1_000).max(2 * quantum);
+            RefCell::new(TokenBucket::new(rate, burst, clock.now()))
+        });
+        Self {
+            clock,
+            bucket,
+            quantum,
+            refund: Cell::new(0),
+            waiting: RefCell::new(VecDeque::new()),
+            changed: Notify::new(),
+        }
+    }
+
+    /// Whether there is a limit at all.
+    pub(super) fn is_limited(&self) -> bool {
+        self.bucket.is_some()
+    }
+
+    /// Grants up to `want` bytes. Zero means: wait, `waker` is woken when the turn has come.
+    pub(super) fn take(&self, want: u64, turn: &Rc<Turn>, waker: &Waker) -> u64 {
+        let Some(bucket) = &self.bucket else { return want };
+        let granted = turn.granted.take();
+        if granted > 0 {
+            self.give_back(granted.saturating_sub(want));
+            return granted.min(want);
+        }
+        if !turn.queued.get() && self.waiting.borrow().is_empty() {
+            let share = want.min(self.quantum);
+            let refund = self.refund.take();
+            if refund >= share {
+                self.refund.set(refund - share);
+                return share;
+            }
+            self.refund.set(refund);
+            let mut bucket = bucket.borrow_mut();
+            let now = self.clock.now();
+            if bucket.ready_at(now, share).is_some_and(|at| at <= now) {
+                return bucket.take_up_to(now, share);
+            }
+        }
+        *turn.waker.borrow_mut() = Some(waker.clone());
+        if !turn.queued.replace(true) {
+            self.waiting.borrow_mut().push_back(turn.clone());
+            self.changed.notify_one();
+        }
+        0
+    }
+
+    /// Takes back what was granted and not used.
+    pub(super) fn give_back(&self, bytes: u64) {
+        if self.bucket.is_some() {
+            self.refund.set((self.refund.get() + bytes).min(2 * self.quantum));
+        }
+    }
+
+    /// Serves waiting connections one by one as the limit allows; runs for ever.
+    pub(super) async fn run(&self) {
+        let Some(bucket) = &self.bucket else { return };
+        loop {
+            let Some(first) = self.waiting.borrow_mut().pop_front() else {
+                self.changed.notified().await;
+                continue;
+            };
+            if Rc::strong_count(&first) == 1 {
+                continue; // Its connection is gone.
+            }
+            loop {
+                let now = self.clock.now();
+                match bucket.borrow().ready_at(now, self.quantum) {
+                    Some(at) if at <= now => break,
+                    Some(at) => tokio::time::sleep(at - now).await,
+                    None => tokio::time::sleep(Duration::from_secs(1)).await,
+                }
+            }
+            let granted = bucket.borrow_mut().take_up_to(self.clock.now(), self.quantum);
+            first.granted.set(granted);
+            first.queued.set(false);
+            if let Some(waker) = first.waker.take() {
+                waker.wake();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_waiting_connection_is_not_overtaken() {
+        let limiter = Limiter::new(Some(1_000_000), Clock::start());
+        let (first, second) = (Rc::<Turn>::default(), Rc::<Turn>::default());
+        let waker = Waker::noop();
+        while limiter.take(u64::MAX, &first, waker) > 0 {}
+        assert_eq!(limiter.take(1, &second, waker), 0, "the first waits already");
+        assert_eq!(limiter.waiting.borrow().len(), 2);
+    }
+
+    #[test]
+    fn what_is_not_used_is_granted_to_the_next() {
+        let limiter = Limiter::new(Some(1_000), Clock::start());
+        let turn = Rc::<Turn>::default();
+        turn.granted.set(100);
+        assert_eq!(limiter.take(60, &turn, Waker::noop()), 60);
+        assert_eq!(limiter.refund.get(), 40);
+        assert_eq!(limiter.take(40, &turn, Waker::noop()), 40);
+    }
+
+    #[test]
+    fn no_limit_grants_everything() {
+        let limiter = Limiter::new(None, Clock::start());
+        assert_eq!(limiter.take(u64::MAX, &Rc::default(), Waker::noop()), u64::MAX);
+    }
+}

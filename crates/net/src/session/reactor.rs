@@ -1,0 +1,288 @@
+//! The reactor thread: sockets that listen, the facade's commands, disk results, farewells.
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+
+use bittorrent::id::PeerId;
+use bittorrent::metainfo::Metainfo;
+use bittorrent::peer_wire::Frame;
+use machine::Side;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::task::{LocalSet, spawn_local};
+
+use super::clock::Clock;
+use super::config::{AddTorrent, SessionConfig, Source, TorrentState, TorrentStats};
+use super::shared::{BUFFER_BYTES_MAX, Shared};
+use super::stream::Stream;
+use super::torrent::Torrent;
+use super::{FAREWELL, SessionError, greeting, lsd};
+use crate::dialer::Dialer;
+use crate::disk::{BufferPool, Disk, DiskConfig, DiskEvent};
+use crate::utp::Endpoint;
+
+/// Incoming connections that have not greeted yet, at most.
+const GREETINGS_MAX: usize = 200;
+/// Listen backlog.
+const BACKLOG: i32 = 1_024;
+
+pub(super) type ControlSender = UnboundedSender<Control>;
+
+/// What the facade asks of the reactor.
+#[derive(Debug)]
+pub(super) enum Control {
+    Add(Box<AddTorrent>, SyncSender<Result<u64, SessionError>>),
+    Stats(u64, SyncSender<Option<TorrentStats>>),
+    Metainfo(u64, SyncSender<Option<Arc<Metainfo>>>),
+    /// Answer when the torrent's state is no longer this.
+    Watch(u64, TorrentState, SyncSender<Option<TorrentState>>),
+    Shutdown(SyncSender<()>),
+}
+
+type Begun = SyncSender<Result<Vec<SocketAddr>, SessionError>>;
+
+/// The thread's main function.
+pub(super) fn run(config: SessionConfig, commands: UnboundedReceiver<Control>, begun: &Begun) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return answer(begun, Err(SessionError::Start(error))),
+    };
+    LocalSet::new().block_on(&runtime, async move {
+        match Reactor::start(config) {
+            Ok((reactor, disk_events)) => {
+                answer(begun, Ok(reactor.shared.listens.clone()));
+                reactor.serve(commands, disk_events).await;
+            }
+            Err(error) => answer(begun, Err(error)),
+        }
+    });
+}
+
+/// Answers a caller that may have gone away meanwhile.
+fn answer<T>(to: &SyncSender<T>, value: T) {
+    let _ = to.send(value);
+}
+
+struct Reactor {
+    shared: Rc<Shared>,
+    pool: BufferPool,
+    next_tag: u64,
+}
+
+impl Reactor {
+    fn start(config: SessionConfig) -> Result<(Self, UnboundedReceiver<DiskEvent>), SessionError> {
+        let clock = Clock::start();
+        let dialer = Dialer::for_listeners(&config.listen, config.interface.clone());
+        let mut listens = Vec::new();
+        let mut listeners = Vec::new();
+        let mut utp = Vec::new();
+        for &address in &config.listen {
+            let at = |source| SessionError::Listen { address, source };
+            let mut bound = address;
+            if config.tcp {
+                let listener =
+                    crate::dialer::listen_tcp(address, config.interface.as_deref(), BACKLOG)
+                        .map_err(at)?;
+                bound = listener.local_addr().map_err(at)?;
+                listeners.push(listener);
+            }
+            if config.utp {
+                let socket =
+                    crate::dialer::bind_udp(bound, config.interface.as_deref()).map_err(at)?;
+                let endpoint = Endpoint::new(socket, random_u64()?).map_err(at)?;
+                bound = endpoint.local_addr();
+                utp.push(endpoint);
+            }
+            listens.push(bound);
+        }
+        let (disk, disk_events) = Disk::start(DiskConfig { buffer_bytes: BUFFER_BYTES_MAX, ..DiskConfig::default() }).map_err(SessionError::Start)?;
+        let http = crate::http_client::Client::new(dialer.clone());
+        let shared =
+            Shared::new(config, clock, peer_id()?, listens, dialer, utp, disk, http);
+        for listener in listeners {
+            spawn_local(accept_tcp(shared.clone(), listener));
+        }
+        for endpoint in shared.utp.clone() {
+            spawn_local(accept_utp(shared.clone(), endpoint));
+        }
+        let (up, down) = (shared.clone(), shared.clone());
+        spawn_local(async move { up.limits.up.run().await });
+        spawn_local(async move { down.limits.down.run().await });
+        if shared.config.lsd {
+            spawn_local(lsd::run(shared.clone()));
+        }
+        let pool = shared.disk.pool().clone();
+        let reactor = Self { shared, pool, next_tag: 1 };
+        Ok((reactor, disk_events))
+    }
+
+    async fn serve(
+        mut self,
+        mut commands: UnboundedReceiver<Control>,
+        mut disk_events: UnboundedReceiver<DiskEvent>,
+    ) {
+        loop {
+            tokio::select! {
+                command = commands.recv() => match command {
+                    Some(Control::Shutdown(done)) => {
+                        self.farewell(&mut disk_events).await;
+                        return answer(&done, ());
+                    }
+                    Some(command) => self.handle(command),
+                    None => return,
+                },
+                Some(event) = disk_events.recv() => self.on_disk(event),
+            }
+        }
+    }
+
+    fn on_disk(&self, event: DiskEvent) {
+        if let Some(torrent) = self.shared.torrent(event.tag() >> 32) {
+            torrent.on_disk(event);
+        }
+        let mut waiting = self.shared.waiting_jobs.borrow_mut();
+        while let Some(job) = waiting.pop_front() {
+            if let Err(job) = self.shared.disk.submit(job) {
+                waiting.push_front(job);
+                break;
+            }
+        }
+    }
+
+    fn handle(&mut self, command: Control) {
+        match command {
+            Control::Add(add, to) => answer(&to, self.add(*add)),
+            Control::Stats(tag, to) => {
+                answer(&to, self.shared.torrent(tag).map(|torrent| torrent.stats()));
+            }
+            Control::Metainfo(tag, to) => {
+                let torrent = self.shared.torrent(tag);
+                answer(&to, torrent.and_then(|torrent| torrent.metainfo.borrow().clone()));
+            }
+            Control::Watch(tag, from, to) => {
+                let torrent = self.shared.torrent(tag);
+                spawn_local(async move {
+                    let Some(torrent) = torrent else { return answer(&to, None) };
+                    loop {
+                        let changed = torrent.state_changed.notified();
+                        let state = torrent.state();
+                        if state != from {
+                            return answer(&to, Some(state));
+                        }
+                        changed.await;
+                    }
+                });
+            }
+            Control::Shutdown(_) => {}
+        }
+    }
+
+    fn add(&mut self, add: AddTorrent) -> Result<u64, SessionError> {
+        let hashes = match &add.source {
+            Source::Metainfo(metainfo) => metainfo.info.hashes,
+            Source::Magnet(magnet) => magnet.hashes,
+        };
+        let primary = hashes.primary().ok_or(SessionError::NoHash)?;
+        if hashes.handshake_hashes().any(|hash| self.shared.by_hash(hash).is_some()) {
+            return Err(SessionError::Duplicate(primary));
+        }
+        let tag = self.next_tag;
+        self.next_tag += 1;
+        let torrent =
+            Torrent::new(tag, hashes, add, self.shared.clone(), self.pool.clone(), random_u64()?);
+        torrent.begin()?;
+        self.shared.add(&torrent);
+        Ok(tag)
+    }
+
+    /// Stops every torrent and waits, within [`FAREWELL`], until all is said and written.
+    async fn farewell(&mut self, disk_events: &mut UnboundedReceiver<DiskEvent>) {
+        let torrents = self.shared.torrents();
+        torrents.iter().for_each(Torrent::stop);
+        let settled = async {
+            loop {
+                if torrents.iter().all(|torrent| torrent.is_settled()) {
+                    return;
+                }
+                tokio::select! {
+                    Some(event) = disk_events.recv() => self.on_disk(event),
+                    () = self.shared.settled.notified() => {}
+                }
+            }
+        };
+        if tokio::time::timeout(FAREWELL, settled).await.is_err() {
+            tracing::warn!("some trackers or peers did not hear our farewell in time");
+        }
+    }
+}
+
+async fn accept_tcp(shared: Rc<Shared>, listener: TcpListener) {
+    let places = Arc::new(tokio::sync::Semaphore::new(GREETINGS_MAX));
+    loop {
+        // A full house stops accepting: the system's backlog is the queue.
+        let Ok(place) = places.clone().acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, address)) => {
+                let shared = shared.clone();
+                spawn_local(async move {
+                    if stream.set_nodelay(true).is_ok() {
+                        greet(&shared, Stream::Tcp(stream), address).await;
+                    }
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                // Out of descriptors or memory: waiting is all that helps.
+                tracing::warn!(%error, "accept failed");
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn accept_utp(shared: Rc<Shared>, endpoint: Endpoint) {
+    let places = Arc::new(tokio::sync::Semaphore::new(GREETINGS_MAX));
+    loop {
+        let Ok(place) = places.clone().acquire_owned().await else { return };
+        let stream = endpoint.accept().await;
+        let shared = shared.clone();
+        spawn_local(async move {
+            let address = stream.peer_addr();
+            greet(&shared, Stream::Utp(stream), address).await;
+            drop(place);
+        });
+    }
+}
+
+/// Hears a stranger out and hands it to the torrent that it names.
+async fn greet(shared: &Rc<Shared>, stream: Stream, address: SocketAddr) {
+    let find = |hash| shared.by_skey(hash);
+    match greeting::accept(stream, shared.config.encryption, find).await {
+        Ok(accepted) => {
+            let Some(torrent) = shared.by_hash(accepted.handshake.info_hash) else {
+                return tracing::debug!(peer = %address, "asked for a torrent that is not here");
+            };
+            if shared.has_room() {
+                let handshake = Some(Frame::Handshake(accepted.handshake));
+                let (greeted, framing) = (accepted.greeted, accepted.framing);
+                torrent.open(greeted, framing, address, Side::Listener, handshake);
+            }
+        }
+        Err(error) => tracing::debug!(peer = %address, %error, "greeting failed"),
+    }
+}
+
+fn random_u64() -> Result<u64, SessionError> {
+    getrandom::u64().map_err(|error| SessionError::Start(io::Error::other(error.to_string())))
+}
+
+/// Azureus-style (BEP 20), the rest random.
+fn peer_id() -> Result<PeerId, SessionError> {
+    let mut id = *b"-SL0100-............";
+    getrandom::fill(&mut id[8..])
+        .map_err(|error| SessionError::Start(io::Error::other(error.to_string())))?;
+    Ok(PeerId(id))
+}

@@ -1,0 +1,369 @@
+//! A torrent and its storage: opening, checking, verifying, reading, journalling.
+
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bittorrent::id::{Block, PieceIndex};
+use bittorrent::metainfo::Metainfo;
+use bittorrent::peer_wire::HashRange;
+use bittorrent::swarm::{Command, Content};
+use codec::bitfield::Bitfield;
+use machine::{ConnId, StreamMachine};
+
+use super::{BlockRead, Torrent};
+use crate::disk::{DiskEvent, DiskJob, PieceData, Recheck, Verdict};
+use crate::session::SessionError;
+use crate::session::config::{Source, TorrentState};
+use crate::session::conn::{Cold, ConnHandle};
+use crate::session::journal::{Journal, Resume};
+use crate::store::{Store, StoreError, StoreOptions};
+
+/// Verified pieces are synced and journalled this often: what a crash can cost at most.
+const JOURNAL_INTERVAL: Duration = Duration::from_secs(2);
+
+/// What is known of the files before the swarm begins.
+pub(super) struct Checking {
+    have: Bitfield,
+    bytes: u64,
+    job: Option<Arc<Recheck>>,
+}
+
+impl Checking {
+    /// Stops it; what is found good so far counts.
+    pub(super) fn cancel(&self) {
+        if let Some(job) = &self.job {
+            job.cancel();
+        }
+    }
+}
+
+impl Torrent {
+    /// Begins: at once if the content is known, else by asking for it.
+    pub(in crate::session) fn begin(self: &Rc<Self>) -> Result<(), SessionError> {
+        match &self.options.source {
+            Source::Metainfo(metainfo) => self.load(Arc::new((**metainfo).clone()))?,
+            Source::Magnet(magnet) => {
+                if let Some(info_bytes) = Journal::saved_info(&self.journal_path()) {
+                    self.metadata_here(info_bytes);
+                }
+                let mut peers = magnet.peers.clone();
+                peers.extend_from_slice(&self.options.peers);
+                self.resolve_peers(magnet.peer_hosts.clone());
+                self.add_peers(peers);
+                self.spawn_upkeep();
+                return Ok(());
+            }
+        }
+        self.add_peers(self.options.peers.clone());
+        self.spawn_upkeep();
+        Ok(())
+    }
+
+    /// Opens storage for content that is known now, and checks what is there.
+    pub(super) fn load(self: &Rc<Self>, metainfo: Arc<Metainfo>) -> Result<(), SessionError> {
+        let info = metainfo.info.clone();
+        let selection = self.options.selection.as_deref();
+        let options = StoreOptions { read_only: self.options.read_only, selection };
+        let store = Arc::new(Store::open(info.clone(), &self.options.dir, options)?);
+        store.set_piece_layers(&metainfo.piece_layers);
+        *self.info.borrow_mut() = Some(info.clone());
+        *self.metainfo.borrow_mut() = Some(metainfo.clone());
+        *self.store.borrow_mut() = Some(store.clone());
+
+        let count = info.piece_count();
+        let (have, unsure) = if self.options.trusted {
+            (Bitfield::full(count), Vec::new())
+        } else if self.options.read_only {
+            (Bitfield::new(count), (0..count).map(PieceIndex).collect())
+        } else {
+            let (journal, resume) =
+                Journal::open(&self.journal_path(), &store, &metainfo.info_bytes)?;
+            *self.journal.borrow_mut() = Some(Arc::new(Mutex::new(journal)));
+            let Resume { have, recheck, .. } = resume;
+            (have, recheck)
+        };
+        if unsure.is_empty() {
+            *self.checking.borrow_mut() = Some(Checking { have, bytes: 0, job: None });
+            self.checked();
+            return Ok(());
+        }
+        let job = Recheck::of(store, self.disk_tag(None), unsure);
+        *self.checking.borrow_mut() = Some(Checking { have, bytes: 0, job: Some(job.clone()) });
+        self.set_state(TorrentState::Checking(0));
+        self.submit(DiskJob::Recheck(job));
+        Ok(())
+    }
+
+    fn journal_path(&self) -> std::path::PathBuf {
+        let folder = self.options.state_dir.as_ref().unwrap_or(&self.options.dir);
+        let name = self.hashes.primary().map(|hash| hash.to_string()).unwrap_or_default();
+        folder.join(format!(".{name}.shoal"))
+    }
+
+    /// The files are checked: the swarm can begin.
+    fn checked(self: &Rc<Self>) {
+        let Some(checking) = self.checking.borrow_mut().take() else { return };
+        let Some(metainfo) = self.metainfo.borrow().clone() else { return };
+        let info = metainfo.info.clone();
+        self.set_state(TorrentState::Downloading);
+        if let Some(store) = &*self.store.borrow()
+            && !self.options.read_only
+            && let Err(error) = store.prepare()
+        {
+            return self.fail(&error);
+        }
+        let fresh: Vec<PieceIndex> = checking.have.ones().map(PieceIndex).collect();
+        if checking.job.is_some() {
+            self.unjournalled.borrow_mut().extend(fresh);
+        }
+        let content = Content {
+            wanted: self.wanted(),
+            info,
+            info_bytes: metainfo.info_bytes.clone(),
+            piece_layers: metainfo.piece_layers.clone(),
+            have: checking.have,
+        };
+        self.command(Command::Begin(Box::new(content)));
+        self.spawn_web_seeds();
+    }
+
+    /// Pieces of the selected files.
+    fn wanted(&self) -> Bitfield {
+        let info = self.info.borrow();
+        let Some(info) = info.as_ref() else { return Bitfield::new(0) };
+        let Some(selection) = &self.options.selection else {
+            return Bitfield::full(info.piece_count());
+        };
+        let mut wanted = Bitfield::new(info.piece_count());
+        for file in selection.iter().filter_map(|&index| info.files.get(index)) {
+            let piece_len = u64::from(info.piece_len);
+            if file.len > 0 {
+                let last = (file.offset + file.len - 1) / piece_len;
+                for piece in file.offset / piece_len..=last {
+                    wanted.set(piece as u32);
+                }
+            }
+        }
+        wanted
+    }
+
+    /// The info dictionary has come from peers, or from the journal.
+    pub(super) fn metadata_here(self: &Rc<Self>, info_bytes: Arc<[u8]>) {
+        let Source::Magnet(magnet) = &self.options.source else { return };
+        let trackers = magnet.trackers.iter().map(|url| vec![url.clone()]).collect();
+        match Metainfo::from_info(info_bytes, trackers, magnet.web_seeds.clone()) {
+            Ok(metainfo) => {
+                if let Err(error) = self.load(Arc::new(metainfo)) {
+                    self.set_state(TorrentState::Failed(error.to_string()));
+                }
+            }
+            Err(error) => self.set_state(TorrentState::Failed(error.to_string())),
+        }
+    }
+
+    /// A v2 piece layer has come from peers.
+    pub(super) fn layer_here(&self, file: usize, layer: &[[u8; 32]]) {
+        if let Some(store) = &*self.store.borrow() {
+            store.set_piece_layer(file, layer);
+        }
+        let mut metainfo = self.metainfo.borrow_mut();
+        if let Some(metainfo) = metainfo.as_mut()
+            && let Some(known) = Arc::make_mut(metainfo).piece_layers.get_mut(file)
+        {
+            *known = layer.to_vec();
+        }
+    }
+
+    pub(super) fn verify(self: &Rc<Self>, piece: PieceIndex) {
+        let data = self.pieces.borrow_mut().take(piece);
+        let (Some(data), Some(store)) = (data, self.store.borrow().clone()) else { return };
+        self.verifying.set(self.verifying.get() + 1);
+        let data = PieceData::Memory(data);
+        self.submit(DiskJob::Verify { store, tag: self.disk_tag(None), piece, data });
+    }
+
+    fn submit(self: &Rc<Self>, job: DiskJob) {
+        if let Err(job) = self.shared.disk.submit(job) {
+            // The queue is full: it goes in as soon as an answer has come out.
+            self.shared.waiting_jobs.borrow_mut().push_back(job);
+        }
+    }
+
+    /// A tag by which answers find this torrent, and a connection of it.
+    fn disk_tag(&self, conn: Option<ConnId>) -> u64 {
+        self.tag << 32 | conn.map_or(0, |conn| u64::from(conn.0))
+    }
+
+    /// An answer from a disk thread. `tag` is what came back with it.
+    pub(in crate::session) fn on_disk(self: &Rc<Self>, event: DiskEvent) {
+        match event {
+            DiskEvent::Verified { piece, result, data, .. } => {
+                self.verifying.set(self.verifying.get() - 1);
+                drop(data);
+                for waker in self.memory_waiters.borrow_mut().drain(..) {
+                    waker.wake();
+                }
+                match result {
+                    Ok(verdict) => {
+                        let ok = matches!(verdict, Verdict::Good);
+                        self.input(|swarm, cx| swarm.on_verified(piece.0, ok, cx));
+                    }
+                    Err(error) => {
+                        self.input(|swarm, cx| swarm.on_verified(piece.0, false, cx));
+                        self.set_state(TorrentState::Failed(error.to_string()));
+                        self.command(Command::Stop);
+                    }
+                }
+            }
+            DiskEvent::Rechecked { good, bad, .. } => {
+                let info = self.info.borrow().clone();
+                let (Some(info), Some(checking)) = (info, &mut *self.checking.borrow_mut()) else {
+                    return;
+                };
+                for piece in good.iter().chain(&bad) {
+                    checking.bytes += u64::from(info.piece_size(*piece));
+                }
+                good.iter().for_each(|piece| _ = checking.have.set(piece.0));
+                *self.state.borrow_mut() = TorrentState::Checking(checking.bytes);
+            }
+            DiskEvent::RecheckDone { error, .. } => {
+                if let Some(error) = error {
+                    tracing::warn!(%error, "while checking");
+                }
+                self.checked();
+            }
+            DiskEvent::Read { tag, piece, begin, result, data } => {
+                let conn = ConnId(tag as u32);
+                let block = Block { piece, begin, len: data.len() as u32 };
+                self.cold_read(conn, block, result.map(|()| data.to_vec()));
+            }
+            DiskEvent::Leaves { tag, result, piece } => {
+                let conn = ConnId(tag as u32);
+                let asked = self.leaf_reads.borrow_mut().remove(&(conn, piece));
+                for range in asked.unwrap_or_default() {
+                    let leaves = result.as_ref().ok().cloned();
+                    self.command(Command::Leaves(conn, range, leaves));
+                }
+            }
+            DiskEvent::Written { .. } => {}
+        }
+    }
+
+    fn cold_read(
+        self: &Rc<Self>,
+        conn: ConnId,
+        block: Block,
+        result: Result<Vec<u8>, StoreError>,
+    ) {
+        let mut failed = None;
+        self.with_conn(conn, |handle| {
+            let mut queue = handle.queue.borrow_mut();
+            match result {
+                Ok(bytes) => queue.cold = Cold::Ready(block, bytes),
+                Err(error) => {
+                    queue.cold = Cold::None;
+                    queue.blocks.retain(|other| *other != block);
+                    failed = Some(error);
+                }
+            }
+        });
+        if let Some(error) = failed {
+            self.lost(block.piece, &error);
+            self.block_dropped(conn, block);
+        }
+    }
+
+    /// Appends a block of ours to `out`, unless its bytes are cold: then a disk thread reads it.
+    pub(in crate::session) fn read_block(
+        self: &Rc<Self>,
+        handle: &ConnHandle,
+        block: Block,
+        out: &mut Vec<u8>,
+    ) -> BlockRead {
+        let Some(store) = self.store.borrow().clone() else { return BlockRead::Failed };
+        let begin = out.len();
+        out.resize(begin + block.len as usize, 0);
+        match store.read(block.piece, block.begin, &mut out[begin..]).map(|()| true) {
+            Ok(true) => BlockRead::Done,
+            Ok(false) => {
+                let Some(data) = self.read_pool.try_take(block.len as usize) else {
+                    return BlockRead::Failed;
+                };
+                let tag = self.disk_tag(Some(handle.id));
+                let Block { piece, begin, .. } = block;
+                self.submit(DiskJob::Read { store, tag, piece, begin, data });
+                BlockRead::Later
+            }
+            Err(error) => {
+                self.lost(block.piece, &error);
+                BlockRead::Failed
+            }
+        }
+    }
+
+    /// A stored piece cannot be read any more.
+    fn lost(self: &Rc<Self>, piece: PieceIndex, error: &StoreError) {
+        tracing::warn!(piece = piece.0, %error, "a stored piece is gone");
+        self.command(Command::Lost(piece));
+        if self.options.read_only {
+            self.set_state(TorrentState::Failed(error.to_string()));
+        }
+    }
+
+    /// Fetches leaf hashes for a peer (BEP 52).
+    pub(super) fn read_leaves(self: &Rc<Self>, conn: ConnId, range: HashRange, piece: PieceIndex) {
+        let Some(store) = self.store.borrow().clone() else { return };
+        let mut reads = self.leaf_reads.borrow_mut();
+        let asked = reads.entry((conn, piece)).or_default();
+        asked.push(range);
+        if asked.len() == 1 {
+            self.submit(DiskJob::Leaves { store, tag: self.disk_tag(Some(conn)), piece });
+        }
+    }
+
+    fn fail(self: &Rc<Self>, error: &StoreError) {
+        tracing::error!(%error, "storage failed");
+        self.set_state(TorrentState::Failed(error.to_string()));
+        self.command(Command::Stop);
+    }
+
+    /// Brings verified pieces into the journal, every [`JOURNAL_INTERVAL`] and at the end.
+    pub(super) async fn run_journal(self: Rc<Self>) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(JOURNAL_INTERVAL) => {}
+                () = self.stopping.notified() => {}
+            }
+            self.flush_journal().await;
+            if self.stopped.get() && self.verifying.get() == 0 {
+                self.flush_journal().await;
+                self.journalled.set(true);
+                self.shared.settled.notify_one();
+                return;
+            }
+        }
+    }
+
+    async fn flush_journal(self: &Rc<Self>) {
+        let pieces = std::mem::take(&mut *self.unjournalled.borrow_mut());
+        let (Some(journal), Some(store)) =
+            (self.journal.borrow().clone(), self.store.borrow().clone())
+        else {
+            return;
+        };
+        if pieces.is_empty() {
+            return;
+        }
+        // Syncing takes as long as the disk does: not on the reactor.
+        let write = move || -> Result<(), StoreError> {
+            store.sync()?;
+            journal.lock().unwrap_or_else(PoisonError::into_inner).record(&store, &pieces)
+        };
+        match tokio::task::spawn_blocking(write).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => self.fail(&error),
+            Err(error) => tracing::error!(%error, "the journal's thread failed"),
+        }
+    }
+}

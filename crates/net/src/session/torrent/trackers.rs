@@ -1,0 +1,143 @@
+//! A torrent and its trackers: when to ask comes from the announcer, this carries it out.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use bittorrent::swarm::{Command, PeerSource};
+use bittorrent::tracker::announcer::{Announcement, Announcer, Reach, TrackerKey};
+use bittorrent::tracker::{AnnounceRequest, Event};
+use machine::Rng;
+
+use super::Torrent;
+use crate::session::config::TrackerStats;
+
+impl Torrent {
+    /// The tiers of trackers from the source and from the options.
+    pub(super) fn tracker_tiers(&self) -> Vec<Vec<String>> {
+        let mut tiers = match &*self.metainfo.borrow() {
+            Some(metainfo) => metainfo.trackers.clone(),
+            None => Vec::new(),
+        };
+        if let super::super::config::Source::Magnet(magnet) = &self.options.source {
+            tiers.extend(magnet.trackers.iter().map(|url| vec![url.clone()]));
+        }
+        tiers.extend(self.options.trackers.iter().map(|url| vec![url.clone()]));
+        tiers
+    }
+
+    /// Announces for as long as the torrent runs, and says goodbye.
+    pub(in crate::session) async fn run_trackers(self: Rc<Self>, seed: u64) {
+        let clock = self.shared.clock;
+        let mut rng = Rng::new(seed);
+        let announcer = Announcer::new(self.tracker_tiers(), Reach::EveryTier, &mut rng);
+        let announcer = Rc::new(RefCell::new(announcer));
+        announcer.borrow_mut().start(self.core.borrow().swarm.is_complete(), clock.now());
+        let answered = Rc::new(tokio::sync::Notify::new());
+        let last: Rc<RefCell<HashMap<TrackerKey, TrackerStats>>> = Rc::default();
+        let mut pending = tokio::task::JoinSet::new();
+        loop {
+            if self.stopped.get() {
+                announcer.borrow_mut().stop();
+            } else if self.completed_at.get().is_some() {
+                announcer.borrow_mut().complete();
+            }
+            let now = clock.now();
+            while let Some(announcement) = { announcer.borrow_mut().poll(now) } {
+                let (torrent, announcer) = (self.clone(), announcer.clone());
+                let (answered, last) = (answered.clone(), last.clone());
+                let key_secret = rng.next_u32();
+                pending.spawn_local(async move {
+                    torrent.announce(announcement, &announcer, &last, key_secret).await;
+                    answered.notify_one();
+                });
+            }
+            let shown = announcer.borrow().status().filter_map(|status| {
+                last.borrow().get(&status.tracker).cloned()
+            }).collect();
+            *self.trackers.borrow_mut() = shown;
+            if self.stopped.get() && announcer.borrow().is_stopped() {
+                break;
+            }
+            let due = announcer.borrow().next_due(clock.now());
+            let due = async {
+                match due {
+                    Some(at) => tokio::time::sleep_until(clock.deadline(at)).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = due => {}
+                () = answered.notified() => {}
+                () = self.announce_now.notified() => {}
+            }
+            while pending.try_join_next().is_some() {}
+        }
+        // Farewells that are under way are given their time by the session's shutdown.
+        while pending.join_next().await.is_some() {}
+        self.farewell_said.set(true);
+        self.shared.settled.notify_one();
+    }
+
+    async fn announce(
+        self: &Rc<Self>,
+        announcement: Announcement,
+        announcer: &RefCell<Announcer>,
+        last: &RefCell<HashMap<TrackerKey, TrackerStats>>,
+        key: u32,
+    ) {
+        let Announcement { tracker, url, event, tracker_id } = announcement;
+        let totals = self.core.borrow().swarm.totals();
+        let stats = self.stats();
+        let metadata_missing = stats.info.is_none();
+        let left = stats.bytes_wanted - stats.bytes_have + u64::from(metadata_missing);
+        let num_want = (event == Event::Stopped).then_some(0);
+        let mut error = None;
+        let mut counts = None;
+        let mut answered = false;
+        let mut retry = None;
+        for info_hash in self.hashes.handshake_hashes() {
+            let request = AnnounceRequest {
+                info_hash,
+                peer_id: self.shared.peer_id,
+                port: self.shared.listen_port().unwrap_or(0),
+                uploaded: totals.uploaded,
+                downloaded: totals.downloaded,
+                left,
+                event,
+                key,
+                num_want,
+                tracker_id: tracker_id.clone(),
+                ipv4: None,
+                ipv6: None,
+            };
+            match self.shared.trackers.announce(&url, &request).await {
+                Ok(response) => {
+                    if !answered {
+                        answered = true;
+                        announcer.borrow_mut().on_response(
+                            tracker,
+                            &response,
+                            self.shared.clock.now(),
+                        );
+                    }
+                    counts = response.seeders.zip(response.leechers).or(counts);
+                    let loopback = self.shared.listens.iter().any(|a| a.ip().is_loopback());
+                    let peers = response.peers.into_iter().filter(|peer| {
+                        peer.port() != 0 && (loopback || !self.shared.listens.contains(peer))
+                    });
+                    self.command(Command::AddPeers(peers.collect(), PeerSource::Tracker));
+                }
+                Err(failure) => {
+                    tracing::debug!(%url, error = %failure, "announce failed");
+                    retry = failure.retry().or(retry);
+                    error = Some(failure.to_string());
+                }
+            }
+        }
+        if !answered {
+            announcer.borrow_mut().on_failure(tracker, retry, self.shared.clock.now());
+        }
+        last.borrow_mut().insert(tracker, TrackerStats { url, counts, error });
+    }
+}
