@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::{TcpSocket, TcpStream, UdpSocket};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
 
 /// How long a TCP connection may take to be established.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -24,6 +24,20 @@ pub struct Dialer {
 }
 
 impl Dialer {
+    /// A dialer whose sockets leave from the addresses that a program listens on, so that peers
+    /// see it under the address that it announces.
+    #[must_use]
+    pub fn for_listeners(listens: &[SocketAddr], interface: Option<String>) -> Self {
+        let mut dialer = Self { interface, ..Self::default() };
+        for listen in listens.iter().filter(|listen| !listen.ip().is_unspecified()) {
+            match listen.ip() {
+                IpAddr::V4(ip) => dialer.local_v4 = dialer.local_v4.or(Some(ip)),
+                IpAddr::V6(ip) => dialer.local_v6 = dialer.local_v6.or(Some(ip)),
+            }
+        }
+        dialer
+    }
+
     /// Connects, within [`CONNECT_TIMEOUT`], with small writes sent at once.
     ///
     /// # Errors
@@ -65,10 +79,45 @@ impl Dialer {
     }
 }
 
+/// A datagram socket that listens at an address, on an interface if one is named.
+///
+/// # Errors
+/// As binding does.
+pub fn bind_udp(address: SocketAddr, interface: Option<&str>) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_nonblocking(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind_device(interface.map(str::as_bytes))?;
+    socket.bind(&address.into())?;
+    UdpSocket::from_std(socket.into())
+}
+
+/// Listens for connections at an address, on an interface if one is named.
+///
+/// # Errors
+/// As binding does.
+pub fn listen_tcp(
+    address: SocketAddr,
+    interface: Option<&str>,
+    backlog: i32,
+) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.bind_device(interface.map(str::as_bytes))?;
+    socket.bind(&address.into())?;
+    socket.listen(backlog)?;
+    TcpListener::from_std(socket.into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::net::TcpListener;
 
     #[tokio::test]
     async fn connections_leave_from_the_address_that_was_chosen() -> io::Result<()> {

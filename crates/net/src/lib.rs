@@ -10,4 +10,6 @@ pub mod store;
 pub mod tracker;
 pub mod url_policy;
 pub mod utp;
-pub mod webseed;
+
+/// Name and version of this program, as peers and trackers are told.
+pub const CLIENT: &str = concat!("Shoal ", env!("CARGO_PKG_VERSION"));

@@ -1,9 +1,166 @@
 //! A session: all torrents of one process, on one reactor thread. This file is the facade that
-//! programs use; how it works is in the files below it.
+//! programs use, callable from any thread; how it works is in the files below it.
 
+mod clock;
 mod config;
+mod conn;
+mod greeting;
+mod journal;
+mod limiter;
+mod lsd;
+mod pieces;
+mod reactor;
+mod shared;
+mod stream;
+mod torrent;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use bittorrent::metainfo::Metainfo;
 
 pub use config::{
     AddTorrent, Encryption, PeerStats, SeedUntil, SessionConfig, Source, TorrentState,
     TorrentStats, TrackerStats, Transport,
 };
+use reactor::{Control, ControlSender};
+
+/// How long a session may take to say goodbye to its trackers and peers.
+const FAREWELL: Duration = Duration::from_secs(4);
+
+/// Why a session, or a torrent in it, could not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// An address cannot be listened on.
+    #[error("listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The runtime or its thread cannot be had.
+    #[error("start the session: {0}")]
+    Start(#[source] io::Error),
+    /// The folder or files cannot be used.
+    #[error(transparent)]
+    Store(#[from] crate::store::StoreError),
+    /// This torrent is in the session already.
+    #[error("torrent {0} is in this session already")]
+    Duplicate(bittorrent::id::InfoHash),
+    /// A source without any infohash.
+    #[error("the source names no infohash")]
+    NoHash,
+    /// The session has ended.
+    #[error("the session has ended")]
+    Ended,
+}
+
+/// A running session. Dropping it without [`Session::shutdown`] ends it without farewells.
+#[derive(Debug)]
+pub struct Session {
+    control: ControlSender,
+    listens: Vec<SocketAddr>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Session {
+    /// Binds the sockets and starts the reactor thread.
+    ///
+    /// # Errors
+    /// When an address cannot be bound or a thread cannot be started.
+    pub fn start(config: SessionConfig) -> Result<Self, SessionError> {
+        let (ready, begun) = sync_channel(1);
+        let (control, commands) = tokio::sync::mpsc::unbounded_channel();
+        let thread = std::thread::Builder::new()
+            .name("shoal-reactor".into())
+            .spawn(move || reactor::run(config, commands, &ready))
+            .map_err(SessionError::Start)?;
+        let listens = begun.recv().map_err(|_| SessionError::Ended)??;
+        Ok(Self { control, listens, thread: Some(thread) })
+    }
+
+    /// Where it accepts connections.
+    #[must_use]
+    pub fn listen_addrs(&self) -> Vec<SocketAddr> {
+        self.listens.clone()
+    }
+
+    /// Takes part in a torrent.
+    ///
+    /// # Errors
+    /// When it is in the session already, names no hash, or its folder cannot be used.
+    pub fn add(&self, add: AddTorrent) -> Result<Torrent, SessionError> {
+        let (answer, answered) = sync_channel(1);
+        self.control.send(Control::Add(Box::new(add), answer)).map_err(|_| SessionError::Ended)?;
+        let tag = answered.recv().map_err(|_| SessionError::Ended)??;
+        Ok(Torrent { tag, control: self.control.clone() })
+    }
+
+    /// Says goodbye to trackers and peers, brings journals up to date and ends; within seconds.
+    pub fn shutdown(mut self) {
+        let (answer, answered) = sync_channel(1);
+        if self.control.send(Control::Shutdown(answer)).is_ok() {
+            // An answer, a time-out and a dead reactor all lead to the same end.
+            let _ = answered.recv_timeout(2 * FAREWELL);
+        }
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the reactor thread panicked");
+        }
+    }
+}
+
+/// A torrent in a session.
+#[derive(Clone, Debug)]
+pub struct Torrent {
+    tag: u64,
+    control: ControlSender,
+}
+
+impl Torrent {
+    /// A picture of it now; `None` once the session has ended.
+    #[must_use]
+    pub fn stats(&self) -> Option<TorrentStats> {
+        let (answer, answered) = sync_channel(1);
+        self.control.send(Control::Stats(self.tag, answer)).ok()?;
+        answered.recv().ok()?
+    }
+
+    /// Its metainfo, once it is known.
+    #[must_use]
+    pub fn metainfo(&self) -> Option<Arc<Metainfo>> {
+        let (answer, answered) = sync_channel(1);
+        self.control.send(Control::Metainfo(self.tag, answer)).ok()?;
+        answered.recv().ok()?
+    }
+
+    /// Blocks until its state is another one than `from`, or `timeout` has passed; returns the
+    /// state then, or `None` once the session has ended.
+    #[must_use]
+    pub fn wait_while(&self, from: &TorrentState, timeout: Duration) -> Option<TorrentState> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            let (answer, answered): (_, Receiver<Option<TorrentState>>) = sync_channel(1);
+            self.control.send(Control::Watch(self.tag, from.clone(), answer)).ok()?;
+            let left = deadline.saturating_duration_since(Instant::now());
+            match answered.recv_timeout(left) {
+                Ok(state) => return state,
+                Err(RecvTimeoutError::Timeout) => return Some(self.stats()?.state),
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+    }
+
+    /// Blocks until its state changes or `timeout` has passed, and returns it.
+    #[must_use]
+    pub fn wait(&self, timeout: Duration) -> Option<TorrentState> {
+        let now = self.stats()?.state;
+        self.wait_while(&now, timeout)
+    }
+}

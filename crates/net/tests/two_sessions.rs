@@ -7,9 +7,7 @@ use std::time::Duration;
 use bittorrent::magnet::Magnet;
 use bittorrent::metainfo::Metainfo;
 use net::create::{CreateOptions, Kind, create};
-use net::session::{
-    AddTorrent, Encryption, Session, SessionConfig, Source, Torrent, TorrentState,
-};
+use net::session::{AddTorrent, Encryption, Session, SessionConfig, Source, Torrent, TorrentState};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -17,7 +15,6 @@ fn config() -> SessionConfig {
     SessionConfig {
         listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
         lsd: false,
-        utp: false,
         ..SessionConfig::default()
     }
 }
@@ -42,7 +39,7 @@ fn await_seeding(torrent: &Torrent) {
             TorrentState::Failed(why) => panic!("failed: {why}"),
             state => {
                 assert!(std::time::Instant::now() < deadline, "stuck: {stats:#?}");
-                torrent.wait_while(state, Duration::from_secs(5));
+                let _ = torrent.wait_while(state, Duration::from_secs(5));
             }
         }
     }
@@ -87,10 +84,10 @@ fn transfer(kind: Kind, magnet: bool, tune: impl Fn(&mut SessionConfig)) {
     let leecher = Session::start(down).expect("start");
     let source = if magnet {
         let hashes = made.metainfo.info.hashes;
-        let link = format!("magnet:?xt=urn:btih:{}", hashes.v1.expect("v1"));
         let link = match (hashes.v1, hashes.v2) {
+            (Some(v1), _) => format!("magnet:?xt=urn:btih:{v1}"),
             (None, Some(v2)) => format!("magnet:?xt=urn:btmh:1220{v2}"),
-            _ => link,
+            (None, None) => panic!("a torrent without a name"),
         };
         Source::Magnet(Box::new(Magnet::parse(&link).expect("magnet")))
     } else {
@@ -137,4 +134,14 @@ fn encrypted_when_required() {
 #[test]
 fn under_limits() {
     transfer(Kind::V1, false, |config| config.upload_limit = Some(4_000_000));
+}
+
+#[test]
+fn over_utp_alone() {
+    transfer(Kind::Hybrid, false, |config| config.tcp = false);
+}
+
+#[test]
+fn v2_by_magnet() {
+    transfer(Kind::V2, true, |_| {});
 }

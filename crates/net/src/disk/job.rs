@@ -179,6 +179,21 @@ pub enum DiskEvent {
     },
 }
 
+impl DiskEvent {
+    /// The tag of the job that it answers.
+    #[must_use]
+    pub fn tag(&self) -> u64 {
+        match self {
+            Self::Verified { tag, .. }
+            | Self::Written { tag, .. }
+            | Self::Read { tag, .. }
+            | Self::Leaves { tag, .. }
+            | Self::Rechecked { tag, .. }
+            | Self::RecheckDone { tag, .. } => *tag,
+        }
+    }
+}
+
 /// Pieces to judge, shared by the threads that do it and by whoever may stop it.
 #[derive(Debug)]
 pub struct Recheck {

@@ -13,8 +13,10 @@ use bittorrent::metainfo::{Info, Metainfo};
 pub enum Encryption {
     /// Plain connections only.
     Off,
-    /// Dial encrypted, fall back to plain, accept both.
+    /// Dial plain, fall back to encrypted, accept both: no cost unless the other side insists.
     #[default]
+    Allow,
+    /// Dial encrypted, fall back to plain, accept both.
     Prefer,
     /// Encrypted connections only.
     Require,
@@ -45,6 +47,25 @@ pub struct SessionConfig {
     pub max_connections: usize,
     /// Regular upload slots per torrent, the optimistic one not counted.
     pub upload_slots: usize,
+}
+
+impl Default for SessionConfig {
+    /// Everything on, no limits, listening nowhere.
+    fn default() -> Self {
+        Self {
+            listen: Vec::new(),
+            interface: None,
+            upload_limit: None,
+            download_limit: None,
+            encryption: Encryption::default(),
+            tcp: true,
+            utp: true,
+            lsd: true,
+            pex: true,
+            max_connections: 200,
+            upload_slots: 4,
+        }
+    }
 }
 
 /// What a torrent is known by when it is added.
@@ -92,6 +113,27 @@ pub struct AddTorrent {
     pub peers: Vec<SocketAddr>,
     /// When to stop seeding.
     pub seed_until: SeedUntil,
+}
+
+impl AddTorrent {
+    /// All of a torrent into a folder, with nothing special.
+    #[must_use]
+    pub fn new(source: Source, dir: PathBuf) -> Self {
+        Self {
+            source,
+            dir,
+            state_dir: None,
+            selection: None,
+            sequential: false,
+            read_only: false,
+            trusted: false,
+            super_seeding: false,
+            trackers: Vec::new(),
+            web_seeds: Vec::new(),
+            peers: Vec::new(),
+            seed_until: SeedUntil::default(),
+        }
+    }
 }
 
 /// What a torrent is doing.

@@ -160,10 +160,8 @@ fn entropy() -> io::Result<[u8; ENTROPY_LEN]> {
 }
 
 async fn read_some(stream: &mut Stream, chunk: &mut [u8]) -> io::Result<usize> {
-    let read = std::future::poll_fn(|cx| {
-        stream.poll_read(cx, &mut [io::IoSliceMut::new(chunk)])
-    })
-    .await?;
+    let read =
+        std::future::poll_fn(|cx| stream.poll_read(cx, &mut [io::IoSliceMut::new(chunk)])).await?;
     if read == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(read) }
 }
 
@@ -185,4 +183,3 @@ pub(super) fn ways(encryption: Encryption) -> &'static [Option<Methods>] {
         Encryption::Require => &[Some(Methods::RC4)],
     }
 }
-

@@ -85,8 +85,7 @@ async fn say(shared: Rc<Shared>, socket: Rc<UdpSocket>, listen: SocketAddr, cook
             continue;
         }
         said.extend(due.iter().map(|hash| (*hash, now)));
-        let search =
-            Search { port: listen.port(), info_hashes: due, cookie: Some(cookie.clone()) };
+        let search = Search { port: listen.port(), info_hashes: due, cookie: Some(cookie.clone()) };
         if let Err(error) = socket.send_to(&search.encode(group), group).await {
             tracing::debug!(%error, "local service discovery: cannot send");
         }

@@ -9,6 +9,7 @@ use std::sync::mpsc::SyncSender;
 use bittorrent::id::PeerId;
 use bittorrent::metainfo::Metainfo;
 use bittorrent::peer_wire::Frame;
+use bittorrent::utp::Config as UtpConfig;
 use machine::Side;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
@@ -92,16 +93,19 @@ impl Reactor {
             if config.utp {
                 let socket =
                     crate::dialer::bind_udp(bound, config.interface.as_deref()).map_err(at)?;
-                let endpoint = Endpoint::new(socket, random_u64()?).map_err(at)?;
+                let endpoint = Rc::new(
+                    Endpoint::new(socket, UtpConfig::default(), random_u64()?).map_err(at)?,
+                );
                 bound = endpoint.local_addr();
                 utp.push(endpoint);
             }
             listens.push(bound);
         }
-        let (disk, disk_events) = Disk::start(DiskConfig { buffer_bytes: BUFFER_BYTES_MAX, ..DiskConfig::default() }).map_err(SessionError::Start)?;
+        let (disk, disk_events) =
+            Disk::start(DiskConfig { buffer_bytes: BUFFER_BYTES_MAX, ..DiskConfig::default() })
+                .map_err(SessionError::Start)?;
         let http = crate::http_client::Client::new(dialer.clone());
-        let shared =
-            Shared::new(config, clock, peer_id()?, listens, dialer, utp, disk, http);
+        let shared = Shared::new(config, clock, peer_id()?, listens, dialer, utp, disk, http);
         for listener in listeners {
             spawn_local(accept_tcp(shared.clone(), listener));
         }
@@ -243,7 +247,7 @@ async fn accept_tcp(shared: Rc<Shared>, listener: TcpListener) {
     }
 }
 
-async fn accept_utp(shared: Rc<Shared>, endpoint: Endpoint) {
+async fn accept_utp(shared: Rc<Shared>, endpoint: Rc<Endpoint>) {
     let places = Arc::new(tokio::sync::Semaphore::new(GREETINGS_MAX));
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };
@@ -281,7 +285,7 @@ fn random_u64() -> Result<u64, SessionError> {
 
 /// Azureus-style (BEP 20), the rest random.
 fn peer_id() -> Result<PeerId, SessionError> {
-    let mut id = *b"-SL0100-............";
+    let mut id = *b"-SO0100-............";
     getrandom::fill(&mut id[8..])
         .map_err(|error| SessionError::Start(io::Error::other(error.to_string())))?;
     Ok(PeerId(id))

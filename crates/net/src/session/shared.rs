@@ -36,7 +36,7 @@ pub(super) struct Shared {
     pub(super) scratch_in: RefCell<Vec<u8>>,
     pub(super) scratch_out: RefCell<Vec<u8>>,
     pub(super) dialer: Dialer,
-    pub(super) utp: Vec<Endpoint>,
+    pub(super) utp: Vec<Rc<Endpoint>>,
     pub(super) disk: Disk,
     pub(super) trackers: crate::tracker::TrackerClient,
     pub(super) http: crate::http_client::Client,
@@ -60,7 +60,7 @@ impl Shared {
         peer_id: PeerId,
         listens: Vec<SocketAddr>,
         dialer: Dialer,
-        utp: Vec<Endpoint>,
+        utp: Vec<Rc<Endpoint>>,
         disk: Disk,
         http: crate::http_client::Client,
     ) -> Rc<Self> {

@@ -7,8 +7,8 @@ mod trackers;
 mod web_seeds;
 
 use std::cell::{Cell, RefCell, RefMut};
-use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
@@ -411,8 +411,7 @@ impl Torrent {
         let id = self.shared.next_conn();
         let dialled = side == Side::Dialer;
         let transport = stream.transport();
-        let handle =
-            ConnHandle::new(id, contact, transport, ciphers.is_some(), dialled, framing);
+        let handle = ConnHandle::new(id, contact, transport, ciphers.is_some(), dialled, framing);
         self.conns.borrow_mut().insert(id, handle.clone());
         self.input(|swarm, cx| swarm.on_open(id, contact, side, cx));
         if let Some(handshake) = handshake {

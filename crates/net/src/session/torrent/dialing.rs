@@ -89,8 +89,9 @@ impl Torrent {
                 Err(error) => failed = error,
             }
         }
-        let same_family =
-            |endpoint: &&crate::utp::Endpoint| endpoint.local_addr().is_ipv4() == contact.is_ipv4();
+        let same_family = |endpoint: &&Rc<crate::utp::Endpoint>| {
+            endpoint.local_addr().is_ipv4() == contact.is_ipv4()
+        };
         match self.shared.utp.iter().find(same_family) {
             Some(endpoint) => Ok(Stream::Utp(endpoint.connect(contact).await?)),
             None => Err(failed.into()),

@@ -250,12 +250,7 @@ impl Torrent {
         }
     }
 
-    fn cold_read(
-        self: &Rc<Self>,
-        conn: ConnId,
-        block: Block,
-        result: Result<Vec<u8>, StoreError>,
-    ) {
+    fn cold_read(self: &Rc<Self>, conn: ConnId, block: Block, result: Result<Vec<u8>, StoreError>) {
         let mut failed = None;
         self.with_conn(conn, |handle| {
             let mut queue = handle.queue.borrow_mut();

@@ -52,9 +52,11 @@ impl Torrent {
                     answered.notify_one();
                 });
             }
-            let shown = announcer.borrow().status().filter_map(|status| {
-                last.borrow().get(&status.tracker).cloned()
-            }).collect();
+            let shown = announcer
+                .borrow()
+                .status()
+                .filter_map(|status| last.borrow().get(&status.tracker).cloned())
+                .collect();
             *self.trackers.borrow_mut() = shown;
             if self.stopped.get() && announcer.borrow().is_stopped() {
                 break;
