@@ -362,7 +362,7 @@ impl Response {
 
     /// The length of the body in bytes, if the server said it.
     #[must_use]
-    pub fn len(&self) -> Option<u64> {
+    pub fn body_len(&self) -> Option<u64> {
         self.body.size_hint().exact()
     }
 

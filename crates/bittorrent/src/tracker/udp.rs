@@ -312,18 +312,23 @@ pub fn write_connect(out: &mut Vec<u8>, transaction: TransactionId, id: Connecti
     out.extend_from_slice(&id.0.to_be_bytes());
 }
 
-/// Appends all of the answer to an announce that comes before its compact peers.
-pub fn write_announce_head(
-    out: &mut Vec<u8>,
+/// Bytes of the answer to an announce before its compact peers.
+pub const ANNOUNCE_HEAD_LEN: usize = 20;
+
+/// The answer to an announce but for its compact peers, which follow.
+#[must_use]
+pub fn announce_head(
     transaction: TransactionId,
     interval_secs: u32,
     leechers: u32,
     seeders: u32,
-) {
-    write_head(out, ANNOUNCE, transaction);
-    out.extend_from_slice(&interval_secs.to_be_bytes());
-    out.extend_from_slice(&leechers.to_be_bytes());
-    out.extend_from_slice(&seeders.to_be_bytes());
+) -> [u8; ANNOUNCE_HEAD_LEN] {
+    let mut head = [0; ANNOUNCE_HEAD_LEN];
+    let words = [ANNOUNCE, transaction.0, interval_secs, leechers, seeders];
+    for (bytes, word) in head.as_chunks_mut::<4>().0.iter_mut().zip(words) {
+        *bytes = word.to_be_bytes();
+    }
+    head
 }
 
 /// Appends the answer to a scrape.
@@ -432,7 +437,7 @@ mod tests {
     #[test]
     fn responses_read_back() {
         let mut out = Vec::new();
-        write_announce_head(&mut out, TRANSACTION, 1800, 4, 5);
+        out.extend_from_slice(&announce_head(TRANSACTION, 1800, 4, 5));
         out.extend_from_slice(&[10, 0, 0, 1, 0x1a, 0xe1, 10, 0, 0, 2, 0, 0]);
         let expected = AnnounceResponse {
             interval: Duration::from_secs(1800),
@@ -474,7 +479,7 @@ mod tests {
     fn tr_03_intervals_are_clamped() {
         for (sent, kept) in [(0u32, 60), (u32::MAX, 60), (i32::MAX as u32, 86_400), (900, 900)] {
             let mut out = Vec::new();
-            write_announce_head(&mut out, TRANSACTION, sent, 0, 0);
+            out.extend_from_slice(&announce_head(TRANSACTION, sent, 0, 0));
             let Ok((_, Response::Announce(read))) = decode_response(&out, Family::V4) else {
                 panic!("not read back")
             };

@@ -68,7 +68,7 @@ async fn ranges_are_asked_for_and_connections_used_again() {
             let response = client.get(&script.url("/a b/c"), get).await.expect("a response");
             assert_eq!(response.status, StatusCode::PARTIAL_CONTENT);
             assert_eq!(response.range, Some((5, Some(100))));
-            assert_eq!(response.len(), Some(5));
+            assert_eq!(response.body_len(), Some(5));
             assert_eq!(response.bytes(5).await.expect("a body"), b"abcde");
         }
     };

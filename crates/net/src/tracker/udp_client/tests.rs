@@ -3,9 +3,7 @@
 use super::*;
 use bittorrent::id::PeerId;
 use bittorrent::tracker::Event;
-use bittorrent::tracker::udp::{
-    Request, write_announce_head, write_connect, write_error, write_scrape,
-};
+use bittorrent::tracker::udp::{Request, announce_head, write_connect, write_error, write_scrape};
 
 fn request() -> AnnounceRequest {
     AnnounceRequest {
@@ -68,7 +66,8 @@ impl Script {
     }
 
     async fn answer(&self, to: SocketAddr, transaction: TransactionId, leechers: u32) {
-        self.send(to, |out| write_announce_head(out, transaction, 1800, leechers, 0)).await;
+        let head = announce_head(transaction, 1800, leechers, 0);
+        self.send(to, |out| out.extend_from_slice(&head)).await;
     }
 }
 
