@@ -5,7 +5,6 @@ mod clock;
 mod config;
 mod conn;
 mod greeting;
-mod journal;
 mod limiter;
 mod lsd;
 mod pieces;

@@ -283,6 +283,31 @@ impl Store {
     /// # Errors
     /// Of the system, if a file ends too early, or if the piece has no such range.
     pub fn read(&self, piece: PieceIndex, begin: u32, out: &mut [u8]) -> Result<(), StoreError> {
+        self.read_by(piece, begin, out, false).map(|_| ())
+    }
+
+    /// As [`Store::read`], but only what the system has in memory: `false` if it would have to wait
+    /// for the disk, and then what is in `out` is of no use.
+    ///
+    /// # Errors
+    /// As [`Store::read`].
+    pub fn read_cached(
+        &self,
+        piece: PieceIndex,
+        begin: u32,
+        out: &mut [u8],
+    ) -> Result<bool, StoreError> {
+        self.read_by(piece, begin, out, !self.in_memory)
+    }
+
+    fn read_by(
+        &self,
+        piece: PieceIndex,
+        begin: u32,
+        out: &mut [u8],
+        only_cached: bool,
+    ) -> Result<bool, StoreError> {
+        let mut only_cached = only_cached;
         let mut rest = out;
         for segment in self.segments(piece, begin, rest.len())? {
             let (mut here, next) = rest.split_at_mut(segment.len);
@@ -293,7 +318,16 @@ impl Store {
             };
             let handle = self.handle(key, false)?;
             while !here.is_empty() {
-                match rustix::io::pread(&*handle, &mut *here, offset) {
+                let read = if only_cached {
+                    let slices = &mut [IoSliceMut::new(here)];
+                    rustix::io::preadv2(&*handle, slices, offset, ReadWriteFlags::NOWAIT)
+                } else {
+                    rustix::io::pread(&*handle, &mut *here, offset)
+                };
+                match read {
+                    Err(Errno::AGAIN) => return Ok(false),
+                    // A file system that cannot tell; reading may wait then.
+                    Err(Errno::OPNOTSUPP | Errno::NOSYS) if only_cached => only_cached = false,
                     Ok(0) => {
                         return Err(StoreError::new(
                             Op::Read,
@@ -312,7 +346,7 @@ impl Store {
                 }
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Where `len` bytes at `begin` of `piece` are, so that the system can send them from there.

@@ -24,6 +24,8 @@ impl<C: PeerContact> Swarm<C> {
         if now >= self.next_choke {
             self.next_choke = now + RECHOKE_INTERVAL;
             self.choke_round(cx);
+        } else {
+            self.fill_free_slots(cx);
         }
         self.check_peers(cx);
         self.send_pex(cx);

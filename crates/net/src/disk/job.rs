@@ -189,7 +189,9 @@ impl DiskEvent {
             | Self::Read { tag, .. }
             | Self::Leaves { tag, .. }
             | Self::Rechecked { tag, .. }
-            | Self::RecheckDone { tag, .. } => *tag,
+            | Self::RecheckDone { tag, .. }
+            | Self::Prepared { tag, .. }
+            | Self::Flushed { tag, .. } => *tag,
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Buffers up to twice as long as what is asked for are reused; longer ones would waste memory.
@@ -13,7 +14,7 @@ const MOST_SLACK: usize = 2;
 pub struct BufferPool(Arc<Shared>);
 
 struct Shared {
-    limit: usize,
+    limit: AtomicUsize,
     state: Mutex<State>,
 }
 
@@ -30,21 +31,22 @@ impl BufferPool {
     /// A pool that allocates no more than `limit` bytes.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Self(Arc::new(Shared { limit, state: Mutex::default() }))
+        Self(Arc::new(Shared { limit: AtomicUsize::new(limit), state: Mutex::default() }))
     }
 
     /// A buffer of `len` bytes with anything in them; `None` if the pool has no room for it now.
     #[must_use]
     pub fn try_take(&self, len: usize) -> Option<PieceBuf> {
+        let limit = self.limit();
         let mut state = self.0.state();
         let fits = |have: usize| have >= len && have / MOST_SLACK <= len;
         let memory = match state.free.iter().rposition(|buffer| fits(buffer.len())) {
             Some(index) => state.free.swap_remove(index),
             None => {
-                if state.taken.checked_add(len)? > self.0.limit {
+                if state.taken.checked_add(len)? > limit {
                     return None;
                 }
-                while state.allocated + len > self.0.limit {
+                while state.allocated + len > limit {
                     let unfit = state.free.pop()?;
                     state.allocated -= unfit.len();
                 }
@@ -60,7 +62,12 @@ impl BufferPool {
     /// Bytes that may be allocated in all.
     #[must_use]
     pub fn limit(&self) -> usize {
-        self.0.limit
+        self.0.limit.load(Ordering::Relaxed)
+    }
+
+    /// Lets the pool allocate at least `limit` bytes from now on.
+    pub fn raise_limit(&self, limit: usize) {
+        self.0.limit.fetch_max(limit, Ordering::Relaxed);
     }
 
     /// Bytes that are taken now.
@@ -87,7 +94,7 @@ impl fmt::Debug for BufferPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.0.state();
         f.debug_struct("BufferPool")
-            .field("limit", &self.0.limit)
+            .field("limit", &self.limit())
             .field("allocated", &state.allocated)
             .field("taken", &state.taken)
             .finish()

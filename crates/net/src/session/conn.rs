@@ -65,8 +65,8 @@ pub(super) struct Queue {
 pub(super) enum Cold {
     #[default]
     None,
-    /// A disk thread is reading this block.
-    Reading(Block),
+    /// A disk thread is reading the block at the front of the queue.
+    Reading,
     /// The block has been read.
     Ready(Block, Vec<u8>),
 }

@@ -1,7 +1,6 @@
 //! A byte stream to a peer, whatever carries it.
 
 use std::io::{self, IoSliceMut};
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -22,13 +21,6 @@ impl Stream {
         match self {
             Self::Tcp(_) => Transport::Tcp,
             Self::Utp(_) => Transport::Utp,
-        }
-    }
-
-    pub(super) fn peer_addr(&self) -> io::Result<SocketAddr> {
-        match self {
-            Self::Tcp(stream) => stream.peer_addr(),
-            Self::Utp(stream) => Ok(stream.peer_addr()),
         }
     }
 

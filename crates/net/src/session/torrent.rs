@@ -11,7 +11,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
@@ -33,8 +33,7 @@ use super::limiter::Limiter;
 use super::pieces::{Landing, Pieces};
 use super::shared::Shared;
 use crate::disk::BufferPool;
-use crate::session::journal::Journal;
-use crate::store::Store;
+use crate::store::{Journal, Store, Totals};
 use disk_events::Checking;
 
 /// Peers that are gone and still shown.
@@ -87,14 +86,17 @@ pub(super) struct Torrent {
     info: RefCell<Option<Arc<Info>>>,
     pub(super) metainfo: RefCell<Option<Arc<Metainfo>>>,
     store: RefCell<Option<Arc<Store>>>,
-    journal: RefCell<Option<Arc<Mutex<Journal>>>>,
+    journal: RefCell<Option<Arc<Journal>>>,
+    /// What was exchanged in earlier runs.
+    earlier: Cell<Totals>,
+    flushed: Notify,
+    /// Digests of blocks of pieces that are judged again.
+    suspects: RefCell<HashMap<PieceIndex, Vec<[u8; 20]>>>,
     checking: RefCell<Option<Checking>>,
     /// Leaf hashes that peers asked for, by connection and piece.
     leaf_reads: RefCell<HashMap<(ConnId, PieceIndex), Vec<HashRange>>>,
     pool: BufferPool,
     read_pool: BufferPool,
-    /// Verified and written, not yet synced and journalled.
-    unjournalled: RefCell<Vec<PieceIndex>>,
     memory_waiters: RefCell<Vec<Waker>>,
     verifying: Cell<usize>,
     state: RefCell<TorrentState>,
@@ -155,11 +157,13 @@ impl Torrent {
             metainfo: RefCell::new(None),
             store: RefCell::new(None),
             journal: RefCell::new(None),
+            earlier: Cell::default(),
+            flushed: Notify::new(),
+            suspects: RefCell::default(),
             checking: RefCell::new(None),
             leaf_reads: RefCell::default(),
             pool,
             read_pool: BufferPool::new(READ_BYTES_MAX),
-            unjournalled: RefCell::default(),
             memory_waiters: RefCell::default(),
             verifying: Cell::new(0),
             state: RefCell::new(TorrentState::FetchingMetadata),
@@ -271,7 +275,11 @@ impl Torrent {
         match event {
             Event::Metadata(info_bytes) => self.metadata_here(info_bytes),
             Event::Layers(file, layer) => self.layer_here(file, &layer),
-            Event::Piece(piece) => self.unjournalled.borrow_mut().push(piece),
+            Event::Piece(piece) => {
+                if let Some(journal) = &*self.journal.borrow() {
+                    journal.record(&[piece]);
+                }
+            }
             Event::Complete => self.complete(),
             Event::Corrupt(piece) => {
                 self.corrupt.set(self.corrupt.get() + 1);

@@ -80,7 +80,7 @@ impl Conn {
         for _ in 0..self.outbound.batch {
             let queue = self.handle.queue.borrow();
             let Some(&block) = queue.blocks.front() else { break };
-            if matches!(queue.cold, Cold::Reading(_)) || block.len as usize > BLOCK_ROOM {
+            if matches!(queue.cold, Cold::Reading) || block.len as usize > BLOCK_ROOM {
                 break;
             }
             drop(queue);
@@ -131,7 +131,7 @@ impl Conn {
             }
             BlockRead::Later => {
                 out.truncate(begin);
-                queue.cold = Cold::Reading(block);
+                queue.cold = Cold::Reading;
                 false
             }
             BlockRead::Failed => {

@@ -1,10 +1,11 @@
 //! A torrent and its storage: opening, checking, verifying, reading, journalling.
 
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use bittorrent::id::{Block, PieceIndex};
+use bittorrent::id::{BLOCK_LEN, Block, PieceIndex};
+use bittorrent::merkle::{FileShape, FileTree};
 use bittorrent::metainfo::Metainfo;
 use bittorrent::peer_wire::HashRange;
 use bittorrent::swarm::{Command, Content};
@@ -16,11 +17,10 @@ use crate::disk::{DiskEvent, DiskJob, PieceData, Recheck, Verdict};
 use crate::session::SessionError;
 use crate::session::config::{Source, TorrentState};
 use crate::session::conn::{Cold, ConnHandle};
-use crate::session::journal::{Journal, Resume};
-use crate::store::{Store, StoreError, StoreOptions};
+use crate::store::{Journal, Resume, Store, StoreError, StoreOptions, Totals};
 
-/// Verified pieces are synced and journalled this often: what a crash can cost at most.
-const JOURNAL_INTERVAL: Duration = Duration::from_secs(2);
+/// How often the journal is asked whether it wants to be brought up to date.
+const JOURNAL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// What is known of the files before the swarm begins.
 pub(super) struct Checking {
@@ -38,14 +38,22 @@ impl Checking {
     }
 }
 
+/// A digest of each block of a piece.
+fn block_digests(piece: &[u8]) -> Vec<[u8; 20]> {
+    let blocks: Vec<&[u8]> = piece.chunks(BLOCK_LEN as usize).collect();
+    let mut digests = vec![[0; 20]; blocks.len()];
+    crate::hash::sha1_many(&blocks, &mut digests);
+    digests
+}
+
 impl Torrent {
     /// Begins: at once if the content is known, else by asking for it.
     pub(in crate::session) fn begin(self: &Rc<Self>) -> Result<(), SessionError> {
         match &self.options.source {
             Source::Metainfo(metainfo) => self.load(Arc::new((**metainfo).clone()))?,
             Source::Magnet(magnet) => {
-                if let Some(info_bytes) = Journal::saved_info(&self.journal_path()) {
-                    self.metadata_here(info_bytes);
+                if let Some(info_bytes) = Journal::info_bytes(&self.journal_path(), &self.hashes) {
+                    self.metadata_here(Arc::from(info_bytes));
                 }
                 let mut peers = magnet.peers.clone();
                 peers.extend_from_slice(&self.options.peers);
@@ -67,38 +75,53 @@ impl Torrent {
         let options = StoreOptions { read_only: self.options.read_only, selection };
         let store = Arc::new(Store::open(info.clone(), &self.options.dir, options)?);
         store.set_piece_layers(&metainfo.piece_layers);
+        // A piece being filled, one being verified and one more must fit, however long they are.
+        self.pool.raise_limit(3 * info.piece_len as usize);
         *self.info.borrow_mut() = Some(info.clone());
         *self.metainfo.borrow_mut() = Some(metainfo.clone());
         *self.store.borrow_mut() = Some(store.clone());
 
         let count = info.piece_count();
-        let (have, unsure) = if self.options.trusted {
-            (Bitfield::full(count), Vec::new())
-        } else if self.options.read_only {
-            (Bitfield::new(count), (0..count).map(PieceIndex).collect())
-        } else {
-            let (journal, resume) =
-                Journal::open(&self.journal_path(), &store, &metainfo.info_bytes)?;
-            *self.journal.borrow_mut() = Some(Arc::new(Mutex::new(journal)));
-            let Resume { have, recheck, .. } = resume;
-            (have, recheck)
-        };
-        if unsure.is_empty() {
-            *self.checking.borrow_mut() = Some(Checking { have, bytes: 0, job: None });
-            self.checked();
-            return Ok(());
-        }
-        let job = Recheck::of(store, self.disk_tag(None), unsure);
-        *self.checking.borrow_mut() = Some(Checking { have, bytes: 0, job: Some(job.clone()) });
         self.set_state(TorrentState::Checking(0));
-        self.submit(DiskJob::Recheck(job));
+        if self.options.trusted {
+            self.check(Bitfield::full(count), Vec::new());
+        } else if self.options.read_only {
+            self.check(Bitfield::new(count), (0..count).map(PieceIndex).collect());
+        } else {
+            let (tag, journal) = (self.disk_tag(None), self.journal_path());
+            self.submit(DiskJob::Prepare { store, tag, journal });
+        }
         Ok(())
+    }
+
+    /// The journal is open: what it vouches for is had, the rest is looked at.
+    fn prepared(self: &Rc<Self>, journal: Journal, resume: Resume) {
+        if let Some(metainfo) = &*self.metainfo.borrow() {
+            journal.set_info_bytes(metainfo.info_bytes.clone());
+        }
+        *self.journal.borrow_mut() = Some(Arc::new(journal));
+        let Resume { have, recheck, totals, layers, origin } = resume;
+        tracing::debug!(?origin, have = have.count_ones(), unsure = recheck.len(), "resuming");
+        self.earlier.set(totals);
+        self.take_layers(layers);
+        self.check(have, recheck);
+    }
+
+    /// Hashes what nobody vouches for, then begins.
+    fn check(self: &Rc<Self>, have: Bitfield, unsure: Vec<PieceIndex>) {
+        let store = self.store.borrow().clone();
+        let job = store.filter(|_| !unsure.is_empty());
+        let job = job.map(|store| Recheck::of(store, self.disk_tag(None), unsure));
+        *self.checking.borrow_mut() = Some(Checking { have, bytes: 0, job: job.clone() });
+        match job {
+            Some(job) => self.submit(DiskJob::Recheck(job)),
+            None => self.checked(),
+        }
     }
 
     fn journal_path(&self) -> std::path::PathBuf {
         let folder = self.options.state_dir.as_ref().unwrap_or(&self.options.dir);
-        let name = self.hashes.primary().map(|hash| hash.to_string()).unwrap_or_default();
-        folder.join(format!(".{name}.shoal"))
+        Journal::path_in(folder, &self.hashes)
     }
 
     /// The files are checked: the swarm can begin.
@@ -107,15 +130,8 @@ impl Torrent {
         let Some(metainfo) = self.metainfo.borrow().clone() else { return };
         let info = metainfo.info.clone();
         self.set_state(TorrentState::Downloading);
-        if let Some(store) = &*self.store.borrow()
-            && !self.options.read_only
-            && let Err(error) = store.prepare()
-        {
-            return self.fail(&error);
-        }
-        let fresh: Vec<PieceIndex> = checking.have.ones().map(PieceIndex).collect();
-        if checking.job.is_some() {
-            self.unjournalled.borrow_mut().extend(fresh);
+        if let (Some(_), Some(journal)) = (&checking.job, &*self.journal.borrow()) {
+            journal.record(&checking.have.ones().map(PieceIndex).collect::<Vec<_>>());
         }
         let content = Content {
             wanted: self.wanted(),
@@ -167,6 +183,9 @@ impl Torrent {
         if let Some(store) = &*self.store.borrow() {
             store.set_piece_layer(file, layer);
         }
+        if let Some(journal) = &*self.journal.borrow() {
+            journal.set_piece_layer(file, layer);
+        }
         let mut metainfo = self.metainfo.borrow_mut();
         if let Some(metainfo) = metainfo.as_mut()
             && let Some(known) = Arc::make_mut(metainfo).piece_layers.get_mut(file)
@@ -179,6 +198,10 @@ impl Torrent {
         let data = self.pieces.borrow_mut().take(piece);
         let (Some(data), Some(store)) = (data, self.store.borrow().clone()) else { return };
         self.verifying.set(self.verifying.get() + 1);
+        // The good bytes of a piece that failed before tell who lied; later they are gone.
+        if self.core.borrow().swarm.suspects(piece) {
+            self.suspects.borrow_mut().insert(piece, block_digests(&data));
+        }
         let data = PieceData::Memory(data);
         self.submit(DiskJob::Verify { store, tag: self.disk_tag(None), piece, data });
     }
@@ -200,7 +223,15 @@ impl Torrent {
         match event {
             DiskEvent::Verified { piece, result, data, .. } => {
                 self.verifying.set(self.verifying.get() - 1);
-                drop(data);
+                let digests = self.suspects.borrow_mut().remove(&piece);
+                let good = matches!(result, Ok(Verdict::Good));
+                let bad = data.filter(|_| matches!(result, Ok(Verdict::Bad { .. })));
+                if let Some(digests) = bad.as_deref().map(block_digests).or(digests)
+                    && result.is_ok()
+                {
+                    self.input(|swarm, cx| swarm.judge(piece, good, &digests, cx));
+                }
+                drop(bad);
                 for waker in self.memory_waiters.borrow_mut().drain(..) {
                     waker.wake();
                 }
@@ -246,6 +277,22 @@ impl Torrent {
                     self.command(Command::Leaves(conn, range, leaves));
                 }
             }
+            DiskEvent::Prepared { result, .. } => match result {
+                Ok(prepared) => {
+                    let (journal, resume) = *prepared;
+                    self.prepared(journal, resume);
+                }
+                Err(error) => self.fail(&error),
+            },
+            DiskEvent::Flushed { result, .. } => {
+                if let Err(error) = result {
+                    for &piece in &error.lost {
+                        self.command(Command::Lost(piece));
+                    }
+                    self.fail(&error.source);
+                }
+                self.flushed.notify_one();
+            }
             DiskEvent::Written { .. } => {}
         }
     }
@@ -279,7 +326,7 @@ impl Torrent {
         let Some(store) = self.store.borrow().clone() else { return BlockRead::Failed };
         let begin = out.len();
         out.resize(begin + block.len as usize, 0);
-        match store.read(block.piece, block.begin, &mut out[begin..]).map(|()| true) {
+        match store.read_cached(block.piece, block.begin, &mut out[begin..]) {
             Ok(true) => BlockRead::Done,
             Ok(false) => {
                 let Some(data) = self.read_pool.try_take(block.len as usize) else {
@@ -323,42 +370,51 @@ impl Torrent {
         self.command(Command::Stop);
     }
 
-    /// Brings verified pieces into the journal, every [`JOURNAL_INTERVAL`] and at the end.
+    /// Brings verified pieces into the journal as they become due, and at the end.
     pub(super) async fn run_journal(self: Rc<Self>) {
-        loop {
+        while !(self.stopped.get() && self.verifying.get() == 0) {
+            let due = tokio::time::sleep(JOURNAL_INTERVAL);
             tokio::select! {
-                () = tokio::time::sleep(JOURNAL_INTERVAL) => {}
+                () = due => {}
                 () = self.stopping.notified() => {}
             }
-            self.flush_journal().await;
-            if self.stopped.get() && self.verifying.get() == 0 {
-                self.flush_journal().await;
-                self.journalled.set(true);
-                self.shared.settled.notify_one();
-                return;
+            let journal = self.journal.borrow().clone();
+            if journal.is_some_and(|journal| journal.is_due(std::time::Instant::now())) {
+                self.flush_journal(false).await;
             }
         }
+        self.flush_journal(true).await;
+        self.journalled.set(true);
+        self.shared.settled.notify_one();
     }
 
-    async fn flush_journal(self: &Rc<Self>) {
-        let pieces = std::mem::take(&mut *self.unjournalled.borrow_mut());
+    async fn flush_journal(self: &Rc<Self>, close: bool) {
         let (Some(journal), Some(store)) =
             (self.journal.borrow().clone(), self.store.borrow().clone())
         else {
             return;
         };
-        if pieces.is_empty() {
-            return;
-        }
-        // Syncing takes as long as the disk does: not on the reactor.
-        let write = move || -> Result<(), StoreError> {
-            store.sync()?;
-            journal.lock().unwrap_or_else(PoisonError::into_inner).record(&store, &pieces)
-        };
-        match tokio::task::spawn_blocking(write).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => self.fail(&error),
-            Err(error) => tracing::error!(%error, "the journal's thread failed"),
+        let earlier = self.earlier.get();
+        let totals = self.core.borrow().swarm.totals();
+        journal.set_totals(Totals {
+            downloaded: earlier.downloaded + totals.downloaded,
+            uploaded: earlier.uploaded + totals.uploaded,
+        });
+        self.submit(DiskJob::Flush { store, tag: self.disk_tag(None), journal, close });
+        self.flushed.notified().await;
+    }
+
+    /// Takes in piece layers that the journal remembers, as far as they match their roots.
+    fn take_layers(&self, layers: Vec<(usize, Vec<[u8; 32]>)>) {
+        let Some(info) = self.info.borrow().clone() else { return };
+        for (index, layer) in layers {
+            let shape = info
+                .files
+                .get(index)
+                .and_then(|file| FileShape::new(file.pieces_root?, file.len, info.piece_len));
+            if shape.is_some_and(|shape| FileTree::new(shape, &layer).is_some()) {
+                self.layer_here(index, &layer);
+            }
         }
     }
 }
