@@ -40,6 +40,8 @@ pub use error::{ErrorClass, Op, StoreError};
 pub use expected::{Expected, LayerUnknown, Subtree};
 pub use handles::Handle;
 use handles::Handles;
+#[doc(hidden)]
+pub use journal::with_checksums;
 pub use journal::{Contents, Damage, FlushError, Journal, Origin, Resume, Stamp, Totals};
 use layout::{Segment, segments};
 

@@ -25,6 +25,8 @@ use bittorrent::id::{InfoHashes, PieceIndex};
 use bittorrent::metainfo::Info;
 use codec::bitfield::Bitfield;
 
+#[doc(hidden)]
+pub use format::with_checksums;
 pub use format::{Contents, Damage, Stamp, Totals};
 use format::{Progress, Sum, Torrent, Writer};
 pub use resume::{Origin, Resume};
