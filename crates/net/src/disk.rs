@@ -92,7 +92,7 @@ impl Disk {
             let worker = Worker {
                 queue: queue.clone(),
                 events: events.clone(),
-                pool: disk.pool.clone(),
+                pool: Arc::ptr_eq(queue, &disk.hash).then(|| disk.pool.clone()),
                 checker: Checker::default(),
                 hash_threads,
             };

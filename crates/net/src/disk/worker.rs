@@ -19,7 +19,8 @@ const IDLE: Duration = Duration::from_secs(2);
 pub(super) struct Worker {
     pub queue: Arc<Queue<DiskJob>>,
     pub events: UnboundedSender<DiskEvent>,
-    pub pool: BufferPool,
+    /// Memory to give back when there is nothing to do: that of the threads that empty it.
+    pub pool: Option<BufferPool>,
     pub checker: Checker,
     /// How many threads there are of this kind.
     pub hash_threads: usize,
@@ -44,7 +45,9 @@ impl Worker {
                 Taken::Items => {}
                 Taken::Idle => {
                     self.checker.release();
-                    self.pool.trim();
+                    if let Some(pool) = &self.pool {
+                        pool.trim();
+                    }
                     patience = Duration::MAX;
                     continue;
                 }

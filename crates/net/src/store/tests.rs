@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::process::Command;
 
 use super::testing::{KINDS, Kind, Sample, info_of, sample};
 use super::*;
@@ -64,8 +65,6 @@ fn what_is_written_is_read_and_lies_in_the_files() {
                 match span.expect("it opens") {
                     Span::Zeros(len) => sent.resize(sent.len() + len, 0),
                     Span::File { handle, offset, len, .. } => {
-                        assert!(store.is_cached(&handle, offset, len));
-                        store.readahead(&handle, offset, len);
                         let start = sent.len();
                         sent.resize(start + len, 0);
                         let read = rustix::io::pread(&*handle, &mut sent[start..], offset);
@@ -117,11 +116,74 @@ fn thousands_of_files_need_few_descriptors() {
     let store = open(&sample, dir.path(), StoreOptions::default());
     write_all(&store, &sample);
     assert!(store.state().handles.len() <= 64);
-    store.sync().expect("it syncs");
     for piece in 0..sample.info.piece_count() {
         let mut found = vec![0; sample.piece(piece).len()];
         store.read(PieceIndex(piece), 0, &mut found).expect("it is read");
         assert_eq!(found, sample.piece(piece));
+    }
+}
+
+#[test]
+fn di_08_few_descriptors_are_enough() {
+    if std::env::var_os("FEW_DESCRIPTORS").is_none() {
+        let this = std::env::current_exe().expect("the test program");
+        let run = Command::new("sh")
+            .args(["-c", "ulimit -n 32; exec \"$0\" \"$@\""])
+            .arg(this)
+            .args(["--exact", "store::tests::di_08_few_descriptors_are_enough", "--nocapture"])
+            .env("FEW_DESCRIPTORS", "yes")
+            .status();
+        assert!(run.expect("it runs").success());
+        return;
+    }
+    let names: Vec<String> = (0..100).map(|n| format!("d/{n}")).collect();
+    let files: Vec<(&str, u64)> = names.iter().map(|name| (name.as_str(), 10)).collect();
+    let sample = sample(Kind::V1, 16_384, &files);
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = open(&sample, dir.path(), StoreOptions::default());
+    // Sockets took all but a few, and then all.
+    let mut sockets = Vec::new();
+    while sockets.len() < 20 {
+        sockets.push(fs::File::open("/dev/null").expect("a descriptor"));
+    }
+    write_all(&store, &sample);
+    while let Ok(socket) = fs::File::open("/dev/null") {
+        sockets.push(socket);
+    }
+    store.close_files();
+    while let Ok(socket) = fs::File::open("/dev/null") {
+        sockets.push(socket);
+    }
+    assert_eq!(class(store.write(PieceIndex(0), 0, &[1])), ErrorClass::TooManyFiles);
+    assert_eq!(class(store.read(PieceIndex(0), 0, &mut [0])), ErrorClass::TooManyFiles);
+    sockets.truncate(10);
+    store.write(PieceIndex(0), 0, sample.piece(0)).expect("it is written");
+}
+
+#[test]
+fn bytes_in_memory_are_told_from_those_on_disk() {
+    let sample = sample(Kind::V1, 1 << 20, &[("one", 3 << 20)]);
+    for dir in [tempfile::tempdir(), tempfile::tempdir_in("/dev/shm")] {
+        let Ok(dir) = dir else { continue };
+        let store = open(&sample, dir.path(), StoreOptions::default());
+        write_all(&store, &sample);
+        store.sync().expect("it syncs");
+        let handle = store.handle(0, false).expect("it is open");
+        let cached = |offset: u64| store.is_cached(&handle, offset, 1 << 20);
+        if store.in_memory {
+            assert!(cached(0) && cached(2 << 20));
+            continue;
+        }
+        if !cached(1 << 20) {
+            eprintln!("skipped: the file system cannot tell");
+            continue;
+        }
+        rustix::fs::fadvise(&*handle, 0, None, Advice::DontNeed).expect("a hint");
+        assert!(!cached(0) && !cached(1 << 20) && !cached(2 << 20));
+        let mut found = vec![0; 1 << 20];
+        store.read(PieceIndex(1), 0, &mut found).expect("it is read");
+        assert!(cached(1 << 20));
+        store.readahead(&handle, 0, 1 << 20);
     }
 }
 

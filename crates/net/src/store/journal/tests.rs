@@ -415,7 +415,7 @@ proptest! {
     #[test]
     fn no_bytes_make_the_reader_panic(bytes: Vec<u8>, cut in 0_usize..2000, flip in 0_usize..2000) {
         let _ = Contents::parse(&bytes);
-        let _ = Contents::parse(&format::with_checksums(&bytes));
+        let _ = Contents::parse(&with_checksums(&bytes));
         let mut writer = Writer::new();
         writer.torrent(&torrent_of(&info_of(PIECE, FILES)));
         writer.bytes.extend(&bytes);
