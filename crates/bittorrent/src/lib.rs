@@ -30,3 +30,4 @@ pub mod swarm;
 pub mod tracker;
 mod url;
 pub mod utp;
+pub mod web_seed;

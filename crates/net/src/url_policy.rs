@@ -4,6 +4,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use bittorrent::web_seed::is_piece_query;
 use url::Url;
 
 /// Most redirects that are followed.
@@ -14,8 +15,10 @@ pub const MAX_REDIRECTS: usize = 5;
 pub enum Purpose {
     /// A tracker.
     Tracker,
-    /// Content: a web seed or a metainfo file.
+    /// Content at a URL that the user named: a web seed or a metainfo file.
     Content,
+    /// Content at a URL that a torrent names, whose author is a stranger: never on this host.
+    WebSeed,
 }
 
 /// From where an address can be reached.
@@ -118,8 +121,9 @@ pub fn check_url(url: &Url, purpose: Purpose) -> Result<(), Refused> {
 /// server that redirected here, if one did.
 ///
 /// # Errors
-/// If link-local or no host's; on loopback, a tracker whose path is not a tracker's; a local web
-/// seed with a query; a redirect from outside to inside.
+/// If link-local or no host's; on loopback, a tracker whose path is not a tracker's, and any web
+/// seed that a stranger names; a local web seed with a query other than BEP 17's; a redirect from
+/// outside to inside.
 pub fn check_address(
     url: &Url,
     ip: IpAddr,
@@ -137,7 +141,10 @@ pub fn check_address(
         Purpose::Tracker if reach == Reach::Loopback && !is_trackers_path(url) => {
             Err(Refused::LoopbackPath(ip))
         }
-        Purpose::Content if reach != Reach::Public && url.query().is_some() => {
+        Purpose::WebSeed if reach == Reach::Loopback => Err(Refused::Address(ip)),
+        Purpose::Content | Purpose::WebSeed
+            if reach != Reach::Public && !url.query().is_none_or(is_piece_query) =>
+        {
             Err(Refused::LocalQuery(ip))
         }
         _ => Ok(()),
@@ -213,7 +220,10 @@ mod tests {
 
     #[test]
     fn tr_06_addresses_behind_the_firewall_are_not_asked() {
-        use Purpose::{Content, Tracker};
+        use Purpose::{Content, Tracker, WebSeed};
+        let query = "info_hash=aaaaaaaaaaaaaaaaaaaa&piece=1";
+        let (piece, more) = (format!("http://127.0.0.1/s?{query}"), format!("{query}&do=reboot"));
+        let more = format!("http://127.0.0.1/s?{more}");
         for (text, ip, purpose, allowed) in [
             ("http://127.0.0.1:6379/", "127.0.0.1", Tracker, false),
             ("http://127.0.0.1:6379/announce", "127.0.0.1", Tracker, true),
@@ -233,6 +243,14 @@ mod tests {
             ("http://127.0.0.1/file", "127.0.0.1", Content, true),
             ("http://127.0.0.1/reboot?", "127.0.0.1", Content, false),
             ("http://e.com/file?x", "8.8.8.8", Content, true),
+            (&piece, "127.0.0.1", Content, true),
+            (&more, "127.0.0.1", Content, false),
+            (&piece, "127.0.0.1", WebSeed, false),
+            ("http://127.0.0.1/file", "127.0.0.1", WebSeed, false),
+            ("http://rebound.example/file", "::1", WebSeed, false),
+            ("http://192.168.1.1/file", "192.168.1.1", WebSeed, true),
+            ("http://192.168.1.1/reboot?now", "192.168.1.1", WebSeed, false),
+            ("http://e.com/file?x", "8.8.8.8", WebSeed, true),
         ] {
             let ip = ip.parse().expect("an address");
             let checked = check_address(&url(text), ip, purpose, None);

@@ -125,6 +125,19 @@ impl ConnHandle {
         self.closing.get().is_some()
     }
 
+    /// Why the connection should end, if it should.
+    pub(super) fn closing(&self) -> Option<CloseReason> {
+        self.closing.get()
+    }
+
+    /// Whom to wake when a queue has changed.
+    pub(super) fn set_waker(&self, waker: &Waker) {
+        let mut current = self.waker.borrow_mut();
+        if !current.as_ref().is_some_and(|current| current.will_wake(waker)) {
+            *current = Some(waker.clone());
+        }
+    }
+
     /// Lets the connection look at its queues again.
     pub(super) fn wake(&self) {
         if let Some(waker) = self.waker.borrow().as_ref() {
@@ -173,9 +186,7 @@ impl Conn {
     }
 
     fn poll_rounds(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
-        if !self.handle.waker.borrow().as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            *self.handle.waker.borrow_mut() = Some(cx.waker().clone());
-        }
+        self.handle.set_waker(cx.waker());
         for _ in 0..ROUNDS_MAX {
             let written = self.poll_write(cx);
             if let Some(why) = self.handle.closing.get() {
