@@ -117,13 +117,13 @@ pub fn reads(info: &Info, blocks: &[Block]) -> Vec<Read> {
     for block in blocks {
         for span in info.file_spans(block.piece, block.begin, block.len) {
             let padding = info.files.get(span.file).is_none_or(|file| file.padding);
-            let from =
-                if padding { Origin::Zeros } else { Origin::File(span.file, span.offset) };
+            let from = if padding { Origin::Zeros } else { Origin::File(span.file, span.offset) };
             let len = u64::from(span.len);
             match (reads.last_mut(), from) {
-                (Some(Read { from: Origin::File(file, offset), len: before }), Origin::File(..))
-                    if *file == span.file && *offset + *before == span.offset =>
-                {
+                (
+                    Some(Read { from: Origin::File(file, offset), len: before }),
+                    Origin::File(..),
+                ) if *file == span.file && *offset + *before == span.offset => {
                     *before += len;
                 }
                 (Some(Read { from: Origin::Zeros, len: before }), Origin::Zeros) => *before += len,
@@ -189,11 +189,16 @@ mod tests {
 
     #[test]
     fn several_files_lie_in_the_folder_of_the_torrent() {
-        let files = vec![file(&["sub", "100%.txt"], 0, 10, false), file(&["..", "x"], 10, 1, false)];
+        let files =
+            vec![file(&["sub", "100%.txt"], 0, 10, false), file(&["..", "x"], 10, 1, false)];
         let info = info("set?", false, files);
         for base in ["http://m.example/pub/", "http://m.example/pub"] {
             let url = file_url(base, &info, 0);
-            assert_eq!(url.as_deref(), Some("http://m.example/pub/set%3F/sub/100%25.txt"), "{base}");
+            assert_eq!(
+                url.as_deref(),
+                Some("http://m.example/pub/set%3F/sub/100%25.txt"),
+                "{base}"
+            );
         }
         assert_eq!(file_url("http://m.example/pub/", &info, 1), None, "leads upwards");
     }
