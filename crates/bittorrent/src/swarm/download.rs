@@ -311,18 +311,17 @@ impl<C: PeerContact> Swarm<C> {
 
     /// Blocks have come free: others may take them over.
     pub(super) fn others_may_request(&mut self, except: ConnId, cx: &mut Ctx<'_, C>) {
-        let mut idle: Vec<ConnId> = self
+        let mut open = core::mem::take(&mut self.scratch_conns);
+        let serving = self
             .peers
             .iter()
-            .filter(|(conn, peer)| {
-                **conn != except && peer.interesting && !peer.chokes_us && peer.requests.is_empty()
-            })
-            .map(|(conn, _)| *conn)
-            .collect();
-        cx.rng().shuffle(&mut idle);
-        for conn in idle {
+            .filter(|(conn, peer)| **conn != except && peer.interesting && !peer.chokes_us);
+        open.extend(serving.map(|(conn, _)| *conn));
+        cx.rng().shuffle(&mut open);
+        for conn in open.drain(..) {
             self.request_more(conn, cx);
         }
+        self.scratch_conns = open;
     }
 
     /// A piece is verified and stored, or is false.
@@ -356,6 +355,8 @@ impl<C: PeerContact> Swarm<C> {
             self.update_interest(conn, cx);
         }
         self.scratch_conns = changed;
+        // Its memory is free again: requests that waited for it can go out.
+        self.others_may_request(ConnId(u32::MAX), cx);
         if self.content.as_ref().is_some_and(|content| content.picker.is_complete()) {
             self.completed(cx);
         }

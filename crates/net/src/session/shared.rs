@@ -18,9 +18,9 @@ use crate::disk::{Disk, DiskJob};
 use crate::utp::Endpoint;
 
 /// Bytes of unfinished pieces that one torrent keeps open, unless one piece is larger.
-pub(super) const PARTIAL_BYTES_MAX: u64 = 12 * 1024 * 1024;
+pub(super) const PARTIAL_BYTES_MAX: u64 = 26 * 1024 * 1024;
 /// Bytes of piece buffers in the whole session: unfinished pieces and those being verified.
-pub(super) const BUFFER_BYTES_MAX: usize = 24 * 1024 * 1024;
+pub(super) const BUFFER_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Bytes read from a socket at once where they are not laid out over pieces.
 const SCRATCH_LEN: usize = 128 * 1024;
 /// TCP connections being opened at once.
