@@ -2,6 +2,8 @@
 //! protocol with no socket and no clock: a [`Mux`] takes in the datagrams of one socket, keeps the
 //! [`Connection`]s, and writes what is to be sent into a [`Batch`]. A driver does the rest.
 
+use core::net::SocketAddr;
+
 mod batch;
 mod connection;
 mod delay;
@@ -40,6 +42,14 @@ pub struct Config {
     pub max_half_open_per_ip: usize,
     /// Most connections that wait to be accepted.
     pub max_backlog: usize,
+    /// Bytes of the largest IP packet that the first hop towards an address carries. What the whole
+    /// path carries is found out by probes.
+    pub interface_mtu: fn(SocketAddr) -> usize,
+}
+
+/// What networks carry: Ethernet's frames, or the loopback interface's.
+fn usual_mtu(peer: SocketAddr) -> usize {
+    if peer.ip().is_loopback() { 65_535 } else { 1_500 }
 }
 
 impl Default for Config {
@@ -51,6 +61,7 @@ impl Default for Config {
             max_half_open: 1_024,
             max_half_open_per_ip: 64,
             max_backlog: 128,
+            interface_mtu: usual_mtu,
         }
     }
 }

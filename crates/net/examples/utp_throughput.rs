@@ -1,9 +1,9 @@
 //! Sends bytes through uTP over loopback between two processes and prints GiB/s.
 //!
-//! `utp_throughput [MIB]` runs both ends; `utp_throughput send ADDRESS MIB` is the child.
+//! `utp_throughput [MIB [IP]]` runs both ends; `utp_throughput send ADDRESS MIB` is the child.
 
 use std::error::Error;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::Command;
 use std::time::Instant;
 
@@ -13,6 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UdpSocket;
 
 const CHUNK: usize = 256 << 10;
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 fn main() -> Result<(), Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -20,14 +21,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["send", to, mib] => local.block_on(&runtime, send(to.parse()?, mib.parse()?)),
-        [] => local.block_on(&runtime, receive(512)),
-        [mib] => local.block_on(&runtime, receive(mib.parse()?)),
-        _ => Err("usage: utp_throughput [MIB]".into()),
+        [] => local.block_on(&runtime, receive(512, LOOPBACK)),
+        [mib] => local.block_on(&runtime, receive(mib.parse()?, LOOPBACK)),
+        [mib, ip] => local.block_on(&runtime, receive(mib.parse()?, ip.parse()?)),
+        _ => Err("usage: utp_throughput [MIB [IP]]".into()),
     }
 }
 
-async fn endpoint() -> Result<Endpoint, Box<dyn Error>> {
-    let socket = UdpSocket::bind("127.0.0.1:0").await?;
+async fn endpoint(ip: IpAddr) -> Result<Endpoint, Box<dyn Error>> {
+    let socket = UdpSocket::bind((ip, 0)).await?;
     Ok(Endpoint::new(socket, Config::default(), getrandom::u64()?)?)
 }
 
@@ -36,7 +38,7 @@ fn pattern(chunk: usize) -> u8 {
 }
 
 async fn send(to: SocketAddr, mib: usize) -> Result<(), Box<dyn Error>> {
-    let endpoint = endpoint().await?;
+    let endpoint = endpoint(to.ip()).await?;
     let mut stream = endpoint.connect(to).await?;
     let mut data = vec![0; CHUNK];
     for chunk in 0..mib * (1 << 20) / CHUNK {
@@ -50,8 +52,8 @@ async fn send(to: SocketAddr, mib: usize) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-async fn receive(mib: usize) -> Result<(), Box<dyn Error>> {
-    let endpoint = endpoint().await?;
+async fn receive(mib: usize, ip: IpAddr) -> Result<(), Box<dyn Error>> {
+    let endpoint = endpoint(ip).await?;
     let mut child = Command::new(std::env::current_exe()?)
         .args(["send", &endpoint.local_addr().to_string(), &mib.to_string()])
         .spawn()?;

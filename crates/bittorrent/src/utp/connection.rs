@@ -108,6 +108,7 @@ pub struct Connection {
     ledbat: Ledbat,
     rtt: Rtt,
     mtu: PathMtu,
+    interface_mtu: usize,
     /// Number of the probe in flight.
     probe: Option<SeqNr>,
     /// Number of the last packet that was not full (Nagle).
@@ -176,7 +177,8 @@ impl Connection {
         ack_nr: SeqNr,
         peer_max: Option<u16>,
     ) -> Self {
-        let mtu = PathMtu::new(&peer, peer_max);
+        let interface_mtu = (config.interface_mtu)(peer);
+        let mtu = PathMtu::new(&peer, interface_mtu, peer_max);
         Self {
             peer,
             receive_id,
@@ -189,6 +191,7 @@ impl Connection {
             ledbat: Ledbat::new(mtu.size() - HEADER_LEN),
             rtt: Rtt::default(),
             mtu,
+            interface_mtu,
             probe: None,
             small: None,
             our_delay: DelayHistory::default(),
@@ -348,7 +351,8 @@ impl Connection {
                 self.shutdown();
                 self.receive.discard();
                 self.closing = true;
-                self.linger_at = Some(now + MAX_LINGER);
+                // Once finished, a shorter wait has begun.
+                self.linger_at.get_or_insert(now + MAX_LINGER);
                 self.note_finish(now);
             }
             State::Closed(_) => {}
@@ -453,7 +457,7 @@ impl Connection {
         let ack_nr = packet.header.seq_nr.prev();
         self.receive = ReceiveBuffer::new(ack_nr, self.advertised);
         if packet.max_datagram.is_some() {
-            self.mtu = PathMtu::new(&self.peer, packet.max_datagram);
+            self.mtu = PathMtu::new(&self.peer, self.interface_mtu, packet.max_datagram);
         }
         self.state = State::Open;
         self.retransmit_at = None;
@@ -657,7 +661,7 @@ impl Connection {
             ack_nr: SeqNr(0),
             ..self.header(now, Kind::Syn, syn)
         };
-        if !write_greeting(&header, mtu::is_local(&self.peer), self.peer, batch) {
+        if !write_greeting(&header, mtu::is_large(self.interface_mtu), self.peer, batch) {
             return true;
         }
         let sent = (self.timeouts == 0).then_some(now);

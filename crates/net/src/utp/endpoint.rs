@@ -17,7 +17,7 @@ use tokio::net::UdpSocket;
 use tokio::time::Sleep;
 
 use super::stream::UtpStream;
-use super::udp::Udp;
+use super::udp::{Udp, interface_mtu};
 
 /// Bytes that are prepared before they are sent.
 const BATCH: usize = 256 << 10;
@@ -161,6 +161,7 @@ impl fmt::Debug for Endpoint {
 impl Endpoint {
     /// Drives uTP on `socket` from a task of the current `LocalSet`. `seed` comes from the system's
     /// randomness: connection numbers, which keep strangers out, follow from it.
+    /// [`Config::interface_mtu`] is replaced by what the system knows.
     ///
     /// # Errors
     /// If the socket does not say its own address.
@@ -168,6 +169,7 @@ impl Endpoint {
     /// # Panics
     /// Outside of a tokio `LocalSet`.
     pub fn new(socket: UdpSocket, config: Config, seed: u64) -> io::Result<Self> {
+        let config = Config { interface_mtu, ..config };
         let udp = Udp::new(socket)?;
         let shared = Rc::new(Shared {
             mux: RefCell::new(Mux::new(config, Rng::new(seed))),

@@ -2,7 +2,7 @@
 //! (UDP GSO and GRO).
 
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
-use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, RawFd};
 use std::task::{Context, Poll};
 
@@ -13,7 +13,8 @@ use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt,
 };
 use rustix::net::sockopt::{
-    Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ipv6_mtu_discover,
+    Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, ip_mtu, ipv6_mtu, set_ip_mtu_discover,
+    set_ipv6_mtu_discover,
 };
 use socket2::SockRef;
 use tokio::io::Interest;
@@ -150,6 +151,23 @@ impl Udp {
         }
         result
     }
+}
+
+/// Bytes of the largest IP packet that the interface towards `peer` carries, as the system's routes
+/// say; Ethernet's if they do not.
+pub(super) fn interface_mtu(peer: SocketAddr) -> usize {
+    let known = || {
+        let any: SocketAddr = match peer {
+            SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+            SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+        };
+        // Nothing is sent: connecting a UDP socket only looks up the route.
+        let socket = std::net::UdpSocket::bind(any).ok()?;
+        socket.connect(peer).ok()?;
+        let mtu = if peer.is_ipv4() { ip_mtu(&socket) } else { ipv6_mtu(&socket) };
+        usize::try_from(mtu.ok()?).ok()
+    };
+    known().unwrap_or(1_500)
 }
 
 /// Whether an error of a segmented send says that the kernel or the interface cannot do it.
