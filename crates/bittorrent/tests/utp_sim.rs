@@ -312,8 +312,8 @@ fn transfer(sim: &mut Sim, sizes: [usize; 2]) -> Duration {
         if done {
             break;
         }
-        for end in 0..2 {
-            let why = sim.ends[end].close_reason(handles[end]);
+        for (end, (mux, &handle)) in sim.ends.iter().zip(&handles).enumerate() {
+            let why = mux.close_reason(handle);
             assert!(matches!(why, None | Some(CloseReason::Finished)), "end {end}: {why:?}");
         }
         assert!(sim.step(), "nothing left to happen: {received:?} of {sizes:?}");
@@ -322,9 +322,8 @@ fn transfer(sim: &mut Sim, sizes: [usize; 2]) -> Duration {
     }
     assert_eq!(received, [sizes[1], sizes[0]]);
     let took = sim.now - began;
-    for end in 0..2 {
-        let now = sim.now;
-        sim.ends[end].release(now, handles[end]);
+    for (mux, &handle) in sim.ends.iter_mut().zip(&handles) {
+        mux.release(sim.now, handle);
     }
     while sim.ends.iter().any(|end| !end.is_empty()) {
         assert!(sim.step(), "closed connections stay");
