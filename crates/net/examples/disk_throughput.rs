@@ -122,7 +122,7 @@ fn run(name: &str, dir: &Path, torrent: Torrent) -> Result<(), Failure> {
         }
         match events.blocking_recv().ok_or("ended")? {
             DiskEvent::Written { result, .. } => result?,
-            DiskEvent::Verified { result, .. } if result?.is_good() => {}
+            DiskEvent::Verified { result: Ok(verdict), .. } if verdict.is_good() => {}
             _ => return Err("a bad piece".into()),
         }
         done += 1;
