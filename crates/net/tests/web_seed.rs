@@ -75,6 +75,7 @@ fn serve(
     other: Option<SocketAddr>,
     seen: &Seen,
 ) {
+    stream.set_nodelay(true).expect("an option of TCP");
     let mut lines = BufReader::new(stream);
     loop {
         let (mut target, mut range) = (String::new(), None);
@@ -215,7 +216,7 @@ fn torrent_of(path: &std::path::Path, kind: Kind) -> Metainfo {
 
 fn config(listen: [u8; 4]) -> SessionConfig {
     let listen = vec![SocketAddr::from((listen, 0))];
-    SessionConfig { listen, lsd: false, ..SessionConfig::default() }
+    SessionConfig { listen, lsd: false, utp: false, ..SessionConfig::default() }
 }
 
 /// Waits until a picture of the torrent satisfies `until`.
