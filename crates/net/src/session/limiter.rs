@@ -109,7 +109,9 @@ impl Limiter {
             }
             loop {
                 let now = self.clock.now();
-                match bucket.borrow().ready_at(now, self.quantum) {
+                // Not in the match itself: its borrow would last over the wait.
+                let ready = bucket.borrow().ready_at(now, self.quantum);
+                match ready {
                     Some(at) if at <= now => break,
                     Some(at) => tokio::time::sleep(at - now).await,
                     None => tokio::time::sleep(Duration::from_secs(1)).await,
@@ -137,6 +139,40 @@ mod tests {
         while limiter.take(u64::MAX, &first, waker) > 0 {}
         assert_eq!(limiter.take(1, &second, waker), 0, "the first waits already");
         assert_eq!(limiter.waiting.borrow().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn all_who_wait_are_served_in_turn_within_the_limit() {
+        let local = tokio::task::LocalSet::new();
+        let served = async {
+            let limiter = Rc::new(Limiter::new(Some(2_000_000), Clock::start()));
+            let runs = limiter.clone();
+            tokio::task::spawn_local(async move { runs.run().await });
+            let began = std::time::Instant::now();
+            let mut tasks = tokio::task::JoinSet::new();
+            for _ in 0..4 {
+                let limiter = limiter.clone();
+                tasks.spawn_local(async move {
+                    let (turn, mut taken) = (Rc::<Turn>::default(), 0);
+                    while taken < 100_000 {
+                        taken += std::future::poll_fn(|cx| {
+                            match limiter.take(16 * 1024, &turn, cx.waker()) {
+                                0 => std::task::Poll::Pending,
+                                bytes => std::task::Poll::Ready(bytes),
+                            }
+                        })
+                        .await;
+                    }
+                    taken
+                });
+            }
+            let total: u64 = tasks.join_all().await.into_iter().sum();
+            (total, began.elapsed())
+        };
+        let (total, took) = local.run_until(served).await;
+        // All but the first burst has to wait for its tokens.
+        let least = Duration::from_secs_f64((total - 80_000) as f64 / 2_000_000.0);
+        assert!(took >= least, "{total} bytes in {took:?}, at least {least:?}");
     }
 
     #[test]
