@@ -166,12 +166,8 @@ impl Conn {
                 break;
             }
             let head = self.inbound.heads[index];
-            if left < HEAD_LEN {
-                self.inbound.leftover.extend_from_slice(&head[..left]);
-                self.inbound.need = HEAD_LEN;
-                break;
-            }
-            if head != head_of(block) {
+            // Less than a head may be a whole frame of another kind.
+            if left < HEAD_LEN || head != head_of(block) {
                 let bytes = self.gather(index, ahead, left);
                 return self.feed(&bytes);
             }
@@ -310,6 +306,7 @@ impl Conn {
             let decoded = decoded.map_err(|_| CloseReason::Protocol)?;
             match &decoded {
                 Decoded::Incomplete(need) => inbound.need = *need,
+                // What is needed is told exactly, so nothing is behind the frame.
                 _ => inbound.leftover = Vec::new(),
             }
             (decoded, rest)
