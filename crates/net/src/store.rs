@@ -17,23 +17,20 @@ mod handles;
 mod journal;
 mod layout;
 mod parts;
+mod sync;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod transfer;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, IoSlice, IoSliceMut};
-use std::num::NonZeroU64;
 use std::ops::Range;
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bittorrent::id::PieceIndex;
 use bittorrent::metainfo::Info;
-use rustix::fs::{Advice, SeekFrom};
-use rustix::io::{Errno, ReadWriteFlags};
 
 use beneath::Root;
 pub use error::{ErrorClass, Op, StoreError};
@@ -47,10 +44,6 @@ use layout::{Segment, segments};
 
 /// The file system in memory, which knows no cold data and no `RWF_NOWAIT`.
 const TMPFS_MAGIC: i64 = 0x0102_1994;
-/// How far apart [`Store::is_cached`] looks; the least read-ahead of Linux.
-const PROBE_STEP: u64 = 128 * 1024;
-/// Most slices in one vectored write (`IOV_MAX` of Linux).
-const MAX_SLICES: usize = 1024;
 /// The number of the side file among [`Handles`].
 const PARTS: usize = usize::MAX;
 
@@ -196,258 +189,10 @@ impl Store {
         Ok(())
     }
 
-    /// Writes `data` at `begin` of `piece`.
-    ///
-    /// # Errors
-    /// Of the system, or if the piece has no such range. What was written before stays written.
-    pub fn write(&self, piece: PieceIndex, begin: u32, data: &[u8]) -> Result<(), StoreError> {
-        self.write_vectored(piece, begin, &[IoSlice::new(data)])
-    }
-
-    /// Writes `data`, one slice after the other, at `begin` of `piece`.
-    ///
-    /// # Errors
-    /// As [`Store::write`].
-    pub fn write_vectored(
-        &self,
-        piece: PieceIndex,
-        begin: u32,
-        data: &[IoSlice<'_>],
-    ) -> Result<(), StoreError> {
-        let total = data.iter().map(|slice| slice.len()).sum();
-        let mut slices = data.iter().map(|slice| &**slice).filter(|slice| !slice.is_empty());
-        let mut current: &[u8] = &[];
-        let mut gathered: Vec<&[u8]> = Vec::with_capacity(data.len());
-        for segment in self.segments(piece, begin, total)? {
-            gathered.clear();
-            let mut wanted = segment.len;
-            while wanted > 0 {
-                if current.is_empty() {
-                    current = slices.next().unwrap_or_default();
-                }
-                let (taken, rest) = current.split_at(wanted.min(current.len()));
-                gathered.push(taken);
-                wanted -= taken.len();
-                current = rest;
-            }
-            self.write_segment(segment, &mut gathered)?;
-        }
-        Ok(())
-    }
-
-    fn write_segment(&self, segment: Segment, data: &mut [&[u8]]) -> Result<(), StoreError> {
-        let Some((key, offset)) = self.locate(segment) else { return Ok(()) };
-        let handle = self.handle(key, true)?;
-        let result = self.write_all(key, &handle, offset, data);
-        // After the write: a sync that runs meanwhile must not believe that it has seen it.
-        self.state().dirty.insert(key);
-        result
-    }
-
-    fn write_all(
-        &self,
-        key: usize,
-        handle: &Handle,
-        mut offset: u64,
-        data: &mut [&[u8]],
-    ) -> Result<(), StoreError> {
-        let failed = |source: io::Error| StoreError::new(Op::Write, self.path_of(key), source);
-        let mut rest = data;
-        while let Some(first) = rest.first() {
-            let written = if rest.len() == 1 {
-                rustix::io::pwrite(handle, first, offset)
-            } else {
-                let slices: Vec<IoSlice<'_>> =
-                    rest.iter().take(MAX_SLICES).map(|slice| IoSlice::new(slice)).collect();
-                rustix::io::pwritev(handle, &slices, offset)
-            };
-            let mut written = match written {
-                Ok(0) => return Err(failed(io::ErrorKind::WriteZero.into())),
-                Ok(written) => written,
-                Err(Errno::INTR) => continue,
-                Err(errno) => return Err(failed(errno.into())),
-            };
-            offset += written as u64;
-            while let Some(first) = rest.first_mut().filter(|_| written > 0) {
-                let whole = written.min(first.len());
-                *first = &first[whole..];
-                written -= whole;
-                if first.is_empty() {
-                    rest = &mut rest[1..];
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Fills `out` with what is at `begin` of `piece`.
-    ///
-    /// # Errors
-    /// Of the system, if a file ends too early, or if the piece has no such range.
-    pub fn read(&self, piece: PieceIndex, begin: u32, out: &mut [u8]) -> Result<(), StoreError> {
-        self.read_by(piece, begin, out, false).map(|_| ())
-    }
-
-    /// As [`Store::read`], but only what the system has in memory: `false` if it would have to wait
-    /// for the disk, and then what is in `out` is of no use.
-    ///
-    /// # Errors
-    /// As [`Store::read`].
-    pub fn read_cached(
-        &self,
-        piece: PieceIndex,
-        begin: u32,
-        out: &mut [u8],
-    ) -> Result<bool, StoreError> {
-        self.read_by(piece, begin, out, !self.in_memory)
-    }
-
-    fn read_by(
-        &self,
-        piece: PieceIndex,
-        begin: u32,
-        out: &mut [u8],
-        only_cached: bool,
-    ) -> Result<bool, StoreError> {
-        let mut only_cached = only_cached;
-        let mut rest = out;
-        for segment in self.segments(piece, begin, rest.len())? {
-            let (mut here, next) = rest.split_at_mut(segment.len);
-            rest = next;
-            let Some((key, mut offset)) = self.locate(segment) else {
-                here.fill(0);
-                continue;
-            };
-            let handle = self.handle(key, false)?;
-            while !here.is_empty() {
-                let read = if only_cached {
-                    let slices = &mut [IoSliceMut::new(here)];
-                    rustix::io::preadv2(&*handle, slices, offset, ReadWriteFlags::NOWAIT)
-                } else {
-                    rustix::io::pread(&*handle, &mut *here, offset)
-                };
-                match read {
-                    Err(Errno::AGAIN) => return Ok(false),
-                    // A file system that cannot tell; reading may wait then.
-                    Err(Errno::OPNOTSUPP | Errno::NOSYS) if only_cached => only_cached = false,
-                    Ok(0) => {
-                        return Err(StoreError::new(
-                            Op::Read,
-                            self.path_of(key),
-                            error::truncated(),
-                        ));
-                    }
-                    Ok(read) => {
-                        offset += read as u64;
-                        here = &mut here[read..];
-                    }
-                    Err(Errno::INTR) => {}
-                    Err(errno) => {
-                        return Err(StoreError::new(Op::Read, self.path_of(key), errno));
-                    }
-                }
-            }
-        }
-        Ok(true)
-    }
-
-    /// Where `len` bytes at `begin` of `piece` are, so that the system can send them from there.
-    ///
-    /// # Errors
-    /// If the piece has no such range. Each item fails if its file cannot be opened.
-    pub fn spans(
-        &self,
-        piece: PieceIndex,
-        begin: u32,
-        len: usize,
-    ) -> Result<impl Iterator<Item = Result<Span, StoreError>> + '_, StoreError> {
-        Ok(self.segments(piece, begin, len)?.map(|segment| {
-            let Some((key, offset)) = self.locate(segment) else {
-                return Ok(Span::Zeros(segment.len));
-            };
-            let handle = self.handle(key, false)?;
-            Ok(Span::File { handle, file: segment.file, offset, len: segment.len })
-        }))
-    }
-
     /// The error to report when the file of a [`Span`] gave fewer bytes than it should.
     #[must_use]
     pub fn truncated(&self, file: usize) -> StoreError {
         StoreError::new(Op::Read, self.path_of_file(file), error::truncated())
-    }
-
-    /// Whether reading these bytes would not wait for a disk, as far as a few probes can tell.
-    #[must_use]
-    pub fn is_cached(&self, handle: &Handle, offset: u64, len: usize) -> bool {
-        if self.in_memory || len == 0 {
-            return true;
-        }
-        let end = offset.saturating_add(len as u64);
-        let last = std::iter::once(end - 1);
-        (offset..end).step_by(PROBE_STEP as usize).chain(last).all(|probe| {
-            let mut byte = [0];
-            let mut slices = [IoSliceMut::new(&mut byte)];
-            // No byte there at all is found out by whoever reads in earnest, without waiting.
-            rustix::io::preadv2(handle, &mut slices, probe, ReadWriteFlags::NOWAIT).is_ok()
-        })
-    }
-
-    /// Whether nothing was ever written to a piece, as far as the file system can tell: it reads as
-    /// zeros.
-    #[must_use]
-    pub(crate) fn is_hole(&self, piece: PieceIndex) -> bool {
-        let len = self.info.piece_size(piece) as usize;
-        let Ok(mut segments) = self.segments(piece, 0, len) else { return false };
-        segments.all(|segment| {
-            let Some((key, offset)) = self.locate(segment) else { return true };
-            let Ok(handle) = self.handle(key, false) else { return false };
-            let end = offset + segment.len as u64;
-            match rustix::fs::seek(&*handle, SeekFrom::Data(offset)) {
-                Ok(data) => data >= end,
-                // No data up to the end of the file, which must not be before the hole's.
-                Err(Errno::NXIO) => {
-                    rustix::fs::fstat(&*handle).is_ok_and(|stat| stat.st_size as u64 >= end)
-                }
-                Err(_) => false,
-            }
-        })
-    }
-
-    /// Asks the system to read these bytes soon; does not wait for them.
-    pub fn readahead(&self, handle: &Handle, offset: u64, len: usize) {
-        // A hint that is not taken costs nothing but time.
-        let _ = rustix::fs::fadvise(
-            handle.as_fd(),
-            offset,
-            NonZeroU64::new(len as u64),
-            Advice::WillNeed,
-        );
-    }
-
-    /// Brings all that was written to stable storage, and checks that the files written are still
-    /// the ones that the torrent says.
-    ///
-    /// # Errors
-    /// Of the first file that fails. What was written to it since the last success must be
-    /// considered lost, for the system reports a failed write-back only once.
-    pub fn sync(&self) -> Result<(), StoreError> {
-        self.sync_files().map(drop)
-    }
-
-    /// [`Store::sync`]; returns the numbers of the files that were written.
-    pub(crate) fn sync_files(&self) -> Result<Vec<usize>, StoreError> {
-        let (mut dirty, mut folders) = {
-            let mut state = self.state();
-            (std::mem::take(&mut state.dirty), std::mem::take(&mut state.fresh_folders))
-        };
-        let files = dirty.iter().copied().collect();
-        let result = self.sync_these(&mut dirty, &mut folders);
-        if result.is_err() {
-            let mut state = self.state();
-            state.dirty.append(&mut dirty);
-            state.fresh_folders.append(&mut folders);
-        }
-        result.map(|()| files)
     }
 
     /// The numbers of the files that hold bytes of `piece`.
@@ -455,41 +200,6 @@ impl Store {
         let len = self.info.piece_size(piece) as usize;
         let segments = segments(&self.info, piece, 0, len).into_iter().flatten();
         segments.filter_map(|segment| self.locate(segment).map(|(key, _)| key))
-    }
-
-    /// Length and time of change of file number `key`; `None` if there is no such regular file.
-    pub(crate) fn stamp(&self, key: usize) -> Option<Stamp> {
-        let stat = self.root.stat(self.elements_of(key)).ok()?;
-        let nanos = i64::try_from(stat.st_mtime_nsec).ok()?;
-        let modified = stat.st_mtime.checked_mul(1_000_000_000)?.checked_add(nanos)?;
-        Some(Stamp { len: stat.st_size as u64, modified })
-    }
-
-    fn sync_these(
-        &self,
-        dirty: &mut BTreeSet<usize>,
-        folders: &mut BTreeSet<Vec<String>>,
-    ) -> Result<(), StoreError> {
-        while let Some(key) = dirty.pop_first() {
-            let handle = self.handle(key, false)?;
-            let failed = |errno: Errno| StoreError::new(Op::Sync, self.path_of(key), errno);
-            rustix::fs::fdatasync(&*handle).map_err(failed)?;
-            let stat = rustix::fs::fstat(&*handle).map_err(failed)?;
-            if stat.st_nlink == 0 {
-                return Err(failed(Errno::NOENT));
-            }
-            let short = key != PARTS && (stat.st_size as u64) < self.info.files[key].len;
-            if short {
-                return Err(StoreError::new(Op::Sync, self.path_of(key), error::truncated()));
-            }
-        }
-        while let Some(folder) = folders.pop_first() {
-            self.root.sync_folder(&folder).map_err(|source| {
-                let path = self.root.path().join(folder.iter().collect::<PathBuf>());
-                StoreError::new(Op::Sync, path, source)
-            })?;
-        }
-        Ok(())
     }
 
     /// Closes all files; they open again when they are needed.

@@ -1,8 +1,11 @@
 //! Tests of a store on real files.
 
 use std::fs;
+use std::io::IoSlice;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::process::Command;
+
+use rustix::fs::Advice;
 
 use super::testing::{KINDS, Kind, Sample, info_of, sample};
 use super::*;
