@@ -3,8 +3,9 @@
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::time::Duration;
 
-use machine::ConnId;
+use machine::{ConnId, Instant};
 
 use super::message::{Content, Effect, Event};
 use super::{Ctx, PeerContact, Swarm};
@@ -15,6 +16,8 @@ use crate::peer_wire::{Frame, HashRange};
 
 /// Hash requests open with one peer at once.
 const OPEN_MAX: u32 = 4;
+/// A run not delivered for so long is asked of another peer too.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Trees of files kept to answer hash requests; the oldest by file order goes.
 const TREES_MAX: usize = 16;
 
@@ -22,8 +25,8 @@ const TREES_MAX: usize = 16;
 pub(super) struct LayerFetch {
     /// By file index.
     missing: BTreeMap<usize, LayerAssembler>,
-    /// Runs asked for, and of whom.
-    asked: Vec<(ConnId, HashRange)>,
+    /// Runs asked for, of whom and when.
+    asked: Vec<(ConnId, HashRange, Instant)>,
     trees: BTreeMap<usize, FileTree>,
     /// Pieces of files whose layers are missing: first and count, by file index.
     unverifiable: BTreeMap<usize, (u32, u32)>,
@@ -75,7 +78,7 @@ impl<C: PeerContact> Swarm<C> {
         let (Some(content), Some(peer)) = (&mut self.content, self.peers.get_mut(&conn)) else {
             return;
         };
-        let layers = &mut content.layers;
+        let (layers, now) = (&mut content.layers, cx.now());
         if layers.missing.is_empty() || !peer.v2 || peer.hashes_refused || !peer.is_ready() {
             return;
         }
@@ -84,13 +87,17 @@ impl<C: PeerContact> Swarm<C> {
             if peer.hashes_asked + wanted.len() as u32 >= OPEN_MAX {
                 break;
             }
-            if !layers.asked.iter().any(|(_, asked)| *asked == range) {
+            let is_asked = layers
+                .asked
+                .iter()
+                .any(|&(of, asked, at)| asked == range && (of == conn || now - at < PATIENCE));
+            if !is_asked {
                 wanted.push(range);
             }
         }
         for range in wanted {
             peer.hashes_asked += 1;
-            layers.asked.push((conn, range));
+            layers.asked.push((conn, range, now));
             cx.effect(Effect::Send(conn, Frame::HashRequest(range)));
         }
     }
@@ -155,7 +162,7 @@ impl<C: PeerContact> Swarm<C> {
             return false;
         };
         let asked = &mut content.layers.asked;
-        let Some(at) = asked.iter().position(|(of, asked)| *of == conn && asked == range) else {
+        let Some(at) = asked.iter().position(|(of, asked, _)| *of == conn && asked == range) else {
             return false;
         };
         asked.swap_remove(at);
@@ -165,7 +172,7 @@ impl<C: PeerContact> Swarm<C> {
 
     pub(super) fn layers_peer_gone(&mut self, conn: ConnId) {
         if let Some(content) = &mut self.content {
-            content.layers.asked.retain(|(of, _)| *of != conn);
+            content.layers.asked.retain(|(of, ..)| *of != conn);
         }
     }
 
