@@ -124,6 +124,9 @@ impl<C: PeerContact> Swarm<C> {
         message: Holepunch<C>,
         cx: &mut Ctx<'_, C>,
     ) {
+        if !self.exchanges_peers() {
+            return self.offence(conn, cx);
+        }
         match message {
             Holepunch::Rendezvous(target) => self.relay_holepunch(conn, target, cx),
             Holepunch::Connect(contact) => {
