@@ -20,6 +20,10 @@ impl<C: PeerContact> Swarm<C> {
         if core::mem::replace(&mut peer.said_pieces, true) {
             return self.close(conn, CloseReason::Protocol, cx);
         }
+        // When the content became known it was counted as one that has nothing.
+        if let (Some(content), Has::Known(none)) = (&mut self.content, &peer.has) {
+            content.picker.peer_left(&none.to_wire());
+        }
         peer.has = said;
         if self.content.is_some() {
             self.settle_pieces(conn, cx);
@@ -63,7 +67,7 @@ impl<C: PeerContact> Swarm<C> {
     pub(super) fn on_have(&mut self, conn: ConnId, piece: PieceIndex, cx: &mut Ctx<'_, C>) {
         let Some(peer) = self.peers.get_mut(&conn) else { return };
         peer.said_pieces = true;
-        let Some(content) = &mut self.content else {
+        if self.content.is_none() {
             if let Has::Early { haves, .. } = &mut peer.has {
                 // More than this before the metadata is here are learnt again from requests.
                 if haves.len() < limits::KNOWN_MAX {
@@ -71,12 +75,8 @@ impl<C: PeerContact> Swarm<C> {
                 }
             }
             return;
-        };
-        if matches!(peer.has, Has::Early { .. }) {
-            self.settle_pieces(conn, cx);
-            return self.on_have_settled(conn, piece, cx);
         }
-        let _ = content;
+        self.settle_pieces(conn, cx);
         self.on_have_settled(conn, piece, cx);
     }
 
@@ -182,11 +182,15 @@ impl<C: PeerContact> Swarm<C> {
         let Some(at) = peer.requests.iter().position(|request| request.block == block) else {
             return self.offence(conn, cx);
         };
-        peer.requests.remove(at);
+        let cancelled = peer.requests.remove(at).is_some_and(|request| request.given_up);
         content.picker.unrequest(block, conn);
         if peer.chokes_us {
             peer.allowed_fast.retain(|&piece| piece != block.piece);
             return;
+        }
+        if cancelled {
+            // What a cancel is answered by, if not by the block (BEP 6).
+            return self.request_more(conn, cx);
         }
         // It is not choking and yet refuses: it does not have what it announced.
         if peer.offend() {
@@ -223,13 +227,13 @@ impl<C: PeerContact> Swarm<C> {
             return;
         };
         let at = peer.requests.iter().position(|request| request.block == block);
-        let took = at.and_then(|at| peer.requests.remove(at)).map(|request| now - request.at);
+        let asked = at.and_then(|at| peer.requests.remove(at)).map_or(now, |request| request.at);
         peer.downloaded += u64::from(block.len);
         peer.down.add(now, u64::from(block.len));
         peer.last_block = now;
         peer.last_useful = now;
         peer.snubbed = false;
-        peer.queue.on_block(now, block.len, took.unwrap_or_default());
+        peer.queue.on_block(now, block.len, now - asked);
         self.downloaded += u64::from(block.len);
         match content.picker.received(block, conn) {
             Received::Accepted { piece_complete, others } => {
@@ -327,6 +331,10 @@ impl<C: PeerContact> Swarm<C> {
     /// A piece is verified and stored, or is false.
     pub(super) fn on_piece_verified(&mut self, piece: PieceIndex, ok: bool, cx: &mut Ctx<'_, C>) {
         let Some(content) = &mut self.content else { return };
+        if content.have.get(piece.0) {
+            return;
+        }
+        let was_useful = content.picker.wanted_missing(piece);
         content.picker.on_verified(piece, ok);
         if !ok {
             cx.emit(Event::Corrupt(piece));
@@ -339,9 +347,8 @@ impl<C: PeerContact> Swarm<C> {
             if !peer.is_ready() {
                 continue;
             }
-            let has = peer.has(piece);
-            if has && peer.useful > 0 {
-                peer.useful -= 1;
+            if was_useful && peer.has(piece) {
+                peer.useful = peer.useful.saturating_sub(1);
                 if peer.useful == 0 {
                     changed.push(conn);
                 }
@@ -357,7 +364,7 @@ impl<C: PeerContact> Swarm<C> {
         self.scratch_conns = changed;
         // Its memory is free again: requests that waited for it can go out.
         self.others_may_request(ConnId(u32::MAX), cx);
-        if self.content.as_ref().is_some_and(|content| content.picker.is_complete()) {
+        if was_useful && self.is_complete() {
             self.completed(cx);
         }
     }

@@ -161,6 +161,7 @@ impl<C: PeerContact> Swarm<C> {
     ) {
         let now = cx.now();
         let Some(peer) = self.peers.get_mut(&conn) else { return };
+        peer.said_abilities = true;
         peer.extensions = said.extensions;
         peer.upload_only = said.upload_only;
         if let Some(client) = &said.client {
@@ -169,13 +170,12 @@ impl<C: PeerContact> Swarm<C> {
         if let Some(reqq) = said.request_queue {
             peer.reqq = (reqq as usize).max(1);
         }
-        if let Some(port) = said.listen_port.filter(|&port| port > 0) {
+        // The first port it names counts: each is an address that is kept for it.
+        if let (Some(port), None) = (said.listen_port.filter(|&port| port > 0), peer.listens) {
             let listens = peer.contact.with_port(port);
             peer.listens = Some(listens);
-            if peer.side == Side::Listener {
-                self.known.add(listens, PeerSource::Incoming, Default::default(), now);
-                self.known.connected(listens);
-            }
+            self.known.add(listens, PeerSource::Incoming, Default::default(), now);
+            self.known.connected(listens);
         }
         if let (Some(ip), None, Some(port)) =
             (said.your_ip, &self.our_contact, self.config.listen_port)
@@ -229,17 +229,21 @@ impl<C: PeerContact> Swarm<C> {
         if let Some(reveal) = &mut self.super_seeding {
             reveal.peer_left(conn, |piece| peer.has(piece));
         }
-        self.metadata_peer_gone(conn);
+        self.metadata_peer_gone(conn, cx);
         self.layers_peer_gone(conn);
         let contacts: Vec<C> = peer.listens.into_iter().chain([peer.contact]).collect();
         for contact in contacts {
             match why {
                 CloseReason::Myself => self.known.forget(contact),
-                CloseReason::Duplicate => {}
-                CloseReason::Gone if !peer.is_ready() => self.known.failed(contact, now),
-                CloseReason::Protocol | CloseReason::WrongTorrent | CloseReason::Banned => {
-                    self.known.failed(contact, now);
+                // Its other connection goes on.
+                CloseReason::Duplicate if self.peers.values().any(|peer| peer.is_at(contact)) => {}
+                CloseReason::Gone | CloseReason::Idle if !peer.is_ready() => {
+                    self.known.failed(contact, now)
                 }
+                CloseReason::Protocol
+                | CloseReason::WrongTorrent
+                | CloseReason::Banned
+                | CloseReason::Duplicate => self.known.failed(contact, now),
                 _ => self.known.ended(contact, REDIAL_PAUSE, now),
             }
         }

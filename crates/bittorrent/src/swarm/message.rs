@@ -178,6 +178,8 @@ pub mod limits {
     pub const TICK: Duration = Duration::from_secs(1);
     /// A keep-alive is sent after this much silence of ours.
     pub const KEEP_ALIVE: Duration = Duration::from_secs(100);
+    /// A peer that we dialled has this long to answer our handshake.
+    pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
     /// A connection without any message from the peer for this long is closed.
     pub const SILENCE_MAX: Duration = Duration::from_secs(130);
     /// A connection that has been of no use to either side for this long is closed.

@@ -1,5 +1,6 @@
 //! The info dictionary from peers (BEP 9): collecting its parts, and giving them.
 
+use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -8,7 +9,7 @@ use machine::{ConnId, Instant};
 use sha1::{Digest, Sha1};
 use sha2::Sha256;
 
-use super::message::{Effect, Event, limits};
+use super::message::{CloseReason, Effect, Event, limits};
 use super::{Ctx, PeerContact, Swarm};
 use crate::extension::{Extended, MetadataMessage};
 use crate::id::InfoHashes;
@@ -18,6 +19,8 @@ use crate::peer_wire::Frame;
 const PARTS_OPEN_MAX: u32 = 4;
 /// A part not delivered in this many seconds may be asked of another peer.
 const PART_PATIENCE_SECS: u64 = 10;
+/// A fetch without a new part for this many seconds gives way to what another peer says.
+const FETCH_PATIENCE_SECS: u64 = 20;
 
 /// A fetch under way.
 pub(super) struct Fetch {
@@ -25,6 +28,13 @@ pub(super) struct Fetch {
     /// Per part: done, or when and of whom it was last asked.
     parts: Vec<Part>,
     missing: usize,
+    /// Who sent parts.
+    from: BTreeSet<ConnId>,
+    /// The one peer that is asked, once parts of several did not fit together: so that who lies is
+    /// known.
+    sole: Option<ConnId>,
+    /// When the last part came.
+    progress: Instant,
 }
 
 #[derive(Clone, Copy)]
@@ -35,9 +45,16 @@ enum Part {
 }
 
 impl Fetch {
-    fn new(len: u32) -> Self {
+    fn new(len: u32, sole: Option<ConnId>, now: Instant) -> Self {
         let parts = len.div_ceil(limits::METADATA_PART) as usize;
-        Self { bytes: vec![0; len as usize], parts: vec![Part::Missing; parts], missing: parts }
+        Self {
+            bytes: vec![0; len as usize],
+            parts: vec![Part::Missing; parts],
+            missing: parts,
+            from: BTreeSet::new(),
+            sole,
+            progress: now,
+        }
     }
 
     fn len(&self) -> u32 {
@@ -94,11 +111,40 @@ impl<C: PeerContact> Swarm<C> {
         if self.content.is_some() || len == 0 || len > limits::METADATA_LEN_MAX {
             return;
         }
-        // The first length named is tried; if it leads nowhere `metadata_failed` clears it.
-        let fetch = self.metadata.get_or_insert_with(|| Fetch::new(len));
-        if fetch.len() == len {
-            self.ask_metadata(conn, cx);
+        let Some(peer) = self.peers.get_mut(&conn) else { return };
+        peer.metadata_len = Some(len);
+        // The first length named is tried first.
+        self.metadata.get_or_insert_with(|| Fetch::new(len, None, cx.now()));
+        self.ask_metadata(conn, cx);
+    }
+
+    /// Begins anew with what one peer says if nothing comes of the fetch; called at every tick.
+    pub(super) fn metadata_upkeep(&mut self, cx: &mut Ctx<'_, C>) {
+        let Some(fetch) = &self.metadata else { return };
+        if (cx.now() - fetch.progress).as_secs() >= FETCH_PATIENCE_SECS {
+            let (len, sole) = (fetch.len(), fetch.sole);
+            self.fetch_metadata_anew(
+                |conn, said| said != len || sole.is_some_and(|s| s != conn),
+                cx,
+            );
         }
+    }
+
+    /// Begins anew with one peer alone, if there is one that will do.
+    fn fetch_metadata_anew(&mut self, will_do: impl Fn(ConnId, u32) -> bool, cx: &mut Ctx<'_, C>) {
+        let offers: Vec<(ConnId, u32)> = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.extensions.metadata && !peer.metadata_refused)
+            .filter_map(|(&conn, peer)| Some((conn, peer.metadata_len?)))
+            .filter(|&(conn, len)| will_do(conn, len))
+            .collect();
+        let Some(&(conn, len)) = cx.rng().pick(&offers) else { return };
+        for peer in self.peers.values_mut() {
+            peer.metadata_asked = 0;
+        }
+        self.metadata = Some(Fetch::new(len, Some(conn), cx.now()));
+        self.ask_metadata(conn, cx);
     }
 
     /// Asks a peer for parts that are missing.
@@ -106,7 +152,9 @@ impl<C: PeerContact> Swarm<C> {
         let (Some(fetch), Some(peer)) = (&mut self.metadata, self.peers.get_mut(&conn)) else {
             return;
         };
-        if !peer.extensions.metadata || peer.metadata_refused {
+        let is_asked = fetch.sole.is_none_or(|sole| sole == conn);
+        let fits = peer.metadata_len == Some(fetch.len());
+        if !peer.extensions.metadata || peer.metadata_refused || !is_asked || !fits {
             return;
         }
         while peer.metadata_asked < PARTS_OPEN_MAX {
@@ -130,7 +178,7 @@ impl<C: PeerContact> Swarm<C> {
                     peer.metadata_asked = 0;
                     peer.metadata_refused = true;
                 }
-                self.metadata_peer_gone(conn);
+                self.metadata_peer_gone(conn, cx);
             }
             MetadataMessage::Data { part, total_len, bytes } => {
                 let Some(fetch) = &mut self.metadata else { return };
@@ -142,6 +190,8 @@ impl<C: PeerContact> Swarm<C> {
                 if !fetch.put(part, &bytes) {
                     return self.offence(conn, cx);
                 }
+                fetch.from.insert(conn);
+                fetch.progress = cx.now();
                 if fetch.missing == 0 {
                     self.metadata_whole(cx);
                 } else {
@@ -157,15 +207,25 @@ impl<C: PeerContact> Swarm<C> {
             peer.metadata_asked = 0;
         }
         if matches(&self.config.hashes, &fetch.bytes) {
-            cx.emit(Event::Metadata(Arc::from(fetch.bytes)));
+            return cx.emit(Event::Metadata(Arc::from(fetch.bytes)));
         }
-        // Otherwise somebody lied about a part or the length: begin anew with whoever is asked next.
+        // Somebody lied about a part or the length; who, is certain only if one sent all of them.
+        if let (1, Some(&liar)) = (fetch.from.len(), fetch.from.first()) {
+            if let Some(peer) = self.peers.get_mut(&liar) {
+                peer.metadata_refused = true;
+            }
+            self.close(liar, CloseReason::Protocol, cx);
+        }
+        self.fetch_metadata_anew(|_, _| true, cx);
     }
 
     /// A peer with open metadata requests is gone or refuses.
-    pub(super) fn metadata_peer_gone(&mut self, conn: ConnId) {
-        if let Some(fetch) = &mut self.metadata {
-            fetch.give_back(conn);
+    pub(super) fn metadata_peer_gone(&mut self, conn: ConnId, cx: &mut Ctx<'_, C>) {
+        let Some(fetch) = &mut self.metadata else { return };
+        fetch.give_back(conn);
+        if fetch.sole == Some(conn) {
+            self.metadata = None;
+            self.fetch_metadata_anew(|_, _| true, cx);
         }
     }
 
@@ -191,7 +251,7 @@ mod tests {
 
     #[test]
     fn parts_are_asked_once_and_again_of_others_after_patience() {
-        let mut fetch = Fetch::new(limits::METADATA_PART + 1);
+        let mut fetch = Fetch::new(limits::METADATA_PART + 1, None, Instant::ZERO);
         let (a, b) = (ConnId(1), ConnId(2));
         assert_eq!(fetch.next(a, Instant::ZERO), Some(0));
         assert_eq!(fetch.next(b, Instant::ZERO), Some(1));

@@ -58,6 +58,8 @@ pub(super) struct Peer<C> {
     pub(super) has: Has,
     /// A first message about pieces has come; another bitfield is an offence.
     pub(super) said_pieces: bool,
+    /// Its extension handshake has come.
+    pub(super) said_abilities: bool,
     /// Pieces it has that we want and lack.
     pub(super) useful: u32,
     pub(super) interesting: bool,
@@ -90,6 +92,8 @@ pub(super) struct Peer<C> {
     pub(super) pex: PexState<C>,
     /// Parts of the info dictionary that we asked it for and still await.
     pub(super) metadata_asked: u32,
+    /// Bytes of the info dictionary, as it says.
+    pub(super) metadata_len: Option<u32>,
     pub(super) metadata_refused: bool,
     pub(super) hashes_asked: u32,
     pub(super) hashes_refused: bool,
@@ -112,6 +116,7 @@ impl<C: Copy + Ord> Peer<C> {
             upload_only: false,
             has: Has::Early { all: false, bits: Vec::new(), haves: Vec::new() },
             said_pieces: false,
+            said_abilities: false,
             useful: 0,
             interesting: false,
             choked_by_us: true,
@@ -136,6 +141,7 @@ impl<C: Copy + Ord> Peer<C> {
             last_useful: now,
             pex: PexState::default(),
             metadata_asked: 0,
+            metadata_len: None,
             metadata_refused: false,
             hashes_asked: 0,
             hashes_refused: false,
@@ -153,6 +159,16 @@ impl<C: Copy + Ord> Peer<C> {
 
     pub(super) fn is_seed(&self) -> bool {
         matches!(&self.has, Has::Known(bits) if bits.all())
+    }
+
+    /// Whether it has said nothing of itself since the handshake.
+    pub(super) fn is_mute(&self) -> bool {
+        !self.said_pieces && !self.said_abilities
+    }
+
+    /// Whether this is an address of the peer.
+    pub(super) fn is_at(&self, contact: C) -> bool {
+        self.contact == contact || self.listens == Some(contact)
     }
 
     /// Counts something that was of no use; too much of it is a reason to close.

@@ -40,21 +40,27 @@ impl<C: PeerContact> Swarm<C> {
         let full = self.peers.len() >= self.config.max_connections;
         for (&conn, peer) in &mut self.peers {
             let useless = !peer.interested && !peer.interesting;
-            if now - peer.last_heard > limits::SILENCE_MAX {
+            let unready = !peer.is_ready() && now - peer.opened > limits::HANDSHAKE_MAX;
+            if unready || now - peer.last_heard > limits::SILENCE_MAX {
                 close.push((conn, CloseReason::Idle));
-            } else if useless && full && now - peer.last_useful > limits::USELESS_MAX {
+            } else if useless
+                && (full || peer.is_mute())
+                && now - peer.last_useful > limits::USELESS_MAX
+            {
                 close.push((conn, CloseReason::Useless));
             } else if now - peer.last_said > limits::KEEP_ALIVE {
                 peer.last_said = now;
                 cx.effect(Effect::Send(conn, Frame::KeepAlive));
             }
             peer.snubbed = peer.queue.is_snubbed(now, peer.requests.len());
-            let oldest = peer.requests.front();
-            if oldest.is_some_and(|oldest| !oldest.given_up) && now >= peer.queue.late_at() {
+            let oldest = peer.requests.iter().find(|request| !request.given_up);
+            let late_at = |asked| peer.queue.late_at().max(asked + peer.queue.timeout());
+            if oldest.is_some_and(|oldest| now >= late_at(oldest.at)) {
                 late.push(conn);
             }
             greet.push(conn);
         }
+        self.metadata_upkeep(cx);
         for conn in late {
             self.give_up_waiting(conn, cx);
         }
@@ -99,7 +105,7 @@ impl<C: PeerContact> Swarm<C> {
             let our = self.our_contact;
             let rank = |contact: &C| our.map_or(0, |our| contact.priority(&our));
             let Some((contact, flags)) = self.known.next(cx.now(), rank) else { break };
-            if self.peers.values().any(|peer| peer.contact == contact) {
+            if self.peers.values().any(|peer| peer.is_at(contact)) {
                 continue;
             }
             self.dialing.insert(contact);
