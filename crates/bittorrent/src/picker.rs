@@ -188,6 +188,18 @@ impl Picker {
         self.order.change_piece(piece, false);
     }
 
+    /// How many peers are connected, seeds included.
+    #[cfg(test)]
+    pub(crate) fn peer_count(&self) -> u32 {
+        self.peers + self.order.seeds()
+    }
+
+    /// Whether `piece` is begun.
+    #[cfg(test)]
+    pub(crate) fn is_begun(&self, piece: PieceIndex) -> bool {
+        self.order.partial(piece).is_some()
+    }
+
     /// How many connected peers have `piece`.
     #[must_use]
     pub fn availability(&self, piece: PieceIndex) -> u32 {

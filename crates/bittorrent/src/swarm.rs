@@ -13,6 +13,8 @@ mod known;
 mod message;
 mod metadata;
 mod peer;
+#[cfg(test)]
+mod tests;
 mod upkeep;
 mod upload;
 
