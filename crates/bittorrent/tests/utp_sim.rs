@@ -496,6 +496,21 @@ fn silence_ends_a_connection_and_an_idle_one_lives() {
 }
 
 #[test]
+fn a_closed_connection_to_a_dead_end_is_soon_forgotten() {
+    let mut sim = Sim::new(9, Path::default(), Path::default());
+    let (dialed, _) = sim.open();
+    sim.directions[0].path.loss = 1_000;
+    sim.ends[0].with(dialed, |c| c.write(b"into the void"));
+    let began = sim.now;
+    sim.ends[0].release(began, dialed);
+    while !sim.ends[0].is_empty() {
+        assert!(sim.step());
+        sim.flush();
+    }
+    assert!(sim.now - began < Duration::from_secs(10), "{:?}", sim.now - began);
+}
+
+#[test]
 fn nobody_answers_a_connect() {
     let mut sim = Sim::new(7, Path { loss: 1_000, ..Path::default() }, Path::default());
     let began = sim.now;

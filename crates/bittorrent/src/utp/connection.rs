@@ -27,6 +27,8 @@ pub(super) use output::write_greeting;
 const SYN_RETRIES: u32 = 2;
 /// Timeouts in a row, each twice as long as the one before, until the other end is given up.
 const MAX_TIMEOUTS: u32 = 7;
+/// The same once nobody here waits for the outcome.
+const MAX_TIMEOUTS_CLOSED: u32 = 3;
 /// Silence after which a packet is sent to keep address translators from forgetting us.
 const KEEPALIVE: Duration = Duration::from_secs(29);
 /// How long a closed connection may take to deliver what was written.
@@ -421,7 +423,11 @@ impl Connection {
     }
 
     fn on_retransmit_timeout(&mut self, now: Instant) {
-        let limit = if self.is_open() { MAX_TIMEOUTS } else { SYN_RETRIES };
+        let limit = match self.state {
+            State::SynSent { .. } => SYN_RETRIES,
+            _ if self.closing => MAX_TIMEOUTS_CLOSED,
+            _ => MAX_TIMEOUTS,
+        };
         if self.timeouts >= limit {
             return self.end(CloseReason::TimedOut);
         }
