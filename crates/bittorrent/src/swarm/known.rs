@@ -101,8 +101,8 @@ impl<C: PeerContact> Known<C> {
     pub(super) fn failed(&mut self, contact: C, now: Instant) {
         let Some(entry) = self.entries.get_mut(&contact) else { return };
         entry.busy = false;
-        entry.failures += 1;
-        entry.next_try = now + RETRY_FIRST * (1 << entry.failures.min(FAILURES_MAX));
+        entry.failures = entry.failures.saturating_add(1);
+        entry.next_try = now + RETRY_FIRST * (1 << (entry.failures.min(FAILURES_MAX) - 1));
         if entry.failures >= FAILURES_MAX && entry.source != PeerSource::User {
             self.entries.remove(&contact);
         }
