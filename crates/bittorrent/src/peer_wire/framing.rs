@@ -119,10 +119,13 @@ impl PeerFraming {
         Ok(Decoded::Frame { frame, used })
     }
 
-    /// Checks that a peer says which pieces it has once, and before it goes on from there. Other
-    /// messages may come first: many programs send their extension handshake at once.
+    /// Checks that a peer says that it has all pieces or none once, and before it goes on from
+    /// there. Other messages may come first: many programs send their extension handshake at once.
+    /// Bitfields may come late: aria2 sends its own again where that is shorter than news of each
+    /// piece.
     fn check_order(&self, id: MessageId) -> Result<(), WireError> {
-        if tells_pieces(id) && self.pieces_told { Err(WireError::NotFirst(id)) } else { Ok(()) }
+        let late = self.pieces_told && tells_pieces(id) && id != MessageId::BITFIELD;
+        if late { Err(WireError::NotFirst(id)) } else { Ok(()) }
     }
 }
 

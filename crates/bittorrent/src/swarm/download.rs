@@ -14,11 +14,15 @@ use crate::picker::{PeerView, PieceSet, Received};
 use crate::request_queue::speed;
 
 impl<C: PeerContact> Swarm<C> {
-    /// A peer has said all that it has, once, as its first message about pieces.
+    /// A peer has said all that it has: once, as its first message about pieces, or by a bitfield
+    /// later on.
     pub(super) fn on_pieces(&mut self, conn: ConnId, said: Has, cx: &mut Ctx<'_, C>) {
         let Some(peer) = self.peers.get_mut(&conn) else { return };
         if core::mem::replace(&mut peer.said_pieces, true) {
-            return self.close(conn, CloseReason::Protocol, cx);
+            return match said {
+                Has::Early { bits, .. } if !bits.is_empty() => self.on_more_pieces(conn, bits, cx),
+                _ => self.close(conn, CloseReason::Protocol, cx),
+            };
         }
         // When the content became known it was counted as one that has nothing.
         if let (Some(content), Has::Known(none)) = (&mut self.content, &peer.has) {
@@ -27,6 +31,28 @@ impl<C: PeerContact> Swarm<C> {
         peer.has = said;
         if self.content.is_some() {
             self.settle_pieces(conn, cx);
+        }
+    }
+
+    /// A late bitfield is news of several pieces in one message. One without news is unwanted.
+    fn on_more_pieces(&mut self, conn: ConnId, bits: Vec<u8>, cx: &mut Ctx<'_, C>) {
+        if self.content.is_some() {
+            self.settle_pieces(conn, cx);
+        }
+        let Some(peer) = self.peers.get_mut(&conn) else { return };
+        let known = match &mut peer.has {
+            Has::Early { bits: earlier, .. } => return *earlier = bits,
+            Has::Known(known) => known,
+        };
+        let Ok(said) = Bitfield::from_wire(&bits, known.len()) else {
+            return self.close(conn, CloseReason::Protocol, cx);
+        };
+        let news: Vec<u32> = said.difference(known).collect();
+        if news.is_empty() {
+            return self.offence(conn, cx);
+        }
+        for piece in news {
+            self.on_have_settled(conn, PieceIndex(piece), cx);
         }
     }
 
