@@ -1,5 +1,6 @@
 //! Dials that the machine asks for: which transport, which obfuscation, and what to try next.
 
+use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
@@ -9,36 +10,57 @@ use bittorrent::swarm::DialHint;
 use machine::{Side, StreamMachine};
 
 use super::Torrent;
+use crate::session::config::Transport;
 use crate::session::conn::ConnHandle;
 use crate::session::greeting::{self, GREETING_MAX, Greeted, GreetingError};
 use crate::session::stream::Stream;
+use crate::utp::Endpoint;
+
+/// One way to reach a peer.
+#[derive(Clone, Copy)]
+struct Way {
+    transport: Transport,
+    /// Ciphers to offer; `None` begins in the clear.
+    obfuscation: Option<Methods>,
+}
 
 impl Torrent {
     /// Dials a peer, and tells the machine what became of it.
     pub(super) fn dial(self: &Rc<Self>, contact: SocketAddr, hint: DialHint) {
-        let ways = greeting::ways(self.shared.config.encryption);
-        self.dial_ways(contact, hint, ways);
+        self.dial_ways(contact, self.ways(contact, hint.holepunch));
     }
 
     /// After a plain connection was cut before its handshake: the other side may insist on
-    /// obfuscation. The machine takes a connection that it did not ask for again.
+    /// obfuscation, or on uTP. The machine takes a connection that it did not ask for again.
     pub(super) fn dial_otherwise(self: &Rc<Self>, handle: &ConnHandle) {
-        let ways = greeting::ways(self.shared.config.encryption);
-        if ways.len() > 1 && ways[0].is_none() && !handle.encrypted && !self.stopped.get() {
-            self.dial_ways(handle.address, DialHint::default(), &ways[1..]);
+        let mut ways = self.ways(handle.address, false);
+        let tried = |way: &Way| way.transport == handle.transport && way.obfuscation.is_none();
+        let Some(tried) = ways.iter().position(tried).filter(|_| !handle.encrypted) else { return };
+        ways.drain(..=tried);
+        if !ways.is_empty() && !self.stopped.get() {
+            self.dial_ways(handle.address, ways);
         }
     }
 
-    fn dial_ways(
-        self: &Rc<Self>,
-        contact: SocketAddr,
-        hint: DialHint,
-        ways: &'static [Option<Methods>],
-    ) {
+    /// The ways to reach a peer, in the order in which to try them: TCP first.
+    fn ways(&self, contact: SocketAddr, holepunch: bool) -> Vec<Way> {
+        let tcp = self.shared.config.tcp && !holepunch;
+        let utp = self.utp_endpoint(contact).is_some();
+        let transports = [(Transport::Tcp, tcp), (Transport::Utp, utp)];
+        let obfuscations = greeting::ways(self.shared.config.encryption);
+        let usable = transports.into_iter().filter(|(_, usable)| *usable);
+        usable
+            .flat_map(|(transport, _)| {
+                obfuscations.iter().map(move |&obfuscation| Way { transport, obfuscation })
+            })
+            .collect()
+    }
+
+    fn dial_ways(self: &Rc<Self>, contact: SocketAddr, ways: Vec<Way>) {
         let torrent = self.clone();
         tokio::task::spawn_local(async move {
             torrent.shared.dial_turn().await;
-            let greeted = torrent.try_ways(contact, hint, ways).await;
+            let greeted = torrent.try_ways(contact, &ways).await;
             torrent.shared.dialled();
             match greeted {
                 Ok(greeted) if !torrent.stopped.get() && torrent.shared.has_room() => {
@@ -53,16 +75,22 @@ impl Torrent {
         });
     }
 
-    async fn try_ways(
-        &self,
-        contact: SocketAddr,
-        hint: DialHint,
-        ways: &[Option<Methods>],
-    ) -> Result<Greeted, GreetingError> {
-        let mut last = GreetingError::Refused;
-        for &way in ways {
-            let stream = self.connect(contact, hint).await?;
-            let Some(methods) = way else {
+    async fn try_ways(&self, contact: SocketAddr, ways: &[Way]) -> Result<Greeted, GreetingError> {
+        let mut last = GreetingError::from(io::Error::from(io::ErrorKind::Unsupported));
+        let mut unreachable = None;
+        for &Way { transport, obfuscation } in ways {
+            if unreachable == Some(transport) {
+                continue;
+            }
+            let stream = match self.connect(contact, transport).await {
+                Ok(stream) => stream,
+                Err(error) => {
+                    unreachable = Some(transport);
+                    last = error.into();
+                    continue;
+                }
+            };
+            let Some(methods) = obfuscation else {
                 return Ok(Greeted { stream, ciphers: None, received: Vec::new() });
             };
             let Some(hash) = self.hashes.primary() else { break };
@@ -76,25 +104,22 @@ impl Torrent {
         Err(last)
     }
 
-    /// Connects by TCP or, where that is off or fails, by uTP.
-    async fn connect(&self, contact: SocketAddr, hint: DialHint) -> Result<Stream, GreetingError> {
-        let config = &self.shared.config;
-        let mut failed = std::io::Error::from(std::io::ErrorKind::Unsupported);
-        if config.tcp && !hint.holepunch {
-            match self.shared.dialer.tcp(contact).await {
-                Ok(stream) => {
-                    stream.set_nodelay(true)?;
-                    return Ok(Stream::Tcp(stream));
-                }
-                Err(error) => failed = error,
-            }
+    async fn connect(&self, contact: SocketAddr, transport: Transport) -> io::Result<Stream> {
+        if transport == Transport::Tcp {
+            let stream = self.shared.dialer.tcp(contact).await?;
+            stream.set_nodelay(true)?;
+            return Ok(Stream::Tcp(stream));
         }
-        let same_family = |endpoint: &&Rc<crate::utp::Endpoint>| {
-            endpoint.local_addr().is_ipv4() == contact.is_ipv4()
-        };
-        match self.shared.utp.iter().find(same_family) {
+        match self.utp_endpoint(contact) {
             Some(endpoint) => Ok(Stream::Utp(endpoint.connect(contact).await?)),
-            None => Err(failed.into()),
+            None => Err(io::ErrorKind::Unsupported.into()),
         }
+    }
+
+    /// The socket that speaks uTP with addresses of this family.
+    fn utp_endpoint(&self, contact: SocketAddr) -> Option<&Rc<Endpoint>> {
+        let same_family =
+            |endpoint: &&Rc<Endpoint>| endpoint.local_addr().is_ipv4() == contact.is_ipv4();
+        self.shared.utp.iter().find(same_family)
     }
 }
