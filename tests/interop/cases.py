@@ -136,7 +136,7 @@ for scheme in ("http", "udp"):
             fetch = Shoal(running).fetch(torrent).await_complete()
             check(payload, fetch)
             counted = fetch.progress()["trackers"]
-            expect(counted and counted[0]["seeds"] == 1, f"one seed is counted, not {counted}")
+            expect(counted and counted[0]["seeds"], f"a seed is counted, not {counted}")
 
 
 @case("shoal_tracker_http_ipv6")

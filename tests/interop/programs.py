@@ -352,15 +352,14 @@ class OpenTracker(Tracker):
         (folder / "allowed").write_text("".join(f"{infohash}\n" for infohash in infohashes))
         folder.chmod(0o755)
         command = ["opentracker", "-i", self.host, "-p", self.port, "-P", self.port]
-        command += ["-d", folder, "-u", "root", "-w", "allowed"]
+        command += ["-d", folder, "-u", "nobody", "-w", "allowed"]
         self.process = Process(case, "opentracker", command)
 
 
 class BittorrentTracker(Tracker):
     def start(self, case: Case, infohashes: list[str]) -> None:
-        program = case.modules / "node_modules/bittorrent-tracker/bin/cmd.js"
-        command = ["node", "--import", HERE / "no_webrtc.mjs", program, "--http", "--udp", "--port", self.port]
-        command += ["--http-hostname", self.host, "--udp-hostname", self.host]
+        program = [HERE / "bt_tracker.mjs", case.modules, self.host, self.port]
+        command = ["node", "--import", HERE / "no_webrtc.mjs", *program]
         self.process = Process(case, "bittorrent-tracker", command)
 
 
