@@ -62,9 +62,9 @@ impl Limiter {
     /// Grants up to `want` bytes. Zero means: wait, `waker` is woken when the turn has come.
     pub(super) fn take(&self, want: u64, turn: &Rc<Turn>, waker: &Waker) -> u64 {
         let Some(bucket) = &self.bucket else { return want };
-        let granted = turn.granted.take();
+        let granted = turn.granted.get();
         if granted > 0 {
-            self.give_back(granted.saturating_sub(want));
+            turn.granted.set(granted.saturating_sub(want));
             return granted.min(want);
         }
         if !turn.queued.get() && self.waiting.borrow().is_empty() {
@@ -176,13 +176,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_used_is_granted_to_the_next() {
+    fn what_is_not_used_of_a_turn_is_there_for_the_next_block() {
         let limiter = Limiter::new(Some(1_000), Clock::start());
         let turn = Rc::<Turn>::default();
         turn.granted.set(100);
         assert_eq!(limiter.take(60, &turn, Waker::noop()), 60);
-        assert_eq!(limiter.refund.get(), 40);
-        assert_eq!(limiter.take(40, &turn, Waker::noop()), 40);
+        assert_eq!(limiter.take(60, &turn, Waker::noop()), 40);
+        limiter.give_back(10);
+        assert_eq!(limiter.take(10, &turn, Waker::noop()), 10);
     }
 
     #[test]
