@@ -10,7 +10,7 @@ use bittorrent::tracker::{AnnounceRequest, Event};
 use machine::Rng;
 
 use super::Torrent;
-use crate::session::config::TrackerStats;
+use crate::session::config::{TorrentState, TrackerStats};
 
 impl Torrent {
     /// The tiers of trackers from the source and from the options.
@@ -30,6 +30,8 @@ impl Torrent {
     pub(in crate::session) async fn run_trackers(self: Rc<Self>, seed: u64) {
         let clock = self.shared.clock;
         let mut rng = Rng::new(seed);
+        let key = rng.next_u32();
+        self.until_checked().await;
         let announcer = Announcer::new(self.tracker_tiers(), Reach::EveryTier, &mut rng);
         let announcer = Rc::new(RefCell::new(announcer));
         announcer.borrow_mut().start(self.core.borrow().swarm.is_complete(), clock.now());
@@ -46,9 +48,8 @@ impl Torrent {
             while let Some(announcement) = { announcer.borrow_mut().poll(now) } {
                 let (torrent, announcer) = (self.clone(), announcer.clone());
                 let (answered, last) = (answered.clone(), last.clone());
-                let key_secret = rng.next_u32();
                 pending.spawn_local(async move {
-                    torrent.announce(announcement, &announcer, &last, key_secret).await;
+                    torrent.announce(announcement, &announcer, &last, key).await;
                     answered.notify_one();
                 });
             }
@@ -79,6 +80,21 @@ impl Torrent {
         while pending.join_next().await.is_some() {}
         self.farewell_said.set(true);
         self.shared.settled.notify_one();
+    }
+
+    /// Waits until the files are checked. Before that nobody knows what is left, and trackers keep
+    /// seeds from those who say that nothing is.
+    async fn until_checked(&self) {
+        loop {
+            let changed = self.state_changed.notified();
+            if self.stopped.get() || !matches!(*self.state.borrow(), TorrentState::Checking(_)) {
+                return;
+            }
+            tokio::select! {
+                () = changed => {}
+                () = self.announce_now.notified() => {}
+            }
+        }
     }
 
     async fn announce(
