@@ -3,9 +3,13 @@
 use clap::{ArgAction, Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::demo::DemoArgs;
 use crate::exit::EXIT_CODES_HELP;
+use crate::fetch::FetchArgs;
 use crate::inspect::InspectArgs;
 use crate::manual::ManArgs;
+use crate::publish::PublishArgs;
+use crate::tracker::TrackerArgs;
 use crate::verify::VerifyArgs;
 
 /// Share files with no server in the middle.
@@ -24,11 +28,22 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Share a file or a folder until Ctrl-C
+    #[command(after_help = EXIT_CODES_HELP)]
+    Publish(Box<PublishArgs>),
+    /// Fetch what a .torrent file or a magnet link names
+    #[command(after_help = EXIT_CODES_HELP)]
+    Fetch(Box<FetchArgs>),
     /// Show what a .torrent file or a magnet link says
     Inspect(InspectArgs),
     /// Hash files on disk and compare them with a .torrent file
     #[command(after_help = EXIT_CODES_HELP)]
     Verify(VerifyArgs),
+    /// Run a tracker, over HTTP and UDP
+    Tracker(TrackerArgs),
+    /// Run a small swarm on this machine, and watch it
+    #[command(after_help = EXIT_CODES_HELP)]
+    Demo(DemoArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
     /// Print the manual page
@@ -52,5 +67,23 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_line_of_the_readme_is_understood() {
+        let readme = include_str!("../../../README.md");
+        let blocks = readme.split("```").skip(1).step_by(2);
+        let lines = blocks.flat_map(str::lines).filter(|line| line.starts_with("shoal "));
+        let mut count = 0;
+        for line in lines {
+            // A comment, or where the output goes.
+            let line = line.split(['#', '>']).next().unwrap_or_default();
+            let words = line.split_whitespace().map(|word| word.trim_matches('\''));
+            if let Err(error) = Cli::try_parse_from(words) {
+                panic!("{line}\n{error}");
+            }
+            count += 1;
+        }
+        assert!(count > 10, "only {count} command lines");
     }
 }

@@ -1,16 +1,23 @@
 //! The program `shoal`: the command line around the crates that do the work. Arguments, bars,
 //! output and exit codes live here; no protocol, no socket and no payload does.
 
+mod args;
 mod cli;
+mod demo;
 mod exit;
+mod fetch;
 mod inspect;
+mod interrupt;
 mod locate;
 mod manual;
 mod progress;
+mod publish;
 mod report;
 mod select;
 mod source;
 mod text;
+mod tracker;
+mod transfer;
 mod units;
 mod verify;
 
@@ -37,9 +44,14 @@ fn main() -> ExitCode {
 }
 
 fn run(command: &Command) -> Result<Exit, Failure> {
+    interrupt::install()?;
     match command {
+        Command::Publish(args) => publish::run(args),
+        Command::Fetch(args) => fetch::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Verify(args) => verify::run(args),
+        Command::Tracker(args) => tracker::run(args),
+        Command::Demo(args) => demo::run(args),
         Command::Completions(args) => manual::completions(args.shell),
         Command::Man(args) => manual::man(args),
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bittorrent::id::InfoHashes;
 use net::session::{PeerStats, TorrentState, TorrentStats, TrackerStats, Transport};
+use net::tracker::ServerStats;
 use serde::{Deserialize, Serialize};
 
 use crate::exit::{Failure, say};
@@ -45,8 +46,47 @@ pub enum TrackerEvent {
         /// URLs to announce to.
         announce: Vec<String>,
     },
-    /// What it has counted; every `--report` seconds.
-    Stats(serde_json::Value),
+    /// What it has counted; as often as `--report` says, and at the end.
+    Stats(TrackerCounts),
+}
+
+/// What a tracker has counted since it began, and what it knows.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct TrackerCounts {
+    /// Torrents known.
+    pub torrents: u64,
+    /// Peers known.
+    pub peers: u64,
+    /// Announces answered over HTTP.
+    pub http_announces: u64,
+    /// Scrapes answered over HTTP.
+    pub http_scrapes: u64,
+    /// Requests refused over HTTP, those above the rate of one host included.
+    pub http_refused: u64,
+    /// Announces answered over UDP.
+    pub udp_announces: u64,
+    /// Scrapes answered over UDP.
+    pub udp_scrapes: u64,
+    /// Requests refused over UDP.
+    pub udp_refused: u64,
+    /// Datagrams that were no good.
+    pub udp_dropped: u64,
+}
+
+impl From<&ServerStats> for TrackerCounts {
+    fn from(stats: &ServerStats) -> Self {
+        Self {
+            torrents: stats.torrents,
+            peers: stats.peers,
+            http_announces: stats.http_announces,
+            http_scrapes: stats.http_scrapes,
+            http_refused: stats.http_refused + stats.http_limited,
+            udp_announces: stats.udp_announces,
+            udp_scrapes: stats.udp_scrapes,
+            udp_refused: stats.udp_refused,
+            udp_dropped: stats.udp_dropped,
+        }
+    }
 }
 
 /// How a torrent is called.

@@ -26,12 +26,6 @@ pub fn short(text: &str, chars_max: usize) -> String {
     kept.chain(['…']).collect()
 }
 
-/// Path elements joined by `/`, escaped.
-#[must_use]
-pub fn path(elements: &[String]) -> String {
-    plain(&elements.join("/"))
-}
-
 fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')

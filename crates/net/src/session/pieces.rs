@@ -33,8 +33,6 @@ pub(super) enum Landing {
     InPlace,
     /// Apart, because another connection is filling the same block.
     Apart,
-    /// There is no memory for the piece now.
-    NoMemory,
 }
 
 /// All unfinished pieces of a torrent.
@@ -72,16 +70,19 @@ impl Pieces {
         data_len: u32,
     ) -> Landing {
         if !self.partials.contains_key(&block.piece) {
-            let Some(mut buf) = self.pool.try_take(piece_len as usize) else {
-                return Landing::NoMemory;
-            };
+            // How many pieces are open is the picker's to bound; reading waits while too many are
+            // being verified. What comes all the same must have room.
+            let mut buf = self
+                .pool
+                .try_take(piece_len as usize)
+                .unwrap_or_else(|| vec![0; piece_len as usize].into());
             // Padding is never sent to us; it is zeros, whatever the buffer held before.
             buf[data_len as usize..].fill(0);
             let slots = vec![Slot::Free; piece_len.div_ceil(BLOCK_LEN) as usize];
             self.partials.insert(block.piece, Partial { buf, slots });
         }
-        let Some(partial) = self.partials.get_mut(&block.piece) else { return Landing::NoMemory };
-        match partial.slots.get_mut(slot_of(block)) {
+        let partial = self.partials.get_mut(&block.piece);
+        match partial.and_then(|partial| partial.slots.get_mut(slot_of(block))) {
             Some(slot @ Slot::Free) => {
                 *slot = Slot::Claimed(conn);
                 Landing::InPlace

@@ -332,7 +332,7 @@ impl Torrent {
 
     pub(super) fn claim(&self, conn: ConnId, block: Block) -> Landing {
         let info = self.info.borrow();
-        let Some(info) = info.as_ref() else { return Landing::NoMemory };
+        let Some(info) = info.as_ref() else { return Landing::Apart };
         let piece_len = info.piece_size(block.piece);
         self.pieces.borrow_mut().claim(conn, block, piece_len, info.data_size(block.piece))
     }
@@ -388,9 +388,9 @@ impl Torrent {
                 _ => expected.retain(|other| *other != block),
             }
         }
-        if apart.is_some() && self.claim(handle.id, block) == Landing::NoMemory {
-            // Not kept: the request is open again once the machine hears of its rejection.
-            return self.frame(handle, Frame::Reject(block));
+        if apart.is_some() {
+            // The piece may not be open yet.
+            self.claim(handle.id, block);
         }
         self.pieces.borrow_mut().fill(block, apart);
         self.input(|swarm, cx| swarm.on_payload(handle.id, Payload::from(block), cx));

@@ -337,9 +337,7 @@ impl Conn {
         } else {
             match self.torrent.claim(self.handle.id, block) {
                 Landing::InPlace => Some(Under::InPlace { block, filled: 0 }),
-                Landing::Apart | Landing::NoMemory => {
-                    Some(Under::Apart { block, bytes: Vec::with_capacity(len) })
-                }
+                Landing::Apart => Some(Under::Apart { block, bytes: Vec::with_capacity(len) }),
             }
         };
     }

@@ -1,0 +1,162 @@
+//! `shoal fetch`: get what a torrent names, or a part of it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bittorrent::metainfo::Info;
+use clap::Args;
+use net::session::{AddTorrent, SeedUntil, Source};
+use serde_json::json;
+
+use crate::args::NetworkArgs;
+use crate::exit::{Exit, Failure, bad_input, say};
+use crate::inspect::full_path;
+use crate::report::say_json;
+use crate::select::{Pick, numbered, parse_pick, resolve};
+use crate::source;
+use crate::text;
+use crate::transfer::{self, Until, Watch};
+use crate::units::{parse_duration, size};
+
+/// Options of `shoal fetch`.
+#[derive(Args, Debug)]
+pub struct FetchArgs {
+    /// A .torrent file, a magnet link, a URL of a .torrent file, an infohash, or `-` for standard
+    /// input
+    source: String,
+    /// Folder to put it in; made if it is missing. What is there already is checked and kept
+    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    output: PathBuf,
+    /// Only these files: numbers as --list shows them (1,3-5), or names with * and ?
+    #[arg(long, value_name = "FILES", value_delimiter = ',', value_parser = parse_pick)]
+    select: Vec<Pick>,
+    /// Only list the files
+    #[arg(long)]
+    list: bool,
+    /// Fetch from the beginning to the end, to read while it comes
+    #[arg(long)]
+    sequential: bool,
+    /// Hash again what is on disk, rather than trust the journal of the last run
+    #[arg(long)]
+    recheck: bool,
+    /// Give up when nothing comes for so long
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    timeout: Option<Duration>,
+    /// Go on to share it, until Ctrl-C
+    #[arg(long, conflicts_with_all = ["seed_ratio", "seed_time"])]
+    seed: bool,
+    /// Go on to share it until so many times its size is sent
+    #[arg(long, value_name = "RATIO", value_parser = parse_ratio)]
+    seed_ratio: Option<f64>,
+    /// Go on to share it for so long
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    seed_time: Option<Duration>,
+    /// Ask this tracker too; may be repeated
+    #[arg(
+        long = "tracker",
+        value_name = "URL",
+        value_delimiter = ',',
+        conflicts_with = "no_tracker"
+    )]
+    trackers: Vec<String>,
+    /// Fetch from this web server too; may be repeated
+    #[arg(long = "web-seed", value_name = "URL")]
+    web_seeds: Vec<String>,
+    /// Print lines of JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    network: NetworkArgs,
+}
+
+fn parse_ratio(text: &str) -> Result<f64, String> {
+    let ratio = text.parse().ok().filter(|ratio: &f64| ratio.is_finite() && *ratio >= 0.0);
+    ratio.ok_or_else(|| format!("`{text}` is not a ratio such as 1.5"))
+}
+
+/// Fetches.
+///
+/// # Errors
+/// When the source is malformed, or it cannot be fetched or stored.
+pub fn run(args: &FetchArgs) -> Result<Exit, Failure> {
+    let mut add = args.add(source::load(&args.source, args.network.interface.as_deref())?);
+    // Files can be chosen and listed only once they are known.
+    let mut ranges = Vec::new();
+    if let Source::Magnet(magnet) = &add.source {
+        ranges.clone_from(&magnet.select_only);
+        if args.list || !args.select.is_empty() || !ranges.is_empty() {
+            let trackers = magnet.trackers.clone();
+            match transfer::metadata(&args.network, add.clone(), args.watch())? {
+                Ok(found) => {
+                    add.source = Source::Metainfo(Box::new(found.metainfo));
+                    add.peers.extend(found.peers);
+                    add.trackers.extend(trackers);
+                }
+                Err(exit) => return Ok(exit),
+            }
+        }
+    }
+    if let Source::Metainfo(metainfo) = &add.source {
+        let info = &metainfo.info;
+        if args.list {
+            return list(info, args.json);
+        }
+        if !args.select.is_empty() {
+            add.selection = Some(resolve(&args.select, info).map_err(bad_input)?);
+        } else if !ranges.is_empty() {
+            let named =
+                |index: &usize| ranges.iter().any(|(from, to)| (from..=to).contains(&index));
+            add.selection = Some((0..info.files.len()).filter(named).collect());
+        }
+    }
+    transfer::run(&args.network, add, args.watch())
+}
+
+/// Prints the files of a torrent, with the numbers that `--select` takes.
+fn list(info: &Info, json: bool) -> Result<Exit, Failure> {
+    for (number, _, file) in numbered(info) {
+        let path = full_path(&info.name, info.single_file, file);
+        if json {
+            say_json(&json!({"number": number, "path": path, "length": file.len}))?;
+        } else {
+            say(format_args!("{number:>5}  {:>10}  {}", size(file.len), text::plain(&path)))?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+impl FetchArgs {
+    fn watch(&self) -> Watch<'_> {
+        let seeds = self.seed || self.seed_ratio.is_some() || self.seed_time.is_some();
+        Watch {
+            until: if seeds { Until::Seeded } else { Until::Complete },
+            timeout: self.timeout,
+            json: self.json,
+            name: &self.source,
+            dir: &self.output,
+        }
+    }
+
+    fn add(&self, mut source: Source) -> AddTorrent {
+        if self.network.no_tracker {
+            match &mut source {
+                Source::Metainfo(metainfo) => metainfo.trackers.clear(),
+                Source::Magnet(magnet) => magnet.trackers.clear(),
+            }
+        }
+        AddTorrent {
+            source,
+            dir: self.output.clone(),
+            state_dir: None,
+            selection: None,
+            sequential: self.sequential,
+            read_only: false,
+            trusted: false,
+            super_seeding: false,
+            trackers: self.trackers.clone(),
+            web_seeds: self.web_seeds.clone(),
+            peers: self.network.peer_addresses(),
+            seed_until: SeedUntil { ratio: self.seed_ratio, time: self.seed_time },
+        }
+    }
+}
