@@ -22,11 +22,11 @@ fn pw_05_bitfields_of_the_wrong_form_close() {
 }
 
 #[test]
-fn pw_05_a_second_bitfield_closes() {
+fn pw_05_all_or_none_said_late_closes() {
     let field = || Frame::Bitfield(bits(12, &[3]).to_wire());
     let firsts = [field(), Frame::HaveAll, Frame::HaveNone, Frame::Have(PieceIndex(1))];
     for first in firsts {
-        for second in [field(), Frame::HaveAll, Frame::HaveNone] {
+        for second in [Frame::HaveAll, Frame::HaveNone] {
             let mut bench = Bench::leecher(12);
             let conn = bench.greet(MODERN);
             bench.frame(conn, first.clone());
@@ -34,6 +34,22 @@ fn pw_05_a_second_bitfield_closes() {
             bench.frame(conn, second.clone());
             assert_eq!(bench.why(conn), Some(CloseReason::Protocol), "{first:?}, {second:?}");
         }
+    }
+}
+
+#[test]
+fn pw_05_late_bitfields_are_news_or_an_offence() {
+    let field = || Frame::Bitfield(bits(12, &[3]).to_wire());
+    let firsts =
+        [(field(), 1), (Frame::HaveAll, 1), (Frame::HaveNone, 0), (Frame::Have(PieceIndex(1)), 0)];
+    for (first, offences) in firsts {
+        let mut bench = Bench::leecher(12);
+        let conn = bench.greet(MODERN);
+        bench.frame(conn, first.clone());
+        bench.frame(conn, field());
+        assert_eq!(bench.why(conn), None, "{first:?}");
+        assert!(bench.swarm.peers[&conn].has(PieceIndex(3)), "{first:?}");
+        assert_eq!(bench.swarm.peers[&conn].offences, offences, "{first:?}");
     }
 }
 
