@@ -212,7 +212,7 @@ mod tests {
         let part = piece_url("http://m.example/s?k=v", hash, PieceIndex(3), Some(16_384..32_768));
         assert_eq!(part, alloc::format!("http://m.example/s?k=v&{query}&ranges=16384-32767"));
         for (query, is) in [
-            (alloc::format!("{query}"), true),
+            (query.to_string(), true),
             (alloc::format!("{query}&ranges=0-5,7-9"), true),
             (alloc::format!("{query}&ranges=0-5&do=reboot"), false),
             (alloc::format!("{query}&do=reboot"), false),

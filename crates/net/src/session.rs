@@ -16,9 +16,9 @@ mod torrent;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bittorrent::metainfo::Metainfo;
 
@@ -143,16 +143,12 @@ impl Torrent {
     /// state then, or `None` once the session has ended.
     #[must_use]
     pub fn wait_while(&self, from: &TorrentState, timeout: Duration) -> Option<TorrentState> {
-        let deadline = Instant::now() + timeout;
-        loop {
-            let (answer, answered): (_, Receiver<Option<TorrentState>>) = sync_channel(1);
-            self.control.send(Control::Watch(self.tag, from.clone(), answer)).ok()?;
-            let left = deadline.saturating_duration_since(Instant::now());
-            match answered.recv_timeout(left) {
-                Ok(state) => return state,
-                Err(RecvTimeoutError::Timeout) => return Some(self.stats()?.state),
-                Err(RecvTimeoutError::Disconnected) => return None,
-            }
+        let (answer, answered) = sync_channel(1);
+        self.control.send(Control::Watch(self.tag, from.clone(), answer)).ok()?;
+        match answered.recv_timeout(timeout) {
+            Ok(state) => state,
+            Err(RecvTimeoutError::Timeout) => Some(self.stats()?.state),
+            Err(RecvTimeoutError::Disconnected) => None,
         }
     }
 

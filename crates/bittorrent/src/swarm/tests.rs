@@ -368,7 +368,7 @@ impl Bench {
     }
 
     /// Pieces that wait to be verified.
-    fn to_verify(&mut self) -> Vec<PieceIndex> {
+    fn awaiting_verification(&mut self) -> Vec<PieceIndex> {
         let mut pieces = Vec::new();
         self.asked.retain(|effect| match effect {
             Effect::Verify(piece) => {

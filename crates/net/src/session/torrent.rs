@@ -21,6 +21,7 @@ use bittorrent::peer_wire::{Frame, HashRange, PeerFraming};
 use bittorrent::swarm::{
     self, CloseReason, Command, Effect, Event, PeerSource, Swarm, SwarmConfig,
 };
+use codec::bitfield::Bitfield;
 use machine::{
     ConnId, Cx, Instant, Machine, OpId, Outbox, Output, Payload, Rng, Side, StreamMachine,
 };
@@ -597,7 +598,7 @@ impl Torrent {
             bytes_wanted,
             bytes_have,
             pieces_total: info.as_ref().map_or(0, |info| info.piece_count()),
-            pieces_have: have.map_or(0, |have| have.count_ones() as u32),
+            pieces_have: have.map_or(0, Bitfield::count_ones),
             info,
             downloaded: totals.downloaded,
             uploaded: totals.uploaded,

@@ -26,7 +26,7 @@ fn a_whole_torrent_comes_from_one_seed() {
         let mut served = 0;
         loop {
             let came = bench.serve_all(conn);
-            let whole = bench.to_verify();
+            let whole = bench.awaiting_verification();
             if whole.is_empty() {
                 break;
             }
@@ -107,7 +107,7 @@ fn a_choke_frees_plain_requests_at_once_and_fast_ones_by_their_rejects() {
     assert_eq!(bench.requests(fast), asked[1..]);
     assert_eq!(bench.serve_all(fast), 0);
     asked[1..].iter().for_each(|&block| assert!(bench.deliver(fast, block)));
-    assert_eq!(bench.to_verify(), [PieceIndex(0)]);
+    assert_eq!(bench.awaiting_verification(), [PieceIndex(0)]);
     assert_eq!(bench.swarm.peers[&fast].offences, 0, "rejects of a choke are no offence");
 }
 
@@ -218,7 +218,7 @@ fn a_cancelled_piece_that_failed_can_be_asked_of_everybody_again() {
     for index in 0..4 {
         assert!(bench.deliver(one, block(0, index)));
     }
-    assert_eq!(bench.to_verify(), [PieceIndex(0)]);
+    assert_eq!(bench.awaiting_verification(), [PieceIndex(0)]);
     bench.verified(0, false);
     bench.close(one, CloseReason::Gone);
     // The rejects of the cancelled requests come only now.
@@ -227,7 +227,7 @@ fn a_cancelled_piece_that_failed_can_be_asked_of_everybody_again() {
     }
     bench.wait(5);
     bench.serve_all(two);
-    assert_eq!(bench.to_verify(), [PieceIndex(0)]);
+    assert_eq!(bench.awaiting_verification(), [PieceIndex(0)]);
 }
 
 #[test]
@@ -249,7 +249,7 @@ fn a_false_piece_is_fetched_again() {
     let mut bench = Bench::leecher(1);
     let (conn, requests) = bench.server(MODERN, &[0]);
     requests.iter().for_each(|&block| assert!(bench.deliver(conn, block)));
-    assert_eq!(bench.to_verify(), [PieceIndex(0)]);
+    assert_eq!(bench.awaiting_verification(), [PieceIndex(0)]);
     bench.verified(0, false);
     assert!(matches!(bench.events[..], [Event::Corrupt(PieceIndex(0))]));
     assert!(!bench.take(conn).contains(&Frame::Have(PieceIndex(0))));
@@ -287,7 +287,7 @@ fn pw_09_smart_ban_finds_who_spoiled_a_shared_piece() {
     let bad = lies[0].begin / BLOCK_LEN;
     lies.iter().for_each(|&block| assert!(bench.deliver(liar, block)));
     truths.iter().for_each(|&block| assert!(bench.deliver(honest, block)));
-    assert_eq!(bench.to_verify(), [PieceIndex(0)]);
+    assert_eq!(bench.awaiting_verification(), [PieceIndex(0)]);
     assert!(!bench.swarm.suspects(PieceIndex(0)));
     bench.input(|swarm, cx| swarm.judge(PieceIndex(0), false, &digests(Some(bad)), cx));
     bench.verified(0, false);
@@ -296,7 +296,7 @@ fn pw_09_smart_ban_finds_who_spoiled_a_shared_piece() {
     // The honest one sends all of it.
     bench.close(liar, CloseReason::Gone);
     bench.serve_all(honest);
-    assert_eq!(bench.to_verify(), [PieceIndex(0)]);
+    assert_eq!(bench.awaiting_verification(), [PieceIndex(0)]);
     bench.input(|swarm, cx| swarm.judge(PieceIndex(0), true, &digests(None), cx));
     bench.verified(0, true);
     let banned: Vec<_> = bench
@@ -328,5 +328,5 @@ fn memory_for_unfinished_pieces_is_bounded_and_stalled_ones_make_room() {
     let picker = &bench.swarm.content.as_ref().expect("content").picker;
     assert!(picker.in_flight_bytes() <= two);
     assert!(bench.asked.iter().filter(|effect| forgotten(effect)).count() <= 2);
-    assert!(!bench.to_verify().is_empty(), "the fast peer is not held up");
+    assert!(!bench.awaiting_verification().is_empty(), "the fast peer is not held up");
 }

@@ -131,7 +131,7 @@ fn pw_18_a_byte_a_second_is_not_enough() {
     for block in open {
         assert!(bench.deliver(giver, block));
     }
-    assert_eq!(bench.to_verify(), [PieceIndex(0)]);
+    assert_eq!(bench.awaiting_verification(), [PieceIndex(0)]);
     bench.input(|swarm, cx| swarm.on_payload(slow, head, cx));
     assert_eq!(bench.swarm.totals().wasted, u64::from(BLOCK_LEN));
 }
