@@ -3,12 +3,12 @@
 //
 //     bt_tracker.mjs MODULES HOST PORT
 
-import { createRequire } from 'node:module'
+import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 
 const [modules, host, port] = process.argv.slice(2)
-const require = createRequire(modules + '/')
-const { Server } = await import(pathToFileURL(require.resolve('bittorrent-tracker')))
+const path = resolve(modules, 'node_modules/bittorrent-tracker/index.js')
+const { Server } = await import(pathToFileURL(path))
 
 const server = new Server({ http: true, udp: true, ws: false, stats: false })
 for (const event of ['start', 'complete', 'stop', 'warning', 'error']) {
