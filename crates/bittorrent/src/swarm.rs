@@ -1,9 +1,9 @@
 //! One torrent among its peers: the machine that joins formats and policies.
 //!
 //! This file holds the machine's state and routes each input to the part that answers it:
-//! [`handshake`] opens connections, [`download`] fetches, [`upload`] gives, [`metadata`] and
-//! [`hashes`] bring what is needed to verify, [`exchange`] finds peers through peers, [`upkeep`]
-//! is what happens once a second. Addresses are in [`known`], one peer's state is in [`peer`].
+//! `handshake` opens connections, `download` fetches, `upload` gives, `metadata` and
+//! `hashes` bring what is needed to verify, `exchange` finds peers through peers, `upkeep`
+//! is what happens once a second. Addresses are in `known`, one peer's state is in `peer`.
 
 mod download;
 mod exchange;
