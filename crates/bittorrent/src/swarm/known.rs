@@ -184,7 +184,7 @@ mod tests {
             pauses.push((now - began).as_secs());
             known.failed(at(1), now);
         }
-        assert_eq!(pauses, [0, 30, 60, 120, 240, 480]);
+        assert_eq!(pauses, [0, 15, 30, 60, 120, 240]);
     }
 
     #[test]
