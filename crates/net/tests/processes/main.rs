@@ -1,0 +1,6 @@
+//! Sessions in processes of their own: killed, measured, and kept waiting by strangers.
+
+mod child;
+mod crash;
+mod memory;
+mod slowloris;
