@@ -59,7 +59,7 @@ pub struct PublishArgs {
     /// For programs that speak version 2 only
     #[arg(long, group = "version")]
     v2: bool,
-    /// Both versions in one [default]
+    /// Both versions in one (the default)
     #[arg(long, group = "version")]
     hybrid: bool,
     /// Peers come from the trackers alone
