@@ -76,6 +76,9 @@ pub struct Announce {
     pub standing: Standing,
     /// It says that it has just completed. Believed once, of a peer that was no seed before.
     pub completed: bool,
+    /// It has just begun. Then even a seed hears of seeds: aria2 says of a magnet link, of which it
+    /// has nothing, that nothing is left.
+    pub started: bool,
 }
 
 /// The size of a swarm.
@@ -400,7 +403,13 @@ impl<const N: usize> Peers<N> {
         self.partial -= gone.map_or(0, |old| old.is_partial().into());
 
         if announce.standing != Standing::Gone {
+            let before = out.len();
             self.sample(is_seed, place, want, clock, rng, out);
+            if is_seed && announce.started {
+                let room = want - ((out.len() - before) / N).min(want);
+                let age = (clock.tick, TICKS_PER_LIFETIME);
+                self.seeds.sample(room, place, age, rng, out);
+            }
         }
         Change {
             added: !known && place.is_some(),

@@ -73,7 +73,7 @@ fn download(made: &Made, kills: u32, rng: &mut Rng, cost: &mut Cost) {
         leecher.kill();
         cost.kills += 1;
         before = if last.have > 0 { last } else { before };
-        if cost.kills % SEED_EVERY == 0 {
+        if cost.kills.is_multiple_of(SEED_EVERY) {
             seeder.kill();
             seeder = seed(made);
         }

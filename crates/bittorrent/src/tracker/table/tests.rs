@@ -29,7 +29,13 @@ fn ip(v6: bool, bytes: &[u8]) -> Vec<SocketAddr> {
 }
 
 fn announce(torrent: u8, address: SocketAddr, standing: Standing) -> Announce {
-    Announce { info_hash: InfoHash([torrent; 20]), address, standing, completed: false }
+    Announce {
+        info_hash: InfoHash([torrent; 20]),
+        address,
+        standing,
+        completed: false,
+        started: false,
+    }
 }
 
 #[derive(Default)]

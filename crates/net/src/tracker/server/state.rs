@@ -175,6 +175,7 @@ impl State {
             address: SocketAddr::new(origin.believed(), request.port),
             standing: Standing::of(request),
             completed: request.event == Event::Completed,
+            started: request.event == Event::Started,
         };
         let want = request.num_want.map_or(self.max_returned, |want| want as usize);
         let want = want.min(self.max_returned).min(most);
