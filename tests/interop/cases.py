@@ -362,20 +362,6 @@ for kind in KINDS:
         check(payload, fetch)
 
 
-@case("transmission_hybrid_fetches")
-def transmission_hybrid_fetches(running: Case) -> None:
-    """A program that knows version 1 only takes part in a hybrid."""
-    payload = Payload(running)
-    tracker = ShoalTracker(running)
-    torrent = payload.parent / "made.torrent"
-    options = ("--piece-size", str(PIECE), "--tracker", tracker.url("http"))
-    Shoal(running).publish(payload.root, torrent, *options).await_announced()
-    fetch = Transmission(running).fetch(torrent).await_complete()
-    for padding in (fetch.folder / payload.NAME / ".pad").glob("*"):
-        padding.unlink()
-    check(payload, fetch)
-
-
 @case("create_vs_libtorrent")
 def create_vs_libtorrent(running: Case) -> None:
     program = HERE / "create_vs_libtorrent.py"

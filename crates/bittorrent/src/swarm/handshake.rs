@@ -76,7 +76,9 @@ impl<C: PeerContact> Swarm<C> {
         peer.id = Some(said.peer_id);
         peer.fast = said.reserved.fast();
         peer.extended = said.reserved.extensions();
-        peer.v2 = said.reserved.v2();
+        // Who dials by the v2 hash speaks v2, whatever its reserved bits say: libtorrent does.
+        let by_v2 = self.config.hashes.v2.is_some_and(|v2| v2.truncated() == said.info_hash);
+        peer.v2 = said.reserved.v2() || by_v2;
         peer.client = client_name(said.peer_id).to_string();
         let (side, extended) = (peer.side, peer.extended);
         if side == Side::Listener {
