@@ -100,13 +100,12 @@ impl Limiter {
     pub(super) async fn run(&self) {
         let Some(bucket) = &self.bucket else { return };
         loop {
-            let Some(first) = self.waiting.borrow_mut().pop_front() else {
+            // It keeps its place until its turn has come, so that nobody overtakes it.
+            let first = self.waiting.borrow().front().cloned();
+            let Some(first) = first else {
                 self.changed.notified().await;
                 continue;
             };
-            if Rc::strong_count(&first) == 1 {
-                continue; // Its connection is gone.
-            }
             loop {
                 let now = self.clock.now();
                 // Not in the match itself: its borrow would last over the wait.
@@ -116,6 +115,10 @@ impl Limiter {
                     Some(at) => tokio::time::sleep(at - now).await,
                     None => tokio::time::sleep(Duration::from_secs(1)).await,
                 }
+            }
+            self.waiting.borrow_mut().pop_front();
+            if Rc::strong_count(&first) == 1 {
+                continue; // Its connection is gone.
             }
             let granted = bucket.borrow_mut().take_up_to(self.clock.now(), self.quantum);
             first.granted.set(granted);
