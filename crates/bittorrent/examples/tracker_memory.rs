@@ -40,6 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             address: SocketAddr::new(ip, rng.next_u32() as u16),
             standing: if rng.below(2) == 0 { Standing::Seed } else { Standing::Leecher },
             completed: false,
+            started: false,
         };
         told.clear();
         let start = Instant::now();

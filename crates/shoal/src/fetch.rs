@@ -6,6 +6,7 @@ use std::time::Duration;
 use bittorrent::metainfo::Info;
 use clap::Args;
 use net::session::{AddTorrent, SeedUntil, Source};
+use net::store::Journal;
 use serde_json::json;
 
 use crate::args::NetworkArgs;
@@ -74,12 +75,30 @@ fn parse_ratio(text: &str) -> Result<f64, String> {
     ratio.ok_or_else(|| format!("`{text}` is not a ratio such as 1.5"))
 }
 
+/// Removes what an earlier run noted as verified, so that everything is hashed again.
+fn forget_journal(add: &AddTorrent) -> Result<(), Failure> {
+    let hashes = match &add.source {
+        Source::Metainfo(metainfo) => metainfo.info.hashes,
+        Source::Magnet(magnet) => magnet.hashes,
+    };
+    let path = Journal::path_in(add.state_dir.as_ref().unwrap_or(&add.dir), &hashes);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(anyhow::Error::new(error).context(format!("remove {}", path.display())).into())
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Fetches.
 ///
 /// # Errors
 /// When the source is malformed, or it cannot be fetched or stored.
 pub fn run(args: &FetchArgs) -> Result<Exit, Failure> {
     let mut add = args.add(source::load(&args.source, args.network.interface.as_deref())?);
+    if args.recheck {
+        forget_journal(&add)?;
+    }
     // Files can be chosen and listed only once they are known.
     let mut ranges = Vec::new();
     if let Source::Magnet(magnet) = &add.source {
