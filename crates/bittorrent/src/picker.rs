@@ -194,12 +194,6 @@ impl Picker {
         self.peers + self.order.seeds()
     }
 
-    /// Whether `piece` is begun.
-    #[cfg(test)]
-    pub(crate) fn is_begun(&self, piece: PieceIndex) -> bool {
-        self.order.partial(piece).is_some()
-    }
-
     /// How many connected peers have `piece`.
     #[must_use]
     pub fn availability(&self, piece: PieceIndex) -> u32 {
