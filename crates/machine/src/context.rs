@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::{Instant, Machine, OpId, Rng};
+use crate::{DatagramMachine, Instant, Machine, OpId, Rng, Send};
 
 /// One thing a machine wants done.
 pub enum Output<M: Machine> {
@@ -81,6 +81,14 @@ impl<'a, M: Machine> Cx<'a, M> {
     /// Asks the driver to act.
     pub fn effect(&mut self, effect: M::Effect) {
         self.outbox.0.push(Output::Effect(effect));
+    }
+
+    /// Sends `message` to `to`; whether it arrives, nobody says.
+    pub fn send(&mut self, to: M::Contact, message: M::Message)
+    where
+        M: DatagramMachine,
+    {
+        self.effect(Send { to, message });
     }
 
     /// Asks for [`Machine::on_timer`] once `after` has passed.

@@ -10,6 +10,7 @@ extern crate alloc;
 
 mod contact;
 mod context;
+pub mod dht;
 mod rng;
 mod stream;
 mod time;
@@ -46,8 +47,20 @@ pub trait Machine: Sized {
     fn on_timer(&mut self, timer: Self::Timer, cx: &mut Cx<'_, Self>);
 }
 
-/// A machine that speaks in self-contained messages.
-pub trait DatagramMachine: Machine {
+/// A message on its way to another node: the effect of a [`DatagramMachine`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Send<C, M> {
+    /// Who is to hear it.
+    pub to: C,
+    /// What it says.
+    pub message: M,
+}
+
+/// A machine that speaks in self-contained messages. Any may be lost, doubled or late, and nobody
+/// tells it so: it sets a timer and draws its own conclusion.
+pub trait DatagramMachine:
+    Machine<Effect = Send<<Self as DatagramMachine>::Contact, <Self as DatagramMachine>::Message>>
+{
     /// How it knows another node.
     type Contact: Contact;
     /// What it says and hears.
