@@ -16,7 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sim", &["machine"]),
     ("lab", &["sim", "machine", "codec", "*"]),
     ("node", &["net", "lab", "machine", "codec", "*"]),
-    ("shoal", &["node", "net", "machine", "codec", "*"]),
+    ("shoal", &["node", "lab", "net", "machine", "codec", "*"]),
 ];
 
 /// What every family may know of the workspace.

@@ -1,0 +1,9 @@
+//! Distributed hash tables: each a machine that runs live over UDP and in the simulator, from one
+//! source. What does not live here: sockets, clocks, files, and the vocabulary that they share
+//! ([`machine::dht`]).
+#![no_std]
+
+extern crate alloc;
+
+pub mod chord;
+pub mod kademlia;
