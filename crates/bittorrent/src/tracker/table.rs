@@ -14,7 +14,6 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
 use machine::{Instant, Rng};
 
 use self::peers::{PeerList, STAMP_PERIOD, Stamp};
@@ -308,9 +307,7 @@ impl Table {
     fn remove_swarm(&mut self, place: usize) {
         let last = self.swarms.len() - 1;
         let hash_of = |at: usize| self.key.place(&self.swarms[at].info_hash);
-        if let Entry::Occupied(entry) =
-            self.index.entry(hash_of(place), |&at| at as usize == place, |_| 0)
-        {
+        if let Ok(entry) = self.index.find_entry(hash_of(place), |&at| at as usize == place) {
             entry.remove();
         }
         if let Some(at) = self.index.find_mut(hash_of(last), |&at| at as usize == last) {

@@ -5,7 +5,6 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
 use machine::Rng;
 
 use crate::tracker::siphash::SipKey;
@@ -103,9 +102,8 @@ impl<const N: usize> PeerList<N> {
         let gone = *self.peers.get(place)?;
         let last = self.peers.len() - 1;
         if let Some(index) = &mut self.index {
-            if let Entry::Occupied(entry) =
-                index.entry(key.place(&gone.address), |&at| at as usize == place, |_| 0)
-            {
+            let found = index.find_entry(key.place(&gone.address), |&at| at as usize == place);
+            if let Ok(entry) = found {
                 entry.remove();
             }
             let moved = key.place(&self.peers[last].address);

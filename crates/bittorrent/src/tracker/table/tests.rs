@@ -134,6 +134,38 @@ proptest! {
     }
 }
 
+/// Looking up what is to be removed must not rebuild a full index.
+#[test]
+fn those_who_stay_are_found_after_a_removal_from_a_full_index() {
+    for torrents in 1..=64 {
+        let (mut table, mut rng) = (table(LIMITS), Rng::new(1));
+        let who = |torrent| announce(torrent, address(1, false), Standing::Leecher);
+        for torrent in 0..torrents {
+            table.announce(at(0), &who(torrent), 0, &mut rng, &mut Vec::new()).unwrap();
+        }
+        let leaving = announce(0, address(1, false), Standing::Gone);
+        table.announce(at(0), &leaving, 0, &mut rng, &mut Vec::new()).unwrap();
+        table.expire(at(0), EVERYTHING);
+        for torrent in 1..torrents {
+            assert_eq!(table.scrape(&who(torrent).info_hash).leechers, 1, "of {torrents}");
+        }
+    }
+    for peers in 1..=500 {
+        let (mut table, mut rng) = (table(LIMITS), Rng::new(1));
+        let who = |number, standing| announce(1, address(number, false), standing);
+        for number in 1..=peers {
+            let new = who(number, Standing::Leecher);
+            table.announce(at(0), &new, 0, &mut rng, &mut Vec::new()).unwrap();
+        }
+        table.announce(at(0), &who(1, Standing::Gone), 0, &mut rng, &mut Vec::new()).unwrap();
+        for number in 2..=peers {
+            let again = who(number, Standing::Leecher);
+            table.announce(at(1), &again, 0, &mut rng, &mut Vec::new()).unwrap();
+        }
+        assert_eq!(table.peers(), usize::from(peers) - 1);
+    }
+}
+
 #[test]
 fn expiry_keeps_to_its_budget_and_reaches_everyone() {
     let (mut table, mut rng) = (table(LIMITS), Rng::new(1));
