@@ -315,6 +315,17 @@ impl Picker {
         })
     }
 
+    /// Requests of `piece` that are open: the blocks, and whom they are asked of.
+    pub fn requests(&self, piece: PieceIndex) -> impl Iterator<Item = (Block, ConnId)> + '_ {
+        let partial = self.order.partial(piece).map(|place| self.partials.at(place));
+        partial.into_iter().filter(|partial| partial.has_requests()).flat_map(move |partial| {
+            (0..).zip(&partial.slots).flat_map(move |(index, slot)| {
+                let block = self.layout.block(piece, index);
+                slot.requests().iter().map(move |&conn| (block, conn))
+            })
+        })
+    }
+
     /// `piece` was verified, or not: then all its blocks are free again. Ask
     /// [`contributors`](Self::contributors) before, to find who sent them.
     pub fn on_verified(&mut self, piece: PieceIndex, ok: bool) {

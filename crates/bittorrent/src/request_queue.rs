@@ -82,10 +82,10 @@ impl RequestQueue {
         self.bytes = 0;
     }
 
-    /// A block of `len` bytes has arrived, `took` after it was asked for.
-    pub fn on_block(&mut self, now: Instant, len: u32, took: Duration) {
+    /// A block of `len` bytes has arrived, `took` after it was asked for, if that is known.
+    pub fn on_block(&mut self, now: Instant, len: u32, took: Option<Duration>) {
         self.waiting_from = now;
-        self.round_trip = Some(self.round_trip.map_or(took, |shortest| shortest.min(took)));
+        self.round_trip = self.round_trip.into_iter().chain(took).min();
         self.bytes = self.bytes.saturating_add(u64::from(len));
         if self.slow_start {
             self.depth = (self.depth + 1).min(self.max);
@@ -173,7 +173,7 @@ mod tests {
     fn feed(queue: &mut RequestQueue, from: u64, secs: u64, rate: u64, took: Duration) {
         let blocks = rate * secs / u64::from(BLOCK_LEN);
         for block in 1..=blocks {
-            queue.on_block(at(from + block * secs * 1_000 / blocks), BLOCK_LEN, took);
+            queue.on_block(at(from + block * secs * 1_000 / blocks), BLOCK_LEN, Some(took));
         }
     }
 
@@ -182,7 +182,7 @@ mod tests {
         let mut queue = RequestQueue::new(at(0), DEFAULT_MAX_DEPTH);
         assert_eq!(queue.target_depth(at(0), 0), INITIAL_DEPTH);
         for _ in 0..INITIAL_DEPTH {
-            queue.on_block(at(10), BLOCK_LEN, Duration::from_millis(10));
+            queue.on_block(at(10), BLOCK_LEN, Some(Duration::from_millis(10)));
         }
         assert_eq!(queue.target_depth(at(10), 5), 2 * INITIAL_DEPTH);
     }
@@ -223,6 +223,16 @@ mod tests {
         assert_eq!(queue.target_depth(at(65_000), 3), 1);
         queue.on_idle_end(at(70_000));
         assert!(!queue.is_snubbed(at(71_000), 3));
+    }
+
+    #[test]
+    fn a_block_of_unknown_age_says_nothing_about_round_trips() {
+        let mut queue = RequestQueue::new(at(0), DEFAULT_MAX_DEPTH);
+        queue.on_block(at(10), BLOCK_LEN, None);
+        assert_eq!((queue.round_trip, queue.target_depth(at(10), 0)), (None, INITIAL_DEPTH + 1));
+        queue.on_block(at(30), BLOCK_LEN, Some(Duration::from_millis(20)));
+        queue.on_block(at(31), BLOCK_LEN, None);
+        assert_eq!(queue.round_trip, Some(Duration::from_millis(20)));
     }
 
     #[test]

@@ -67,6 +67,11 @@ impl Slot {
         if self.received { self.asked.first().copied() } else { None }
     }
 
+    /// Whom it is asked of, until it is received.
+    pub fn requests(&self) -> &[ConnId] {
+        if self.received { &[] } else { &self.asked }
+    }
+
     /// Whether one more connection may be asked: there is room, or a late one to forget.
     pub fn has_room(&self) -> bool {
         !self.received && (usize::from(self.asked.len) < MAX_REQUESTS_PER_BLOCK || self.stale != 0)
@@ -124,6 +129,11 @@ impl Partial {
     /// Whether nobody but `conn` works on it.
     pub fn is_left_to(&self, conn: ConnId) -> bool {
         self.sole == Some(conn) || self.active == 0
+    }
+
+    /// Whether any block is asked of somebody and not received.
+    pub const fn has_requests(&self) -> bool {
+        self.asks > 0
     }
 
     /// Whether neither bytes nor requests would be lost with it.

@@ -209,7 +209,10 @@ impl<C: PeerContact> Swarm<C> {
             return self.offence(conn, cx);
         };
         let cancelled = peer.requests.remove(at).is_some_and(|request| request.given_up);
-        content.picker.unrequest(block, conn);
+        // What was given up may have been asked for anew since.
+        if !cancelled || !peer.requests.iter().any(|request| request.block == block) {
+            content.picker.unrequest(block, conn);
+        }
         if peer.chokes_us {
             peer.allowed_fast.retain(|&piece| piece != block.piece);
             return;
@@ -253,13 +256,14 @@ impl<C: PeerContact> Swarm<C> {
             return;
         };
         let at = peer.requests.iter().position(|request| request.block == block);
-        let asked = at.and_then(|at| peer.requests.remove(at)).map_or(now, |request| request.at);
+        let request = at.and_then(|at| peer.requests.remove(at));
         peer.downloaded += u64::from(block.len);
         peer.down.add(now, u64::from(block.len));
         peer.last_block = now;
         peer.last_useful = now;
         peer.snubbed = false;
-        peer.queue.on_block(now, block.len, now - asked);
+        // A choke may have taken the request back while the block was on its way.
+        peer.queue.on_block(now, block.len, request.map(|request| now - request.at));
         self.downloaded += u64::from(block.len);
         match content.picker.received(block, conn) {
             Received::Accepted { piece_complete, others } => {
@@ -272,13 +276,18 @@ impl<C: PeerContact> Swarm<C> {
             }
             Received::AlreadyHave | Received::Unexpected => self.wasted += u64::from(block.len),
         }
+        // What was given up and asked for anew is not needed twice.
+        if request.is_some_and(|request| request.given_up) {
+            self.cancel(conn, block, cx);
+        }
         self.request_more(conn, cx);
     }
 
     /// Takes a request back because another peer was faster.
     fn cancel(&mut self, conn: ConnId, block: Block, cx: &mut Ctx<'_, C>) {
         let Some(peer) = self.peers.get_mut(&conn) else { return };
-        let Some(at) = peer.requests.iter().position(|request| request.block == block) else {
+        // The newest of them: what is older was given up.
+        let Some(at) = peer.requests.iter().rposition(|request| request.block == block) else {
             return;
         };
         // With the fast extension the peer still answers, by the block or a reject (BEP 6).
@@ -356,10 +365,16 @@ impl<C: PeerContact> Swarm<C> {
 
     /// A piece is verified and stored, or is false.
     pub(super) fn on_piece_verified(&mut self, piece: PieceIndex, ok: bool, cx: &mut Ctx<'_, C>) {
-        let Some(content) = &mut self.content else { return };
-        if content.have.get(piece.0) {
+        let Some(content) = self.content.as_ref().filter(|content| !content.have.get(piece.0))
+        else {
             return;
+        };
+        // A piece that came by another way may be asked for still.
+        let open: Vec<(Block, ConnId)> = content.picker.requests(piece).collect();
+        for (block, conn) in open {
+            self.cancel(conn, block, cx);
         }
+        let Some(content) = &mut self.content else { return };
         let was_useful = content.picker.wanted_missing(piece);
         content.picker.on_verified(piece, ok);
         if !ok {

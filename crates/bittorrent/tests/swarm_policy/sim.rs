@@ -312,7 +312,7 @@ impl Swarm {
         link.received_total += u64::from(block.len);
         if let Some(at) = link.outstanding.iter().position(|(asked, _)| *asked == block) {
             let (_, asked_at) = link.outstanding.swap_remove(at);
-            link.queue.on_block(now, block.len, now.since(asked_at));
+            link.queue.on_block(now, block.len, Some(now.since(asked_at)));
         }
         match node.picker.received(block, ConnId(from as u32)) {
             Received::Accepted { piece_complete, others } => {

@@ -1,5 +1,5 @@
-//! Whether we are interested: the count of useful pieces against a naive recount, under anything
-//! that can change it.
+//! Whether we are interested, and what we await of whom: the count of useful pieces against a naive
+//! recount, and open requests against the picker's, under anything that can change them.
 
 use proptest::prelude::*;
 
@@ -140,7 +140,16 @@ impl Play {
             assert_eq!(peer.useful, useful, "useful pieces of {conn:?}");
             assert_eq!(peer.interesting, useful > 0);
             assert_eq!(self.told.get(conn).copied().unwrap_or(false), useful > 0);
+            for request in &peer.requests {
+                let asked = content.picker.awaits(request.block, *conn);
+                let lapsed = content.have.get(request.block.piece.0) || request.given_up;
+                assert!(asked || lapsed, "{request:?} of {conn:?} leads nowhere");
+            }
             have += u32::from(peer.has(PieceIndex(0)));
+        }
+        for (block, conn) in (0..PIECES).flat_map(|at| content.picker.requests(PieceIndex(at))) {
+            let listed = swarm.peers[&conn].requests.iter().any(|request| request.block == block);
+            assert!(listed, "{block:?} is asked of {conn:?}, which knows nothing of it");
         }
         assert_eq!(content.picker.availability(PieceIndex(0)), have);
         assert_eq!(content.picker.peer_count() as usize, self.counted());
@@ -158,7 +167,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
-    fn interest_is_what_a_recount_says(steps in steps()) {
+    fn interest_and_requests_are_what_a_recount_says(steps in steps()) {
         let mut play =
             Play { bench: Bench::leecher(PIECES), alive: Vec::new(), told: BTreeMap::new() };
         for step in steps {
@@ -189,4 +198,41 @@ fn a_piece_verified_twice_counts_once() {
     assert!(bench.swarm.peers[&conn].interesting);
     let news = bench.take(other);
     assert_eq!(news, [Frame::Have(PieceIndex(0))]);
+}
+
+#[test]
+fn what_comes_by_another_way_is_awaited_of_nobody() {
+    for (skills, listed) in [(MODERN, BLOCKS as usize), (PLAIN, 0)] {
+        let mut bench = Bench::leecher(2);
+        let (conn, asked) = bench.server(skills, &[0]);
+        assert_eq!(asked.len(), BLOCKS as usize);
+        bench.verified(0, true);
+        let said = bench.take(conn);
+        for block in asked {
+            assert!(said.contains(&Frame::Cancel(block)), "{block:?} of {said:?}");
+        }
+        // With the fast extension a peer answers what is cancelled, too.
+        let requests = &bench.swarm.peers[&conn].requests;
+        assert_eq!(requests.len(), listed);
+        assert!(requests.iter().all(|request| request.given_up));
+    }
+}
+
+#[test]
+fn what_was_given_up_and_asked_for_anew_is_taken_once() {
+    let mut bench = Bench::leecher(2);
+    let (conn, asked) = bench.server(MODERN, &[0]);
+    bench.verified(0, true);
+    bench.command(Command::Lost(PieceIndex(0)));
+    let again = bench.take(conn);
+    assert!(again.contains(&Frame::Request(asked[0])));
+    // The answer to the first request, and that to the cancel of the second.
+    assert!(bench.deliver(conn, asked[0]));
+    let said = bench.take(conn);
+    assert!(said.contains(&Frame::Cancel(asked[0])));
+    assert!(said.contains(&Frame::Request(asked[1])));
+    bench.frame(conn, Frame::Reject(asked[0]));
+    // A refusal of the first leaves the second open.
+    bench.frame(conn, Frame::Reject(asked[1]));
+    assert!(bench.deliver(conn, asked[1]));
 }
