@@ -1,10 +1,12 @@
 //! The live driver: real sockets, real files, real time around the machines of the protocol crates.
 
 pub mod create;
+pub mod datagram;
 pub mod dialer;
 pub mod disk;
 pub mod hash;
 pub mod http_client;
+mod rate_limit;
 pub mod session;
 pub mod store;
 pub mod tracker;

@@ -7,7 +7,6 @@
 
 mod allow_list;
 mod http;
-mod rate;
 mod state;
 mod udp;
 

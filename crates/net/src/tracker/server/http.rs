@@ -24,8 +24,8 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
 use super::ServerConfig;
-use super::rate::RateLimit;
 use super::state::{Origin, State};
+use crate::rate_limit::RateLimit;
 
 /// How long a client may take to send the head of a request, and wait between two.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,8 +1,8 @@
 //! The UDP side: one thread around one socket, a batch of datagrams in, a batch of answers out.
 //! Nothing is allocated for a request, and the clock is read once for a batch.
 
-use std::io::{IoSlice, IoSliceMut};
-use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
+use std::io::IoSlice;
+use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -14,14 +14,11 @@ use bittorrent::tracker::udp::{
 };
 use machine::{Instant, Rng};
 use nix::errno::Errno;
-use nix::sys::socket::{
-    MsgFlags, MultiHeaders, SockaddrIn, SockaddrIn6, SockaddrLike, recvmmsg, sendmmsg,
-};
+use nix::sys::socket::{MsgFlags, SockaddrIn, SockaddrIn6};
 
 use super::state::{Origin, State};
+use crate::datagram::batch::{BATCH, Family, Headers, Received};
 
-/// Datagrams taken at once.
-const BATCH: usize = 64;
 /// Longest datagram that is read: a scrape of 74 torrents has 1496 bytes.
 const MAX_REQUEST: usize = 2_048;
 /// Most peers in one datagram of either family, so that it fits the packets of IPv6 without being
@@ -48,90 +45,50 @@ pub(super) fn serve(socket: &UdpSocket, state: &State, stopped: impl Fn() -> boo
         Ok(address.is_ipv4())
     });
     match family {
-        Ok(true) => {
-            serve_family(socket, state, stopped, |from: SockaddrIn| SocketAddrV4::from(from).into())
-        }
-        Ok(false) => serve_family(socket, state, stopped, |from: SockaddrIn6| {
-            SocketAddrV6::from(from).into()
-        }),
+        Ok(true) => serve_family::<SockaddrIn>(socket, state, stopped),
+        Ok(false) => serve_family::<SockaddrIn6>(socket, state, stopped),
         Err(error) => tracing::error!(%error, "the UDP tracker cannot use its socket"),
     }
 }
 
-fn serve_family<S: SockaddrLike + Copy>(
-    socket: &UdpSocket,
-    state: &State,
-    stopped: impl Fn() -> bool,
-    to_std: fn(S) -> SocketAddr,
-) {
+fn serve_family<S: Family>(socket: &UdpSocket, state: &State, stopped: impl Fn() -> bool) {
     let fd = socket.as_raw_fd();
     let mut rng = Rng::new(getrandom::u64().unwrap_or(1));
-    let mut received = MultiHeaders::<S>::preallocate(BATCH, None);
-    let mut sent = MultiHeaders::<S>::preallocate(BATCH, None);
-    let mut requests = vec![[0; MAX_REQUEST]; BATCH];
-    let mut senders = [(0, None); BATCH];
+    let mut received = Received::<S>::new(MAX_REQUEST);
+    let mut headers = Headers::new();
     let mut answers: Vec<Vec<u8>> = (0..BATCH).map(|_| Vec::with_capacity(2_048)).collect();
     let mut to = [None; BATCH];
     while !stopped() {
-        let count = match receive(fd, &mut received, &mut requests, &mut senders) {
-            Ok(count) => count,
+        match received.receive(fd, MsgFlags::MSG_WAITFORONE) {
+            Ok(_) => {}
             Err(Errno::EAGAIN | Errno::EINTR) => continue,
             Err(error) => {
                 // Errors of earlier datagrams that the system reports here are no reason to stop.
                 tracing::debug!(%error, "receiving datagrams");
                 continue;
             }
-        };
+        }
         let now = state.now();
         let mut tally = Tally::default();
         let mut filled = 0;
-        for (request, &(len, from)) in requests.iter().zip(&senders).take(count) {
-            let Some(from) = from else { continue };
+        for (from, request) in received.iter() {
             let answer = &mut answers[filled];
             answer.clear();
-            answer_one(state, now, &request[..len], to_std(from), &mut rng, answer, &mut tally);
+            answer_one(state, now, request, from.to_std(), &mut rng, answer, &mut tally);
             if !answer.is_empty() {
                 to[filled] = Some(from);
                 filled += 1;
             }
         }
-        send(fd, &mut sent, &answers[..filled], &to[..filled]);
+        let slices: Vec<_> =
+            answers[..filled].iter().map(|answer| [IoSlice::new(answer)]).collect();
+        let mut done = 0;
+        while done < filled {
+            // The socket waits for room itself.
+            let sent = headers.send(fd, &slices[done..], &to[done..filled], MsgFlags::empty());
+            done += sent.unwrap_or(1);
+        }
         count_in(state, tally);
-    }
-}
-
-fn receive<S: SockaddrLike + Copy>(
-    fd: i32,
-    headers: &mut MultiHeaders<S>,
-    requests: &mut [[u8; MAX_REQUEST]],
-    senders: &mut [(usize, Option<S>); BATCH],
-) -> nix::Result<usize> {
-    let mut slices: Vec<_> = requests.iter_mut().map(|to| [IoSliceMut::new(to)]).collect();
-    let results = recvmmsg(fd, headers, slices.iter_mut(), MsgFlags::MSG_WAITFORONE, None)?;
-    let mut count = 0;
-    for (sender, message) in senders.iter_mut().zip(results) {
-        *sender = (message.bytes, message.address);
-        count += 1;
-    }
-    Ok(count)
-}
-
-fn send<S: SockaddrLike + Copy>(
-    fd: i32,
-    headers: &mut MultiHeaders<S>,
-    answers: &[Vec<u8>],
-    to: &[Option<S>],
-) {
-    let slices: Vec<_> = answers.iter().map(|answer| [IoSlice::new(answer)]).collect();
-    let mut done = 0;
-    while done < slices.len() {
-        let results = sendmmsg(fd, headers, &slices[done..], &to[done..], [], MsgFlags::empty());
-        done += match results {
-            Ok(results) => results.count().max(1),
-            Err(Errno::EINTR) => 0,
-            // That one cannot be sent, for instance because there is no way to its address.
-            Err(_) => 1,
-        };
     }
 }
 

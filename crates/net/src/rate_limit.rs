@@ -10,7 +10,7 @@ const MAX_HOSTS: usize = 100_000;
 /// Seconds' worth of requests that may come at once.
 const BURST_SECS: f64 = 10.0;
 
-pub(super) struct RateLimit {
+pub(crate) struct RateLimit {
     per_second: f64,
     hosts: HashMap<u64, Bucket>,
 }
@@ -21,12 +21,12 @@ struct Bucket {
 }
 
 impl RateLimit {
-    pub(super) fn new(per_second: u32) -> Self {
+    pub(crate) fn new(per_second: u32) -> Self {
         Self { per_second: per_second.into(), hosts: HashMap::new() }
     }
 
     /// Whether a host may ask once more now.
-    pub(super) fn admit(&mut self, ip: IpAddr, now: Instant) -> bool {
+    pub(crate) fn admit(&mut self, ip: IpAddr, now: Instant) -> bool {
         let (rate, burst) = (self.per_second, self.per_second * BURST_SECS);
         if self.hosts.len() >= MAX_HOSTS {
             let full = Duration::from_secs_f64(BURST_SECS);

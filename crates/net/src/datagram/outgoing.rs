@@ -1,0 +1,85 @@
+//! Datagrams that wait to be sent: one run of bytes for all of them, used again.
+
+use std::net::SocketAddr;
+
+/// Most datagrams that wait at once. What a machine says beyond that is lost, as on a full link.
+const DATAGRAMS_MAX: usize = 8_192;
+
+/// Datagrams in the order in which they were said.
+#[derive(Debug, Default)]
+pub(crate) struct Outgoing {
+    bytes: Vec<u8>,
+    /// Where each datagram ends in `bytes`, and where it goes.
+    datagrams: Vec<(usize, SocketAddr)>,
+    /// How many of them are done with.
+    sent: usize,
+}
+
+impl Outgoing {
+    /// Adds what `write` appends; whether there was room for it.
+    pub(crate) fn push(&mut self, write: impl FnOnce(&mut Vec<u8>) -> SocketAddr) -> bool {
+        if self.len() >= DATAGRAMS_MAX {
+            return false;
+        }
+        let to = write(&mut self.bytes);
+        self.datagrams.push((self.bytes.len(), to));
+        true
+    }
+
+    /// Those that wait, oldest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (SocketAddr, &[u8])> {
+        let mut begin = self.sent.checked_sub(1).map_or(0, |last| self.datagrams[last].0);
+        self.datagrams[self.sent..].iter().map(move |&(end, to)| {
+            let datagram = &self.bytes[begin..end];
+            begin = end;
+            (to, datagram)
+        })
+    }
+
+    /// The oldest `count` are done with.
+    pub(crate) fn pop(&mut self, count: usize) {
+        self.sent += count;
+        if self.sent >= self.datagrams.len() {
+            self.sent = 0;
+            self.datagrams.clear();
+            self.bytes.clear();
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.datagrams.is_empty()
+    }
+
+    /// How many wait.
+    pub(crate) fn len(&self) -> usize {
+        self.datagrams.len() - self.sent
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn to(port: u16) -> SocketAddr {
+        ([127, 0, 0, 1], port).into()
+    }
+
+    #[test]
+    fn datagrams_leave_in_order_and_their_room_is_bounded() {
+        let mut outgoing = Outgoing::default();
+        for port in 0..DATAGRAMS_MAX as u16 {
+            assert!(outgoing.push(|out| {
+                out.extend_from_slice(&port.to_be_bytes());
+                to(port)
+            }));
+        }
+        assert!(!outgoing.push(|_| to(1)), "full");
+        outgoing.pop(2);
+        assert!(outgoing.push(|_| to(9)), "room again");
+        let rest: Vec<_> = outgoing.iter().collect();
+        assert_eq!(rest.first(), Some(&(to(2), &2u16.to_be_bytes()[..])));
+        assert_eq!(rest.last(), Some(&(to(9), &[][..])));
+        outgoing.pop(rest.len());
+        assert!(outgoing.is_empty() && outgoing.iter().next().is_none());
+    }
+}
