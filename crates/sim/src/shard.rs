@@ -1,0 +1,307 @@
+//! A part of the world that one thread runs: its nodes, what is to happen to them, and the one
+//! place where a machine is handed an input.
+
+use machine::{Cx, DatagramMachine, Instant, OpId, Outbox, Output, Send as Sent};
+
+use crate::prefetch::prefetch;
+use crate::random::{mix, rng};
+use crate::slab::Slab;
+use crate::terms::Terms;
+use crate::wheel::{Entry, Wheel};
+use crate::{Counts, Happening, Node, Simulated};
+
+/// Where a node lives.
+pub(crate) struct Slot<M> {
+    pub(crate) machine: Option<M>,
+    /// Who lives here, or lived here last.
+    pub(crate) node: Node,
+    /// Counts inputs and outputs: from it follow randomness and the order of what is sent.
+    pub(crate) counter: u32,
+    /// The counter when the machine began; timers set before are another machine's.
+    pub(crate) born: u32,
+}
+
+/// What an entry of the wheel does to its destination.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Body<T> {
+    Timer(T),
+    /// By its number in [`Shard::messages`].
+    Message(u32),
+    /// By its number in [`Shard::commands`].
+    Command(u32),
+    /// By its number in [`Shard::starts`].
+    Start(u32),
+    Crash,
+}
+
+/// A message to a node of another shard.
+pub(crate) struct Away<M: DatagramMachine> {
+    pub(crate) time: u64,
+    pub(crate) to: Node,
+    pub(crate) from: Node,
+    pub(crate) seq: u32,
+    pub(crate) message: M::Message,
+}
+
+/// A machine that is to begin, and what its user asks of it first.
+pub(crate) struct Start<M: DatagramMachine> {
+    pub(crate) machine: M,
+    pub(crate) first: Option<(OpId, M::Command)>,
+}
+
+pub(crate) struct Shard<M: DatagramMachine> {
+    /// Which of the `1 << bits` shards it is; it holds the slots that end in these bits.
+    index: u32,
+    bits: u32,
+    pub(crate) slots: Vec<Slot<M>>,
+    pub(crate) wheel: Wheel<Body<M::Timer>>,
+    messages: Slab<M::Message>,
+    commands: Slab<(OpId, M::Command)>,
+    starts: Slab<Start<M>>,
+    outbox: Outbox<M>,
+    /// What is to go to each of the shards.
+    pub(crate) away: Vec<Vec<Away<M>>>,
+    pub(crate) events: Vec<Happening<M::Event>>,
+    pub(crate) counts: Counts,
+    /// The sum of the hashes of all inputs: it does not depend on their order, for the order at
+    /// each node is in them.
+    pub(crate) hash: u64,
+}
+
+/// How many inputs ahead the memory of a destination is asked for.
+const AHEAD: usize = 8;
+
+/// One input, without what is only in the entry.
+enum Input<M: DatagramMachine> {
+    Start,
+    Timer(M::Timer),
+    Message(M::Message),
+    Command(OpId, M::Command),
+}
+
+impl<M: Simulated> Shard<M> {
+    pub(crate) fn new(index: u32, bits: u32, lookahead: u64) -> Self {
+        Self {
+            index,
+            bits,
+            slots: Vec::new(),
+            wheel: Wheel::new(lookahead),
+            messages: Slab::new(),
+            commands: Slab::new(),
+            starts: Slab::new(),
+            outbox: Outbox::new(),
+            away: (0..1 << bits).map(|_| Vec::new()).collect(),
+            events: Vec::new(),
+            counts: Counts::default(),
+            hash: 0,
+        }
+    }
+
+    pub(crate) fn slot(&self, node: Node) -> Option<&Slot<M>> {
+        self.slots.get((node.slot() >> self.bits) as usize)
+    }
+
+    pub(crate) fn slot_mut(&mut self, node: Node) -> Option<&mut Slot<M>> {
+        self.slots.get_mut((node.slot() >> self.bits) as usize)
+    }
+
+    pub(crate) fn put_command(&mut self, op: OpId, command: M::Command) -> Body<M::Timer> {
+        Body::Command(self.commands.put((op, command)))
+    }
+
+    pub(crate) fn put_start(&mut self, start: Start<M>) -> Body<M::Timer> {
+        Body::Start(self.starts.put(start))
+    }
+
+    /// Takes in what other shards sent.
+    pub(crate) fn receive(&mut self, from: &mut Vec<Away<M>>) {
+        for Away { time, to, from, seq, message } in from.drain(..) {
+            let body = Body::Message(self.messages.put(message));
+            self.wheel.push(Entry { time, to, from, seq, body });
+        }
+    }
+
+    /// Runs inputs in order, while their time is before `end`, `limit` at the most; says how many.
+    pub(crate) fn run(&mut self, end: u64, limit: usize, terms: &Terms<M>) -> usize {
+        for done in 0..limit {
+            let Some(entry) = self.wheel.pop(end) else { return done };
+            if let Some(next) = self.wheel.upcoming(AHEAD) {
+                if let Some(slot) = self.slots.get((next.to.slot() >> self.bits) as usize) {
+                    prefetch(slot);
+                }
+                if let Body::Message(at) = next.body
+                    && let Some(message) = self.messages.peek(at)
+                {
+                    prefetch(message);
+                }
+            }
+            self.handle(entry, terms);
+        }
+        limit
+    }
+
+    fn handle(&mut self, entry: Entry<Body<M::Timer>>, terms: &Terms<M>) {
+        let input = match entry.body {
+            Body::Timer(timer) => Some(Input::Timer(timer)),
+            Body::Message(at) => self.messages.take(at).map(Input::Message),
+            Body::Command(at) => {
+                self.commands.take(at).map(|(op, command)| Input::Command(op, command))
+            }
+            Body::Start(at) => {
+                if let Some(start) = self.starts.take(at) {
+                    self.start(entry.time, entry.to, start, terms);
+                }
+                return;
+            }
+            Body::Crash => {
+                self.crash(entry.to);
+                return;
+            }
+        };
+        if let Some(input) = input {
+            self.input(entry.time, entry.to, entry.from, entry.seq, input, terms);
+        }
+    }
+
+    /// Begins to run a machine as `node`, in place of whoever lives in its slot.
+    pub(crate) fn start(&mut self, time: u64, node: Node, start: Start<M>, terms: &Terms<M>) {
+        let Some(slot) = self.slot_mut(node) else { return };
+        slot.machine = Some(start.machine);
+        slot.node = node;
+        slot.born = slot.counter;
+        let seq = slot.counter;
+        self.input(time, node, node, seq, Input::Start, terms);
+        if let Some((op, command)) = start.first {
+            self.input(time, node, Node::OUTSIDE, seq, Input::Command(op, command), terms);
+        }
+    }
+
+    /// Takes the machine of `node` away, without a word to anyone.
+    pub(crate) fn crash(&mut self, node: Node) -> Option<M> {
+        let slot = self.slot_mut(node)?;
+        let machine = if slot.node == node { slot.machine.take() } else { None };
+        self.counts.crashes += u64::from(machine.is_some());
+        machine
+    }
+
+    /// Hands one input to a machine and carries out what it wants.
+    #[inline]
+    fn input(
+        &mut self,
+        time: u64,
+        node: Node,
+        from: Node,
+        seq: u32,
+        input: Input<M>,
+        terms: &Terms<M>,
+    ) {
+        let Some(slot) = self.slots.get_mut((node.slot() >> self.bits) as usize) else { return };
+        let (Some(machine), true) = (&mut slot.machine, slot.node == node) else {
+            self.counts.undeliverable += u64::from(matches!(input, Input::Message(_)));
+            return;
+        };
+        let mut counter = slot.counter;
+        let mut rng = rng(terms.seed, node.raw(), counter);
+        let hash = (u64::from(node.raw()) << 32 | u64::from(from.raw()))
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            ^ (u64::from(counter) << 32 | u64::from(seq));
+        let now = Instant::from_nanos(time);
+        let mut cx = Cx::new(now, &mut rng, &mut self.outbox);
+        let kind = match input {
+            Input::Message(message) => {
+                self.counts.delivered += 1;
+                machine.on_message(from, message, &mut cx);
+                1
+            }
+            Input::Timer(timer) => {
+                // Counters wrap; a timer set since the machine began is less than half a turn on.
+                if seq.wrapping_sub(slot.born) > u32::MAX / 2 {
+                    return;
+                }
+                self.counts.timers += 1;
+                machine.on_timer(timer, &mut cx);
+                2
+            }
+            Input::Command(op, command) => {
+                self.counts.commands += 1;
+                machine.on_command(op, command, &mut cx);
+                3
+            }
+            Input::Start => {
+                self.counts.starts += 1;
+                machine.on_start(&mut cx);
+                4
+            }
+        };
+        self.hash = self.hash.wrapping_add(mix(hash ^ mix(time << 3 | kind)));
+        counter = counter.wrapping_add(1);
+
+        for output in self.outbox.drain() {
+            match output {
+                Output::Effect(Sent { to, message }) => {
+                    let seq = counter;
+                    counter = counter.wrapping_add(1);
+                    self.counts.sent += 1;
+                    let Some((message, copies)) = terms.send(now, node, to, seq, message) else {
+                        self.counts.lost += 1;
+                        continue;
+                    };
+                    if let Some(time) = copies.second {
+                        self.counts.duplicated += 1;
+                        let message = message.clone();
+                        // The copy has a number of its own, for no two entries may be equal.
+                        let seq = counter;
+                        counter = counter.wrapping_add(1);
+                        let away = Away { time, to, from: node, seq, message };
+                        send(
+                            self.index,
+                            self.bits,
+                            &mut self.wheel,
+                            &mut self.messages,
+                            &mut self.away,
+                            away,
+                        );
+                    }
+                    let away = Away { time: copies.first, to, from: node, seq, message };
+                    send(
+                        self.index,
+                        self.bits,
+                        &mut self.wheel,
+                        &mut self.messages,
+                        &mut self.away,
+                        away,
+                    );
+                }
+                Output::Timer(at, timer) => {
+                    let (time, body) = (at.as_nanos().max(time), Body::Timer(timer));
+                    self.wheel.push(Entry { time, to: node, from: node, seq: counter, body });
+                    counter = counter.wrapping_add(1);
+                }
+                Output::Event(op, event) => {
+                    self.events.push(Happening { at: now, node, op, event });
+                }
+            }
+        }
+        slot.counter = counter;
+    }
+}
+
+/// Puts a message into the wheel, or aside if its destination is in another shard.
+#[inline(always)]
+fn send<M: Simulated>(
+    index: u32,
+    bits: u32,
+    wheel: &mut Wheel<Body<M::Timer>>,
+    messages: &mut Slab<M::Message>,
+    away: &mut [Vec<Away<M>>],
+    message: Away<M>,
+) {
+    let shard = message.to.slot() & ((1 << bits) - 1);
+    if shard == index {
+        let Away { time, to, from, seq, message } = message;
+        let body = Body::Message(messages.put(message));
+        wheel.push(Entry { time, to, from, seq, body });
+    } else if let Some(away) = away.get_mut(shard as usize) {
+        away.push(message);
+    }
+}

@@ -1,0 +1,413 @@
+//! What is to happen, in the order of (time, destination, source, sequence): a hierarchical timing
+//! wheel whose buckets are sorted only when their time has come.
+//!
+//! Entries lie in chunks of one pool, so that a million waiting timers cost their own size and no
+//! more. Buckets are gathered into a sorted run that ends before anything sent from within it can
+//! arrive; what does arrive earlier goes through a small heap.
+
+use core::cmp::Ordering;
+use std::collections::BinaryHeap;
+
+use crate::Node;
+
+/// One thing that is to happen.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry<B> {
+    /// When, in nanoseconds.
+    pub(crate) time: u64,
+    /// To whom.
+    pub(crate) to: Node,
+    /// By whom.
+    pub(crate) from: Node,
+    /// The how-manieth of `from`; with it no two entries are equal.
+    pub(crate) seq: u32,
+    /// What.
+    pub(crate) body: B,
+}
+
+impl<B> Entry<B> {
+    pub(crate) fn order(&self) -> (u64, u64, u32) {
+        (self.time, u64::from(self.to.raw()) << 32 | u64::from(self.from.raw()), self.seq)
+    }
+}
+
+/// Nanoseconds that a bucket of the lowest level covers, as a power of two: 16 microseconds.
+const GRAIN_BITS: u32 = 14;
+/// Buckets of a level, as a power of two.
+const LEVEL_BITS: u32 = 12;
+const BUCKETS: usize = 1 << LEVEL_BITS;
+const LEVELS: usize = 4;
+/// Entries of a chunk.
+const CHUNK: usize = 16;
+/// A run is long enough for prefetching once it has this many entries.
+const RUN: usize = 256;
+/// Times from here on are never: 146 years.
+pub(crate) const NEVER: u64 = 1 << (GRAIN_BITS + LEVEL_BITS * LEVELS as u32);
+const NONE: u32 = u32::MAX;
+
+#[derive(Clone, Copy)]
+struct Bucket {
+    /// The chunk that is being filled; the others, all full, follow from it.
+    chunk: u32,
+    entries: u32,
+}
+
+struct Level {
+    buckets: Vec<Bucket>,
+    /// One bit for each bucket that has entries.
+    full: [u64; BUCKETS / 64],
+    entries: usize,
+}
+
+impl Level {
+    fn new() -> Self {
+        let empty = Bucket { chunk: NONE, entries: 0 };
+        Self { buckets: vec![empty; BUCKETS], full: [0; BUCKETS / 64], entries: 0 }
+    }
+
+    /// The first bucket with entries at or after `from`, not looking beyond the level's end.
+    fn next(&self, from: usize) -> Option<usize> {
+        let mut word = from / 64;
+        let mut bits = self.full[word] & !0 << (from % 64);
+        while bits == 0 {
+            word += 1;
+            bits = *self.full.get(word)?;
+        }
+        Some(word * 64 + bits.trailing_zeros() as usize)
+    }
+}
+
+/// Entries that come out in order. `B` is what an entry carries.
+pub(crate) struct Wheel<B> {
+    levels: [Level; LEVELS],
+    pool: Vec<Entry<B>>,
+    /// For each chunk of the pool the one that follows it, in its bucket or among the free.
+    links: Vec<u32>,
+    free: u32,
+    /// The lowest-level bucket that is gathered next, counted from time 0. Entries in the levels
+    /// are not before it.
+    cursor: u64,
+    /// The sorted run, the last entry first, of what was before the cursor.
+    run: Vec<Entry<B>>,
+    /// What came for times before the cursor after its bucket had been gathered.
+    late: BinaryHeap<Late<B>>,
+    /// The most buckets that one run gathers.
+    stretch: u64,
+}
+
+struct Late<B>(Entry<B>);
+
+impl<B> PartialEq for Late<B> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl<B> Eq for Late<B> {}
+
+impl<B> PartialOrd for Late<B> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<B> Ord for Late<B> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        other.0.order().cmp(&self.0.order())
+    }
+}
+
+impl<B: Copy> Wheel<B> {
+    /// An empty wheel at time 0, for entries that are mostly set at least `lookahead` nanoseconds
+    /// before their time.
+    pub(crate) fn new(lookahead: u64) -> Self {
+        Self {
+            levels: core::array::from_fn(|_| Level::new()),
+            pool: Vec::new(),
+            links: Vec::new(),
+            free: NONE,
+            cursor: 0,
+            run: Vec::new(),
+            late: BinaryHeap::new(),
+            stretch: (lookahead >> (GRAIN_BITS + 1)).clamp(1, BUCKETS as u64),
+        }
+    }
+
+    /// How many entries wait.
+    pub(crate) fn len(&self) -> usize {
+        self.levels.iter().map(|level| level.entries).sum::<usize>()
+            + self.run.len()
+            + self.late.len()
+    }
+
+    /// Adds an entry; one for [`NEVER`] or later is dropped.
+    pub(crate) fn push(&mut self, entry: Entry<B>) {
+        if entry.time >= NEVER {
+            return;
+        }
+        if entry.time >> GRAIN_BITS < self.cursor {
+            self.late.push(Late(entry));
+        } else {
+            self.place(entry);
+        }
+    }
+
+    /// The place in the order of the first entry, if its time is before `end`.
+    pub(crate) fn first(&mut self, end: u64) -> Option<(u64, u64, u32)> {
+        if self.run.is_empty() {
+            self.gather(end);
+        }
+        let run = self.run.last().map(Entry::order);
+        let late = self.late.peek().map(|late| late.0.order());
+        let first = late.map_or(run, |late| Some(run.map_or(late, |run| run.min(late))));
+        first.filter(|(time, ..)| *time < end)
+    }
+
+    /// Takes the first entry, if its time is before `end`.
+    #[inline]
+    pub(crate) fn pop(&mut self, end: u64) -> Option<Entry<B>> {
+        if self.run.is_empty() {
+            self.gather(end);
+        }
+        if !self.late.is_empty() {
+            return self.pop_late(end);
+        }
+        if self.run.last()?.time < end { self.run.pop() } else { None }
+    }
+
+    /// The entry that will be the first once `ahead` have been taken, unless it is yet unknown.
+    #[inline]
+    pub(crate) fn upcoming(&self, ahead: usize) -> Option<&Entry<B>> {
+        self.run.get(self.run.len().wrapping_sub(ahead + 1))
+    }
+
+    #[cold]
+    fn pop_late(&mut self, end: u64) -> Option<Entry<B>> {
+        let late = self.late.peek()?.0.order();
+        if self.run.last().is_some_and(|run| run.order() < late) {
+            return if self.run.last()?.time < end { self.run.pop() } else { None };
+        }
+        if late.0 < end { self.late.pop().map(|Late(entry)| entry) } else { None }
+    }
+
+    /// Puts an entry that is not before the cursor into the lowest level that reaches so far.
+    fn place(&mut self, entry: Entry<B>) {
+        let mut level = 0;
+        let mut number = entry.time >> GRAIN_BITS;
+        let mut cursor = self.cursor;
+        while number - cursor >= BUCKETS as u64 {
+            number >>= LEVEL_BITS;
+            cursor >>= LEVEL_BITS;
+            level += 1;
+        }
+        let at = number as usize % BUCKETS;
+        let bucket = &mut self.levels[level].buckets[at];
+        let filled = bucket.entries as usize % CHUNK;
+        if filled != 0 {
+            bucket.entries += 1;
+            self.pool[bucket.chunk as usize * CHUNK + filled] = entry;
+            self.levels[level].entries += 1;
+            return;
+        }
+        let chunk = self.free;
+        let follows = bucket.chunk;
+        if chunk == NONE {
+            bucket.chunk = self.links.len() as u32;
+            self.links.push(follows);
+            self.pool.extend([entry; CHUNK]);
+        } else {
+            bucket.chunk = chunk;
+            self.free = core::mem::replace(&mut self.links[chunk as usize], follows);
+            self.pool[chunk as usize * CHUNK] = entry;
+        }
+        bucket.entries += 1;
+        let level = &mut self.levels[level];
+        level.full[at / 64] |= 1 << (at % 64);
+        level.entries += 1;
+    }
+
+    /// Takes all entries out of a bucket, a chunk at a time.
+    fn empty(
+        &mut self,
+        level: usize,
+        at: usize,
+        mut each: impl FnMut(&mut Self, [Entry<B>; CHUNK], usize),
+    ) {
+        let level = &mut self.levels[level];
+        let none = Bucket { chunk: NONE, entries: 0 };
+        let Bucket { mut chunk, entries } = core::mem::replace(&mut level.buckets[at], none);
+        level.full[at / 64] &= !(1 << (at % 64));
+        level.entries -= entries as usize;
+        let mut filled = match entries as usize % CHUNK {
+            0 => CHUNK,
+            part => part,
+        };
+        while chunk != NONE {
+            let begin = chunk as usize * CHUNK;
+            let Some(entries) = self.pool[begin..].first_chunk::<CHUNK>().copied() else { return };
+            let next = core::mem::replace(&mut self.links[chunk as usize], self.free);
+            self.free = chunk;
+            each(self, entries, filled);
+            filled = CHUNK;
+            chunk = next;
+        }
+    }
+
+    /// Moves the next entries into the run, if there are any before `end`: one bucket, and more
+    /// while there are few.
+    fn gather(&mut self, end: u64) {
+        let Some(last) = end.checked_sub(1) else { return };
+        let Some(first) = self.seek(last >> GRAIN_BITS) else { return };
+        self.cursor = first;
+        let end = first + self.stretch;
+        while let Some(at) = self.levels[0].next(self.cursor as usize % BUCKETS) {
+            let number = self.cursor - self.cursor % BUCKETS as u64 + at as u64;
+            if number >= end || self.run.len() >= RUN {
+                break;
+            }
+            self.empty(0, at, |wheel, chunk, filled| wheel.run.extend_from_slice(&chunk[..filled]));
+            self.cursor = number + 1;
+            if self.cursor.is_multiple_of(BUCKETS as u64) {
+                self.cascade();
+                break;
+            }
+        }
+        self.run.sort_unstable_by_key(|entry| core::cmp::Reverse(entry.order()));
+    }
+
+    /// The number of the next lowest-level bucket that has entries; moves the cursor, and the
+    /// entries of higher levels, as far as that takes. `None`, and the cursor goes no further, if
+    /// that is beyond bucket `last`.
+    fn seek(&mut self, last: u64) -> Option<u64> {
+        loop {
+            // Higher levels have nothing before the end of this level's round.
+            let level = self.levels.iter().position(|level| level.entries > 0)?;
+            let shift = LEVEL_BITS * level as u32;
+            let from = (self.cursor >> shift) as usize % BUCKETS;
+            let round = (self.cursor >> shift) - from as u64;
+            let at = self.levels[level].next(from);
+            let number = (round + at.unwrap_or(BUCKETS) as u64) << shift;
+            if number > last {
+                return None;
+            }
+            if level == 0 && at.is_some() {
+                return Some(number);
+            }
+            self.cursor = number;
+            self.cascade();
+        }
+    }
+
+    /// Spreads the higher buckets that begin at the cursor over the levels below them.
+    fn cascade(&mut self) {
+        for level in (1..LEVELS).rev() {
+            let shift = LEVEL_BITS * level as u32;
+            if self.cursor.trailing_zeros() >= shift {
+                let at = (self.cursor >> shift) as usize % BUCKETS;
+                if self.levels[level].buckets[at].entries > 0 {
+                    self.empty(level, at, |wheel, chunk, filled| {
+                        chunk[..filled].iter().for_each(|entry| wheel.place(*entry));
+                    });
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BinaryHeap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What a wheel is asked: entries so long after the last time taken, or so many taken out.
+    #[derive(Clone, Debug)]
+    enum Step {
+        Push { after: u64, to: u32, from: u32 },
+        Take { count: usize, within: u64 },
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let span = prop_oneof![
+            Just(0),
+            0..100_000u64,
+            (0..40u32).prop_map(|bits| 1 << bits),
+            0..1u64 << 36,
+            (0..4u64).prop_map(|n| n * 50_000_000),
+            0..1u64 << 63,
+        ];
+        prop_oneof![
+            3 => (span.clone(), 0..9u32, 0..9u32)
+                .prop_map(|(after, to, from)| Step::Push { after, to, from }),
+            1 => (0..40usize, span).prop_map(|(count, within)| Step::Take { count, within }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn order_is_that_of_a_heap(
+            steps in proptest::collection::vec(step(), 0..400),
+            lookahead in prop_oneof![Just(0), 0..200_000_000u64],
+        ) {
+            let mut wheel = Wheel::new(lookahead);
+            let mut heap = BinaryHeap::new();
+            let mut now = 0;
+            for (seq, step) in (0..).zip(&steps) {
+                match *step {
+                    Step::Push { after, to, from } => {
+                        let (to, from) = (Node::from_raw(to), Node::from_raw(from));
+                        let entry = Entry { time: now + after, to, from, seq, body: seq };
+                        wheel.push(entry);
+                        if entry.time < NEVER {
+                            heap.push(Late(entry));
+                        }
+                    }
+                    Step::Take { count, within } => {
+                        let end = now.saturating_add(within);
+                        for _ in 0..count {
+                            let first = heap.peek().map(|late| late.0.order());
+                            let first = first.filter(|(time, ..)| *time < end);
+                            prop_assert_eq!(wheel.first(end), first);
+                            let taken = wheel.pop(end).map(|entry| (entry.order(), entry.body));
+                            prop_assert_eq!(taken.map(|taken| taken.0), first);
+                            if let Some(Late(entry)) = first.and_then(|_| heap.pop()) {
+                                prop_assert_eq!(taken.map(|taken| taken.1), Some(entry.body));
+                                now = entry.time;
+                            }
+                        }
+                        if wheel.first(end).is_none() {
+                            now = now.max(end.min(NEVER - 1));
+                        }
+                    }
+                }
+                prop_assert_eq!(wheel.len(), heap.len());
+            }
+            while let Some(Late(entry)) = heap.pop() {
+                prop_assert_eq!(wheel.pop(NEVER).map(|taken| taken.order()), Some(entry.order()));
+            }
+            prop_assert!(wheel.pop(NEVER).is_none());
+        }
+    }
+
+    #[test]
+    fn chunks_are_used_again() {
+        let mut wheel = Wheel::new(0);
+        let node = Node::from_raw(0);
+        for round in 0..100u64 {
+            for seq in 0..1_000 {
+                let time = round * 1_000_000_000 + u64::from(seq) * 1_000;
+                wheel.push(Entry { time, to: node, from: node, seq, body: () });
+            }
+            while wheel.pop(NEVER).is_some() {}
+        }
+        assert!(wheel.pool.len() < 2_500, "{}", wheel.pool.len());
+    }
+
+    #[test]
+    fn entries_are_small() {
+        assert_eq!(size_of::<Entry<crate::shard::Body<u8>>>(), 32);
+        assert_eq!(size_of::<Entry<crate::shard::Body<(u32, u8)>>>(), 32);
+    }
+}
