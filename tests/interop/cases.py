@@ -281,6 +281,16 @@ def libtorrent_utp_only_rc4_only_seeds(running: Case) -> None:
     expect_encrypted(fetch)
 
 
+@case("transmission_utp_seeds")
+def transmission_utp_seeds(running: Case) -> None:
+    expect_transport(shoal_fetches(running, Transmission(running, utp=True), "--no-tcp"), "utp")
+
+
+@case("transmission_utp_fetches")
+def transmission_utp_fetches(running: Case) -> None:
+    expect_transport(shoal_seeds(running, Transmission(running, utp=True), "--no-tcp"), "utp")
+
+
 @case("libtorrent_tcp_only_seeds")
 def libtorrent_tcp_only_seeds(running: Case) -> None:
     expect_transport(shoal_fetches(running, Libtorrent(running, **LIBTORRENT_TCP_ONLY)), "tcp")

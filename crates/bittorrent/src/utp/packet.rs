@@ -6,15 +6,19 @@ use super::seq::SeqNr;
 /// Bytes of the fixed header.
 pub const HEADER_LEN: usize = 20;
 /// Bytes of a header that carries [`Packet::max_datagram`].
-pub(super) const HELLO_LEN: usize = HEADER_LEN + 2 + 2;
+pub(super) const HELLO_LEN: usize = HEADER_LEN + 2 + 8 + 2 + 2;
 
 const VERSION: u8 = 1;
 const EXTENSION_NONE: u8 = 0;
 const EXTENSION_SACK: u8 = 1;
+/// libutp's eight bytes of bits, none of which has a meaning yet. libutp, and with it Transmission,
+/// takes a packet whose first extension has a number above this one for version 0 of the protocol.
+const EXTENSION_BITS: u8 = 2;
 /// libtorrent's reason for closing: two reserved bytes, then a number.
 const EXTENSION_CLOSE_REASON: u8 = 3;
 /// Ours: the largest datagram that the sender takes whole, two bytes. Others skip it. It is needed
-/// because some programs receive into 1,500 bytes and acknowledge what was cut off.
+/// because some programs receive into 1,500 bytes and acknowledge what was cut off. Never the first of
+/// a packet: see [`EXTENSION_BITS`].
 const EXTENSION_MAX_DATAGRAM: u8 = 0x4d;
 /// More extensions than any program sends; a bound on work per packet.
 const MAX_EXTENSIONS: usize = 8;
@@ -225,10 +229,13 @@ impl Header {
     pub(super) fn write_hello(&self, max_datagram: u16, out: &mut [u8; HELLO_LEN]) {
         let (head, extension) = out.split_at_mut(HEADER_LEN);
         if let Ok(head) = head.try_into() {
-            self.write_with(EXTENSION_MAX_DATAGRAM, head);
+            self.write_with(EXTENSION_BITS, head);
         }
         let [high, low] = max_datagram.to_be_bytes();
-        extension.copy_from_slice(&[EXTENSION_NONE, 2, high, low]);
+        let bits = [EXTENSION_MAX_DATAGRAM, 8, 0, 0, 0, 0, 0, 0, 0, 0];
+        let size = [EXTENSION_NONE, 2, high, low];
+        extension[..bits.len()].copy_from_slice(&bits);
+        extension[bits.len()..].copy_from_slice(&size);
     }
 
     /// Writes a packet with a selective acknowledgement into `out`, which is as long as
@@ -309,6 +316,7 @@ mod tests {
         let mut out = [0; HELLO_LEN];
         header(Kind::Syn).write_hello(65_507, &mut out);
         assert_eq!(Packet::parse(&out).unwrap().max_datagram, Some(65_507));
+        assert!(out[1] < 3, "what libutp takes for version 1");
     }
 
     #[test]
