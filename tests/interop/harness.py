@@ -242,13 +242,17 @@ class Payload:
     def infohash(self) -> str:
         return hashlib.sha1(bencode(self._info())).hexdigest()
 
-    def check(self, folder: Path, empty: bool = True) -> None:
-        """Fails unless `folder` holds the payload, byte for byte, the empty file too if `empty`."""
+    def check(self, folder: Path, empty: bool = True, padding: bool = False) -> None:
+        """Fails unless `folder` holds the payload, byte for byte, the empty file too if `empty`, and
+        nothing else but padding if `padding`."""
         got = digests(folder / self.NAME)
         # Some programs make no empty files.
         expected = {name: digest for name, digest in self.expected.items() if self.sizes[name] or empty}
         wrong = [name for name, digest in expected.items() if got.get(name) != digest]
         if wrong:
             raise CaseError(f"missing or wrong in {folder.name}: {', '.join(wrong)}")
-        if strange := got.keys() - self.expected.keys():
+        strange = got.keys() - self.expected.keys()
+        if padding:
+            strange = {name for name in strange if not name.startswith(".pad/")}
+        if strange:
             raise CaseError(f"too much in {folder.name}: {', '.join(sorted(strange))}")

@@ -6,6 +6,8 @@ the case says: DHTs, local discovery and port mapping are off.
 """
 
 import json
+import re
+import subprocess
 import sys
 from http.client import HTTPConnection
 from pathlib import Path
@@ -228,10 +230,28 @@ class Transmission(Peer):
     def _begin(self, source: str, peers: list[str]) -> "Transmission":
         if peers:
             raise CaseError("Transmission cannot be told a peer")
+        self.idle()
+        self.add(source)
+        return self
+
+    def idle(self) -> "Transmission":
+        """Starts it without a torrent."""
         self._run(["transmission-daemon", "--foreground", "--config-dir", self.state, "--log-info"])
         self._until(lambda: listening(self.control_port), READY, "can be controlled")
-        self._call("torrent-add", filename=source, **{"download-dir": str(self.folder)})
         return self
+
+    def add(self, source: str) -> None:
+        self._call("torrent-add", filename=source, **{"download-dir": str(self.folder)})
+
+    def takes(self, torrent: Path) -> bool:
+        """Whether it takes a torrent file for one, which it then has."""
+        try:
+            self.add(str(torrent))
+        except CaseError as error:
+            if "invalid or corrupt torrent file" in str(error):
+                return False
+            raise
+        return True
 
     def _call(self, method: str, **arguments: object) -> dict:
         body = json.dumps({"method": method, "arguments": arguments}).encode()
@@ -285,6 +305,13 @@ class Aria2(Peer):
         command += ["--check-integrity=true", "--auto-save-interval=0", "--summary-interval=0"]
         command += [f"--on-bt-download-complete={self.script}", "--bt-max-peers=20"]
         return self._run([*command, "--console-log-level=notice", *self.options, source])
+
+    @staticmethod
+    def infohash_of(torrent: Path) -> str:
+        """The infohash that it computes."""
+        command = ["aria2c", "--show-files", "--no-conf", str(torrent)]
+        told = subprocess.run(command, capture_output=True, text=True, timeout=READY, check=True).stdout
+        return re.search(r"Info Hash: (\w+)", told)[1]
 
     def is_complete(self) -> bool:
         return self.done.exists()
