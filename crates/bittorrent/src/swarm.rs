@@ -340,7 +340,8 @@ impl<C: PeerContact> StreamMachine for Swarm<C> {
         }
         match frame {
             Frame::Handshake(handshake) => self.on_handshake(conn, handshake, cx),
-            Frame::KeepAlive | Frame::Port(_) => {}
+            Frame::KeepAlive => {}
+            Frame::Port(port) => self.on_port(conn, port, cx),
             Frame::Choke => self.on_choke(conn, true, cx),
             Frame::Unchoke => self.on_choke(conn, false, cx),
             Frame::Interested => self.on_interested(conn, true, cx),

@@ -1,11 +1,12 @@
-//! Peers from peers: exchange (BEP 11) and holepunching through a common neighbour (BEP 55).
+//! Peers from peers: exchange (BEP 11) and holepunching through a common neighbour (BEP 55). Nodes
+//! of the DHT from peers (BEP 5).
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use machine::{ConnId, Instant, Side};
 
-use super::message::{DialHint, Effect, PeerSource, limits};
+use super::message::{DialHint, Effect, Event, PeerSource, limits};
 use super::{Ctx, PeerContact, Swarm};
 use crate::extension::{Extended, Holepunch, HolepunchError, Pex, PexFlags};
 use crate::peer_wire::Frame;
@@ -51,6 +52,22 @@ impl<C: Copy + Ord> PexState<C> {
 impl<C: PeerContact> Swarm<C> {
     pub(super) fn exchanges_peers(&self) -> bool {
         self.config.pex && self.content.as_ref().is_none_or(|content| !content.info.private)
+    }
+
+    /// The port of our node in the DHT, unless the torrent is private (BEP 27).
+    pub(super) fn dht_port(&self) -> Option<u16> {
+        let private = self.content.as_ref().is_some_and(|content| content.info.private);
+        self.config.dht_port.filter(|_| !private)
+    }
+
+    /// A peer says where its node of the DHT is. Its first word counts: each is a host that may
+    /// be asked for it.
+    pub(super) fn on_port(&mut self, conn: ConnId, port: u16, cx: &mut Ctx<'_, C>) {
+        let takes_part = self.dht_port().is_some();
+        let Some(peer) = self.peers.get_mut(&conn) else { return };
+        if port > 0 && takes_part && !core::mem::replace(&mut peer.said_port, true) {
+            cx.emit(Event::DhtNode(peer.contact.with_port(port)));
+        }
     }
 
     /// Tells neighbours of each other; called at every tick.

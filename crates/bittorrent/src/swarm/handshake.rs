@@ -46,6 +46,7 @@ impl<C: PeerContact> Swarm<C> {
     fn say_handshake(&mut self, conn: ConnId, cx: &mut Ctx<'_, C>) {
         let Some(info_hash) = self.config.hashes.primary() else { return };
         let reserved = Reserved::default().with_extensions().with_fast();
+        let reserved = if self.dht_port().is_some() { reserved.with_dht() } else { reserved };
         let reserved = if self.config.hashes.v2.is_some() { reserved.with_v2() } else { reserved };
         let handshake = Handshake { reserved, info_hash, peer_id: self.config.peer_id };
         cx.effect(Effect::Send(conn, Frame::Handshake(handshake)));
@@ -87,6 +88,9 @@ impl<C: PeerContact> Swarm<C> {
         self.say_pieces(conn, cx);
         if extended {
             self.say_extension_handshake(conn, cx);
+        }
+        if let Some(port) = self.dht_port().filter(|_| said.reserved.dht()) {
+            cx.effect(Effect::Send(conn, Frame::Port(port)));
         }
     }
 

@@ -24,6 +24,8 @@ pub struct SwarmConfig {
     pub client: String,
     /// The port on which we listen, told to peers.
     pub listen_port: Option<u16>,
+    /// The port of our node in the DHT, told to peers (BEP 5); never for private torrents.
+    pub dht_port: Option<u16>,
     /// Most connections at once.
     pub max_connections: usize,
     /// Regular upload slots; the optimistic one comes on top.
@@ -104,6 +106,8 @@ pub enum Event<C> {
     Corrupt(PieceIndex),
     /// A host sent false data and is refused from now on.
     Banned(C),
+    /// A peer says that it has a node of the DHT here (BEP 5).
+    DhtNode(C),
 }
 
 /// The machine's timers.

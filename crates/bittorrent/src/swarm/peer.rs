@@ -58,6 +58,8 @@ pub(super) struct Peer<C> {
     pub(super) has: Has,
     /// A first message about pieces has come; another bitfield is an offence.
     pub(super) said_pieces: bool,
+    /// It has said where its node of the DHT is.
+    pub(super) said_port: bool,
     /// Its extension handshake has come.
     pub(super) said_abilities: bool,
     /// Pieces it has that we want and lack.
@@ -116,6 +118,7 @@ impl<C: Copy + Ord> Peer<C> {
             upload_only: false,
             has: Has::Early { all: false, bits: Vec::new(), haves: Vec::new() },
             said_pieces: false,
+            said_port: false,
             said_abilities: false,
             useful: 0,
             interesting: false,

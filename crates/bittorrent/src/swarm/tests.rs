@@ -48,6 +48,7 @@ fn config() -> SwarmConfig {
         peer_id: OURSELVES,
         client: "bench".to_string(),
         listen_port: Some(6881),
+        dht_port: Some(6881),
         max_connections: 50,
         upload_slots: 4,
         pex: true,

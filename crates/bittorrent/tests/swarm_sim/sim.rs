@@ -232,6 +232,7 @@ impl World {
                     peer_id: PeerId(id),
                     client: "sim".to_string(),
                     listen_port: Some(1),
+                    dht_port: None,
                     max_connections: 50,
                     upload_slots: 4,
                     pex: true,

@@ -129,6 +129,7 @@ impl Torrent {
             peer_id: shared.peer_id,
             client: crate::CLIENT.to_owned(),
             listen_port: shared.listen_port(),
+            dht_port: None,
             max_connections: shared.config.max_connections,
             upload_slots: shared.config.upload_slots,
             pex: shared.config.pex,
@@ -287,6 +288,7 @@ impl Torrent {
                 tracing::warn!(piece = piece.0, "piece does not match its hash");
             }
             Event::Banned(contact) => tracing::warn!(%contact, "banned: sent false data"),
+            Event::DhtNode(_) => {}
         }
     }
 

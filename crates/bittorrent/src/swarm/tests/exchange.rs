@@ -180,3 +180,65 @@ fn holepunches_to_where_nobody_should_dial_are_ignored() {
     }
     assert!(bench.dials.len() <= limits::DIALS_MAX);
 }
+
+/// Greets as somebody who has a node in the DHT.
+fn greet_with_dht(bench: &mut Bench) -> ConnId {
+    let conn = bench.open(Side::Listener);
+    let Frame::Handshake(mut said) = greeting(peer_id(conn.0), PLAIN) else { unreachable!() };
+    said.reserved = said.reserved.with_dht();
+    bench.frame(conn, Frame::Handshake(said));
+    conn
+}
+
+/// Whether our handshake says that we have a node in the DHT, and the ports we named.
+fn says_dht(frames: &[Wire]) -> (bool, Vec<u16>) {
+    let dht = |frame: &Wire| matches!(frame, Frame::Handshake(said) if said.reserved.dht());
+    let port = |frame: &Wire| if let Frame::Port(port) = frame { Some(*port) } else { None };
+    (frames.iter().any(dht), frames.iter().filter_map(port).collect())
+}
+
+fn dht_nodes(bench: &Bench) -> Vec<SocketAddr> {
+    let node = |event: &Event<SocketAddr>| match event {
+        Event::DhtNode(node) => Some(*node),
+        _ => None,
+    };
+    bench.events.iter().filter_map(node).collect()
+}
+
+#[test]
+fn peers_tell_each_other_of_their_nodes_in_the_dht() {
+    let mut bench = Bench::leecher(1);
+    let conn = greet_with_dht(&mut bench);
+    assert_eq!(says_dht(&bench.take(conn)), (true, vec![6881]));
+    bench.frame(conn, Frame::Port(0));
+    bench.frame(conn, Frame::Port(7_000));
+    let node = SocketAddr::new(bench.swarm.peers[&conn].contact.ip(), 7_000);
+    assert_eq!(dht_nodes(&bench), [node]);
+    // One peer does not have many nodes.
+    bench.frame(conn, Frame::Port(7_001));
+    assert_eq!(dht_nodes(&bench), [node]);
+    // Who has none is not told of ours.
+    let other = bench.greet(MODERN);
+    assert_eq!(says_dht(&bench.take(other)), (true, vec![]));
+
+    let mut bench = Bench::magnet(SwarmConfig { dht_port: None, ..config() });
+    let conn = greet_with_dht(&mut bench);
+    bench.frame(conn, Frame::Port(7_000));
+    assert_eq!((says_dht(&bench.take(conn)), dht_nodes(&bench)), ((false, vec![]), vec![]));
+}
+
+#[test]
+fn to_22_private_torrents_have_nothing_to_do_with_the_dht() {
+    let private = || content(Info { private: true, ..info(4) }, Bitfield::new(4));
+    let mut bench = Bench::with(config(), private());
+    let conn = greet_with_dht(&mut bench);
+    bench.frame(conn, Frame::Port(7_000));
+    assert_eq!((says_dht(&bench.take(conn)), dht_nodes(&bench)), ((false, vec![]), vec![]));
+
+    let mut bench = Bench::magnet(config());
+    let early = greet_with_dht(&mut bench);
+    bench.command(Command::Begin(Box::new(private())));
+    bench.frame(early, Frame::Port(7_000));
+    let late = greet_with_dht(&mut bench);
+    assert_eq!((says_dht(&bench.take(late)), dht_nodes(&bench)), ((false, vec![]), vec![]));
+}
