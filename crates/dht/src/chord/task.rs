@@ -1,0 +1,132 @@
+//! What a node waits for: requests that have no answer yet, with one timer for all of them.
+//! Not here: what answers and timeouts mean.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use machine::dht::Contact;
+use machine::{Cx, Instant};
+
+use super::config::Config;
+use super::lookup::{Lookup, Purpose};
+use super::membership::Join;
+use super::message::Message;
+use super::recursive::{ORIGIN_PATIENCE, Passing};
+use super::{Chord, Timer};
+
+/// Why a node waits for another.
+pub(super) enum Kind<C> {
+    /// For its neighbours: it is the successor, or may become it.
+    Stabilise { steps: u8 },
+    /// For any sign that the predecessor lives; `candidate` would like to take its place.
+    CheckPredecessor { candidate: Option<C> },
+    /// For its neighbours, before joining in front of it.
+    Adopt,
+    /// For the next word on a lookup.
+    Lookup(Lookup<C>),
+    /// For its acknowledgement of a lookup that was passed on to it.
+    Forward(Box<Passing<C>>),
+    /// For the answer of whoever a recursive lookup leads to.
+    Origin(Lookup<C>),
+}
+
+impl<C: Contact> Kind<C> {
+    /// How long an answer may take.
+    pub(super) fn patience(&self, config: &Config) -> Duration {
+        match self {
+            Self::Origin(_) => config.timeout * ORIGIN_PATIENCE,
+            _ => config.timeout,
+        }
+    }
+
+    /// Whether it is the search for a finger.
+    pub(super) const fn is_finger_lookup(&self) -> bool {
+        match self {
+            Self::Lookup(lookup) | Self::Origin(lookup) => {
+                matches!(lookup.purpose, Purpose::Finger(_))
+            }
+            _ => false,
+        }
+    }
+}
+
+/// A request without an answer.
+pub(super) struct Task<C> {
+    pub(super) tag: u32,
+    pub(super) to: C,
+    pub(super) deadline: Instant,
+    /// How often it was sent.
+    pub(super) attempt: u8,
+    pub(super) kind: Kind<C>,
+}
+
+impl<C: Contact> Task<C> {
+    /// What to send, the first time and again; `None` if sending again would not help.
+    pub(super) fn request(&self) -> Option<Message<C>> {
+        let tag = self.tag;
+        Some(match &self.kind {
+            Kind::Stabilise { .. } | Kind::Adopt => Message::GetNeighbours { tag },
+            Kind::CheckPredecessor { .. } => Message::Ping { tag },
+            Kind::Lookup(lookup) => lookup.request(tag),
+            Kind::Forward(passing) => passing.message(),
+            Kind::Origin(_) => return None,
+        })
+    }
+}
+
+/// All that a node has under way. It exists only while there is something.
+pub(super) struct Active<C> {
+    pub(super) tasks: Vec<Task<C>>,
+    /// When the timer that was set for deadlines fires; in the past if none is set.
+    pub(super) armed: Instant,
+    /// Whether fingers are looked up one after another until all are.
+    pub(super) refreshing: bool,
+    /// How this node is about to become a member.
+    pub(super) joining: Option<Box<Join<C>>>,
+}
+
+impl<C: Contact> Default for Active<C> {
+    fn default() -> Self {
+        Self {
+            tasks: Vec::with_capacity(2),
+            armed: Instant::ZERO,
+            refreshing: false,
+            joining: None,
+        }
+    }
+}
+
+impl<C: Contact> Active<C> {
+    /// Takes out the task that an answer of `from` with `tag` belongs to, if `fits`.
+    pub(super) fn take(
+        &mut self,
+        from: C,
+        tag: u32,
+        fits: impl Fn(&Kind<C>) -> bool,
+    ) -> Option<Task<C>> {
+        let at = self
+            .tasks
+            .iter()
+            .position(|task| task.tag == tag && task.to == from && fits(&task.kind))?;
+        Some(self.tasks.swap_remove(at))
+    }
+
+    /// Sees to it that a timer fires no later than `deadline`.
+    pub(super) fn arm(&mut self, deadline: Instant, cx: &mut Cx<'_, Chord<C>>) {
+        if self.armed <= cx.now() || deadline < self.armed {
+            self.armed = deadline;
+            cx.set_timer(deadline - cx.now(), Timer::Deadline);
+        }
+    }
+
+    /// Whether a task of this kind is under way.
+    pub(super) fn any(&self, fits: impl Fn(&Kind<C>) -> bool) -> bool {
+        self.tasks.iter().any(|task| fits(&task.kind))
+    }
+
+    /// Whether nothing is under way.
+    pub(super) fn is_idle(&self) -> bool {
+        self.tasks.is_empty() && !self.refreshing && self.joining.is_none()
+    }
+}

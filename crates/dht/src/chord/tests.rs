@@ -1,0 +1,5 @@
+//! Rings of a few nodes over a perfect network, each rule by itself. Campaigns with faults are in
+//! the integration tests.
+
+mod net;
+mod ring;
