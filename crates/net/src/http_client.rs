@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bittorrent::tracker::udp::Family;
+use codec::http::ContentRange;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
@@ -221,7 +222,9 @@ impl Client {
         let response = Response {
             status: response.status(),
             url: url.clone(),
-            range: text(header::CONTENT_RANGE).as_deref().and_then(parse_content_range),
+            range: text(header::CONTENT_RANGE)
+                .and_then(|value| ContentRange::parse(&value))
+                .map(|range| (range.first, range.total)),
             retry_after: text(header::RETRY_AFTER)
                 .and_then(|secs| secs.trim().parse().ok())
                 .map(Duration::from_secs),
@@ -450,15 +453,6 @@ pub(crate) async fn resolve(
         return Err(failed("none of this family".into()));
     }
     Ok(addresses)
-}
-
-/// `bytes 5-9/100` or `bytes 5-9/*`: where it begins, and the length of the whole.
-fn parse_content_range(text: &str) -> Option<(u64, Option<u64>)> {
-    let (range, whole) = text.strip_prefix("bytes ")?.split_once('/')?;
-    let (first, last) = range.split_once('-')?;
-    let (first, last): (u64, u64) = (first.parse().ok()?, last.parse().ok()?);
-    let whole = if whole == "*" { None } else { Some(whole.parse().ok()?) };
-    (first <= last && whole.is_none_or(|whole| last < whole)).then_some((first, whole))
 }
 
 #[cfg(test)]
