@@ -1,4 +1,4 @@
-//! Outgoing sockets: every one of them, so that all traffic leaves by the interface and from the
+//! Sockets of a session, those that listen and those that go out: every one of them, so that all traffic leaves by the interface and from the
 //! addresses that the user chose.
 
 use std::io;
@@ -10,6 +10,11 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
 
 /// How long a TCP connection may take to be established.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Connections that the system keeps until they are accepted.
+const BACKLOG: i32 = 1_024;
+/// Ports that the system is asked for until it names one that both TCP and UDP can have.
+const PORTS_TRIED: u32 = 16;
 
 /// Where outgoing sockets begin.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -79,11 +84,30 @@ impl Dialer {
     }
 }
 
-/// A datagram socket that listens at an address, on an interface if one is named.
+/// Listens for connections and datagrams on one port, on an interface if one is named. Where the system chooses the port, one that
+/// only one of the two can have is given back for another.
 ///
 /// # Errors
 /// As binding does.
-pub fn bind_udp(address: SocketAddr, interface: Option<&str>) -> io::Result<UdpSocket> {
+pub fn listen(
+    address: SocketAddr,
+    interface: Option<&str>,
+    tcp: bool,
+    udp: bool,
+) -> io::Result<(Option<TcpListener>, Option<UdpSocket>)> {
+    let mut tries = if address.port() == 0 { PORTS_TRIED } else { 1 };
+    loop {
+        tries -= 1;
+        let listener = tcp.then(|| listen_tcp(address, interface)).transpose()?;
+        let bound = listener.as_ref().map_or(Ok(address), TcpListener::local_addr)?;
+        match udp.then(|| bind_udp(bound, interface)).transpose() {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries > 0 => {}
+            socket => return Ok((listener, socket?)),
+        }
+    }
+}
+
+fn bind_udp(address: SocketAddr, interface: Option<&str>) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_nonblocking(true)?;
     if address.is_ipv6() {
@@ -94,15 +118,7 @@ pub fn bind_udp(address: SocketAddr, interface: Option<&str>) -> io::Result<UdpS
     UdpSocket::from_std(socket.into())
 }
 
-/// Listens for connections at an address, on an interface if one is named.
-///
-/// # Errors
-/// As binding does.
-pub fn listen_tcp(
-    address: SocketAddr,
-    interface: Option<&str>,
-    backlog: i32,
-) -> io::Result<TcpListener> {
+fn listen_tcp(address: SocketAddr, interface: Option<&str>) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
     if address.is_ipv6() {
@@ -111,7 +127,7 @@ pub fn listen_tcp(
     socket.set_reuse_address(true)?;
     socket.bind_device(interface.map(str::as_bytes))?;
     socket.bind(&address.into())?;
-    socket.listen(backlog)?;
+    socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
 }
 
@@ -127,6 +143,26 @@ mod tests {
         assert_eq!(stream.local_addr()?.ip(), IpAddr::from([127, 0, 0, 9]));
         let socket = dialer.udp(listener.local_addr()?).await?;
         assert_eq!(socket.local_addr()?.ip(), IpAddr::from([127, 0, 0, 9]));
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_chosen_port_serves_both() -> io::Result<()> {
+        // An address of its own, where UDP has one port in fifty.
+        let host = Ipv4Addr::new(127, 0, 0, 53);
+        let taken: Vec<_> = (32_768..61_000)
+            .step_by(51)
+            .filter_map(|port| std::net::UdpSocket::bind((host, port)).ok())
+            .collect();
+        assert!(!taken.is_empty());
+        for _ in 0..300 {
+            let (tcp, udp) = listen(SocketAddr::from((host, 0)), None, true, true)?;
+            let (tcp, udp) = (tcp.expect("asked for"), udp.expect("asked for"));
+            assert_eq!(tcp.local_addr()?, udp.local_addr()?);
+        }
+        let busy = taken[0].local_addr()?;
+        let refused = listen(busy, None, true, true).err().map(|error| error.kind());
+        assert_eq!(refused, Some(io::ErrorKind::AddrInUse), "a port that was named");
         Ok(())
     }
 

@@ -27,8 +27,6 @@ use crate::utp::Endpoint;
 
 /// Incoming connections that have not greeted yet, at most.
 const GREETINGS_MAX: usize = 200;
-/// Listen backlog.
-const BACKLOG: i32 = 1_024;
 
 pub(super) type ControlSender = UnboundedSender<Control>;
 
@@ -77,27 +75,30 @@ impl Reactor {
     fn start(config: SessionConfig) -> Result<(Self, UnboundedReceiver<DiskEvent>), SessionError> {
         let clock = Clock::start();
         let dialer = Dialer::for_listeners(&config.listen, config.interface.clone());
-        let mut listens = Vec::new();
+        let mut listens: Vec<SocketAddr> = Vec::new();
         let mut listeners = Vec::new();
         let mut utp = Vec::new();
         for &address in &config.listen {
             let at = |source| SessionError::Listen { address, source };
+            let interface = config.interface.as_deref();
+            let listen = |port| {
+                let address = SocketAddr::new(address.ip(), port);
+                crate::dialer::listen(address, interface, config.tcp, config.utp)
+            };
+            // A port that the system chose is best the same in both families: trackers are told one.
+            let chosen = listens.first().filter(|_| address.port() == 0).map(SocketAddr::port);
+            let same = chosen.and_then(|port| listen(port).ok());
+            let (tcp, udp) = same.map_or_else(|| listen(address.port()), Ok).map_err(at)?;
             let mut bound = address;
-            if config.tcp {
-                let listener =
-                    crate::dialer::listen_tcp(address, config.interface.as_deref(), BACKLOG)
-                        .map_err(at)?;
+            if let Some(listener) = tcp {
                 bound = listener.local_addr().map_err(at)?;
                 listeners.push(listener);
             }
-            if config.utp {
-                let socket =
-                    crate::dialer::bind_udp(bound, config.interface.as_deref()).map_err(at)?;
-                let endpoint = Rc::new(
-                    Endpoint::new(socket, UtpConfig::default(), random_u64()?).map_err(at)?,
-                );
+            if let Some(socket) = udp {
+                let seed = random_u64()?;
+                let endpoint = Endpoint::new(socket, UtpConfig::default(), seed).map_err(at)?;
                 bound = endpoint.local_addr();
-                utp.push(endpoint);
+                utp.push(Rc::new(endpoint));
             }
             listens.push(bound);
         }
