@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use bittorrent::id::{BLOCK_LEN, PieceIndex};
-use bittorrent::picker::{Layout, PeerView, Picker, PieceSet, Received, Speed};
+use bittorrent::picker::{Layout, PeerView, Picker, PieceOrder, PieceSet, Received, Speed};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use machine::{ConnId, Rng};
 
@@ -40,13 +40,16 @@ fn benches(c: &mut Criterion) {
     let mut group = c.benchmark_group("picker");
     let blocks = 64 * 1024;
     group.throughput(Throughput::Elements(blocks as u64));
-    for sequential in [false, true] {
+    for piece_order in [PieceOrder::RarestFirst, PieceOrder::Sequential] {
         for want in [1, 16, 64] {
-            let order = if sequential { "in sequence" } else { "rarest first" };
+            let order = match piece_order {
+                PieceOrder::Sequential => "in sequence",
+                _ => "rarest first",
+            };
             group.bench_function(format!("pick and receive, {order}, {want} at once"), |b| {
                 let fresh = || {
                     let mut picker = picker(10_000);
-                    picker.set_sequential(sequential);
+                    picker.set_piece_order(piece_order);
                     picker
                 };
                 b.iter_batched_ref(fresh, |p| download(p, want, blocks), BatchSize::LargeInput);

@@ -66,6 +66,18 @@ pub struct Progress {
     pub requested: u32,
 }
 
+/// In which order pieces are begun.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PieceOrder {
+    /// The first few at random, then those that the fewest peers have (Cohen 2003).
+    #[default]
+    RarestFirst,
+    /// At random, whoever has them: what rarest first is measured against.
+    Random,
+    /// From the first to the last, whatever their priority.
+    Sequential,
+}
+
 /// Which pieces and blocks are had, wanted, asked for and received in one torrent.
 pub struct Picker {
     layout: Layout,
@@ -74,7 +86,7 @@ pub struct Picker {
     /// Connected peers, seeds not counted.
     peers: u32,
     partial_budget: u64,
-    sequential: bool,
+    piece_order: PieceOrder,
     deadlines: BTreeSet<(u32, PieceIndex)>,
     deadline_of: BTreeMap<PieceIndex, u32>,
     /// Places of partial pieces by merit, kept to spare allocations.
@@ -91,7 +103,7 @@ impl Picker {
             partials: Partials::default(),
             peers: 0,
             partial_budget: u64::MAX,
-            sequential: false,
+            piece_order: PieceOrder::RarestFirst,
             deadlines: BTreeSet::new(),
             deadline_of: BTreeMap::new(),
             ranked: Vec::new(),
@@ -124,9 +136,9 @@ impl Picker {
         self.order.priority(piece)
     }
 
-    /// Whether pieces are begun in sequence, whatever their priority, rather than rarest first.
-    pub const fn set_sequential(&mut self, sequential: bool) {
-        self.sequential = sequential;
+    /// Sets in which order pieces are begun.
+    pub const fn set_piece_order(&mut self, order: PieceOrder) {
+        self.piece_order = order;
     }
 
     /// Makes `piece` urgent: urgent pieces go before all others, those of lower `order` first.

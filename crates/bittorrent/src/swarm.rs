@@ -181,7 +181,7 @@ impl<C: PeerContact> Swarm<C> {
 
     fn begin(&mut self, content: Content, cx: &mut Ctx<'_, C>) {
         let mut picker = Picker::new(crate::picker::Layout::of(&content.info), cx.rng());
-        picker.set_sequential(self.config.sequential);
+        picker.set_piece_order(self.config.piece_order);
         picker.set_partial_budget(self.config.partial_bytes_max);
         let layers = LayerFetch::new(&content);
         for piece in 0..content.info.piece_count() {

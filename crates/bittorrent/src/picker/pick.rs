@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::view::{PeerView, Speed};
-use super::{Picked, Picker};
+use super::{Picked, Picker, PieceOrder};
 use crate::id::{Block, PieceIndex};
 
 /// Pieces begun at random before rarest first: something to trade soon matters more (Cohen 2003).
@@ -30,7 +30,7 @@ impl Picker {
     /// of it.
     ///
     /// In order: urgent pieces; pieces that are begun; pieces it suggests; then, to begin, the
-    /// first four at random and the others rarest first, or in sequence if so set. Once every
+    /// first four at random and the others rarest first, or as [`PieceOrder`] says. Once every
     /// block is asked of somebody, blocks that others were asked for.
     pub fn pick(&mut self, peer: &PeerView<'_>, want: usize, out: &mut Vec<Block>) -> Picked {
         let before = out.len();
@@ -72,7 +72,8 @@ impl Picker {
     /// them even if pieces that others have too are begun. Otherwise a seed would spend itself on
     /// what leechers could have from each other, and they would have nothing fresh to trade.
     fn rarest_rank(&mut self, peer: &PeerView<'_>) -> u64 {
-        let settled = self.order.have_count() >= RANDOM_FIRST && !self.sequential;
+        let settled =
+            self.order.have_count() >= RANDOM_FIRST && self.piece_order == PieceOrder::RarestFirst;
         if !settled || self.order.listed() == 0 || self.partials.len() >= self.most_begun() {
             return u64::MAX;
         }
@@ -197,10 +198,11 @@ impl Picker {
         if named.is_some() || peer.choked_allows.is_some() {
             return named.copied();
         }
-        if self.sequential {
+        if self.piece_order == PieceOrder::Sequential {
             return self.order.lowest(peer.has);
         }
-        if self.order.have_count() < RANDOM_FIRST
+        let random = self.piece_order == PieceOrder::Random;
+        if (random || self.order.have_count() < RANDOM_FIRST)
             && let Some(piece) = self.order.random(peer.has)
         {
             return Some(piece);

@@ -105,12 +105,12 @@ impl Model {
         count: u32,
         blocks: u32,
         budget: u64,
-        sequential: bool,
+        order: PieceOrder,
         peers: &[BTreeSet<u32>],
     ) -> Self {
         let mut picker = picker(count, blocks);
         picker.set_partial_budget(budget);
-        picker.set_sequential(sequential);
+        picker.set_piece_order(order);
         let mut all: Vec<_> = peers
             .iter()
             .map(|has| Peer { has: has.iter().map(|p| p % count).collect(), ..Peer::default() })
@@ -330,6 +330,14 @@ impl Model {
     }
 }
 
+fn orders() -> impl Strategy<Value = PieceOrder> {
+    prop_oneof![
+        Just(PieceOrder::RarestFirst),
+        Just(PieceOrder::Random),
+        Just(PieceOrder::Sequential)
+    ]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -338,11 +346,11 @@ proptest! {
         count in 1..20u32,
         blocks in 1..5u32,
         budget in prop_oneof![Just(u64::MAX), (0..6u64).prop_map(|p| p * 65_536)],
-        sequential in any::<bool>(),
+        order in orders(),
         peers in prop::collection::vec(prop::collection::btree_set(0..20u32, 0..20), 5),
         steps in prop::collection::vec(step(), 0..200),
     ) {
-        let mut model = Model::new(count, blocks, budget, sequential, &peers);
+        let mut model = Model::new(count, blocks, budget, order, &peers);
         for step in steps {
             model.take(step);
             model.check();
@@ -479,13 +487,33 @@ fn suggestions_and_deadlines_are_heeded() {
 #[test]
 fn sequential_picks_run_in_sequence() {
     let mut picker = picker(50, 1);
-    picker.set_sequential(true);
+    picker.set_piece_order(PieceOrder::Sequential);
     for _ in 0..50 {
         picker.seed_joined();
     }
     picker.set_have(piece(2));
     let pieces: Vec<_> = pick_all(&mut picker, 1, 4).iter().map(|block| block.piece.0).collect();
     assert_eq!(pieces, [0, 1, 3, 4]);
+}
+
+#[test]
+fn random_picks_do_not_heed_rarity() {
+    // Piece 0 is what one peer has, the others are what ten have.
+    let first = |order: PieceOrder, seed: u64| {
+        let layout = picker(50, 1).layout().clone();
+        let mut picker = Picker::new(layout, &mut Rng::new(seed));
+        picker.set_piece_order(order);
+        (1..=4).for_each(|have| picker.set_have(piece(have)));
+        let all = vec![0xff; 7];
+        let mut others = all.clone();
+        others[0] = 0x7f;
+        (0..10).for_each(|_| picker.peer_joined(&others));
+        picker.peer_joined(&all);
+        pick_all(&mut picker, 1, 1)[0].piece.0
+    };
+    let rare = |order| (0..100).filter(|&seed| first(order, seed) == 0).count();
+    assert_eq!(rare(PieceOrder::RarestFirst), 100);
+    assert!(rare(PieceOrder::Random) < 10);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use crate::extension::PexFlags;
 use crate::id::{Block, InfoHashes, PeerId, PieceIndex};
 use crate::metainfo::Info;
 use crate::peer_wire::{Frame, HashRange};
+use crate::picker::PieceOrder;
 
 /// Fixed facts of a swarm machine.
 #[derive(Clone, Debug)]
@@ -32,8 +33,8 @@ pub struct SwarmConfig {
     pub upload_slots: usize,
     /// Exchange peers (BEP 11); never for private torrents.
     pub pex: bool,
-    /// Fetch pieces in order.
-    pub sequential: bool,
+    /// In which order to begin pieces.
+    pub piece_order: PieceOrder,
     /// Reveal pieces one by one (BEP 16).
     pub super_seeding: bool,
     /// Bytes of unfinished pieces that the driver can hold in memory.

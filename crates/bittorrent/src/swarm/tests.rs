@@ -32,6 +32,7 @@ use crate::extension::{Extended, ExtensionHandshake, Extensions};
 use crate::id::{BLOCK_LEN, Block, InfoHash, InfoHashes, PeerId, PieceIndex};
 use crate::metainfo::{File, Info};
 use crate::peer_wire::{Frame, Handshake, Reserved};
+use crate::picker::PieceOrder;
 
 /// Blocks of a piece on the bench.
 const BLOCKS: u32 = 4;
@@ -52,7 +53,7 @@ fn config() -> SwarmConfig {
         max_connections: 50,
         upload_slots: 4,
         pex: true,
-        sequential: false,
+        piece_order: PieceOrder::RarestFirst,
         super_seeding: false,
         partial_bytes_max: u64::MAX,
     }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use bittorrent::id::{BLOCK_LEN, Block, InfoHash, InfoHashes, PeerId};
 use bittorrent::metainfo::{File, Info};
 use bittorrent::peer_wire::Frame;
+use bittorrent::picker::PieceOrder;
 use bittorrent::swarm::{
     CloseReason, Command, Content, Effect, Event, PeerContact, PeerSource, Swarm, SwarmConfig,
     Timer, Totals,
@@ -236,7 +237,7 @@ impl World {
                     max_connections: 50,
                     upload_slots: 4,
                     pex: true,
-                    sequential: false,
+                    piece_order: PieceOrder::RarestFirst,
                     super_seeding: false,
                     partial_bytes_max: u64::MAX,
                 }),

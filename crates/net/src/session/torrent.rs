@@ -18,6 +18,7 @@ use std::time::Duration;
 use bittorrent::id::{Block, InfoHashes, PieceIndex};
 use bittorrent::metainfo::{Info, Metainfo};
 use bittorrent::peer_wire::{Frame, HashRange, PeerFraming};
+use bittorrent::picker::PieceOrder;
 use bittorrent::swarm::{
     self, CloseReason, Command, Effect, Event, PeerSource, Swarm, SwarmConfig,
 };
@@ -133,7 +134,11 @@ impl Torrent {
             max_connections: shared.config.max_connections,
             upload_slots: shared.config.upload_slots,
             pex: shared.config.pex,
-            sequential: options.sequential,
+            piece_order: if options.sequential {
+                PieceOrder::Sequential
+            } else {
+                PieceOrder::RarestFirst
+            },
             super_seeding: options.super_seeding,
             partial_bytes_max: super::shared::PARTIAL_BYTES_MAX,
         };
