@@ -45,6 +45,8 @@
 //! world.run_for(Duration::from_millis(1));
 //! assert_eq!(world.drain_events().next().map(|event| event.event), Some(nodes[1]));
 //! ```
+//!
+//! Machines that hold connections have a driver of their own, [`stream`].
 
 mod counts;
 mod latency;
@@ -55,6 +57,7 @@ mod prefetch;
 mod random;
 mod shard;
 mod slab;
+pub mod stream;
 mod terms;
 #[cfg(test)]
 mod testing;
