@@ -1,0 +1,28 @@
+//! How long it takes to bring a file to many, with the picker and the choker that run live.
+
+pub(super) mod client_server;
+pub(super) mod copies_and_chain;
+pub(super) mod free_riders;
+pub(super) mod piece_order;
+mod relay;
+pub(super) mod seed_leaves;
+
+use std::time::Duration;
+
+use crate::param::{Kind, Param};
+
+/// One way, between any two peers of a swarm.
+const LATENCY: Duration = Duration::from_millis(20);
+
+/// Pieces that a file of `mebibytes` has at `piece_kib` each.
+fn pieces(mebibytes: u64, piece_kib: u64) -> u32 {
+    (mebibytes * 1024).div_ceil(piece_kib) as u32
+}
+
+const PIECE_KIB: Param = Param {
+    name: "piece",
+    what: "size of a piece, KiB; a multiple of 16",
+    kind: Kind::Integer(16, 16_384),
+    paper: "256",
+    small: "256",
+};
