@@ -80,7 +80,7 @@ fn measure(run: &Run<'_>) -> Result<Outcome, ParamError> {
     let file = run.params.int("file") * 1_000_000;
     let block = run.params.int("block") * 1_000;
     let rate = run.params.int("rate") * 1_000 / 8;
-    if file % block > 0 {
+    if !file.is_multiple_of(block) {
         return Err(run.refuse("the file must be made of whole blocks"));
     }
     let blocks = u32::try_from(file / block)
