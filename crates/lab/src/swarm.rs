@@ -152,6 +152,7 @@ impl Scenario {
             peer_id,
             client: "lab".to_owned(),
             listen_port: Some(1),
+            dht_port: None,
             // Half of the room is kept for those who dial in.
             max_connections: 2 * count as usize + 2,
             upload_slots: 4,
