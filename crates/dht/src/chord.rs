@@ -6,17 +6,20 @@
 
 mod config;
 mod fingers;
+mod keys;
 mod lookup;
 mod membership;
 mod message;
 mod position;
 mod recursive;
+mod repair;
 mod stabilise;
 mod successors;
 mod table;
 mod task;
 #[cfg(test)]
 mod tests;
+mod user;
 mod wired;
 
 use alloc::boxed::Box;
@@ -28,10 +31,12 @@ use machine::{Cx, DatagramMachine, Instant, Machine, OpId, Send};
 pub use config::{
     Config, Fault, FingerUpkeep, REMEMBERED_MAX, Routing, SUCCESSORS_MAX, Style, VALUE_MAX,
 };
+pub use keys::OFFER_MAX;
 pub use message::{Item, Message, Neighbours, Version, Wanted};
 pub use position::{BITS, Position};
 
 use fingers::FingerTable;
+use keys::Keys;
 use lookup::Purpose;
 use position::position;
 use recursive::Passing;
@@ -88,6 +93,7 @@ pub struct Chord<C: Contact> {
     config: Arc<Config>,
     active: Option<Box<Active<C>>>,
     remembered: Option<Box<Remembered<C>>>,
+    keys: Option<Box<Keys<C>>>,
 }
 
 impl<C: Contact> Chord<C> {
@@ -106,6 +112,7 @@ impl<C: Contact> Chord<C> {
             config,
             active: None,
             remembered: None,
+            keys: None,
         }
     }
 
@@ -145,7 +152,7 @@ impl<C: Contact> Chord<C> {
         matches!(self.status, Status::Member)
     }
 
-    /// Bytes that it occupies, heap included.
+    /// Bytes that it occupies, heap included but for the bytes of values.
     #[must_use]
     pub fn memory(&self) -> usize {
         let active = self.active.as_ref().map_or(0, |active| {
@@ -160,6 +167,7 @@ impl<C: Contact> Chord<C> {
             + self.fingers.heap_bytes()
             + active
             + remembered
+            + self.keys.as_ref().map_or(0, |keys| size_of::<Keys<C>>() + keys.heap_bytes())
     }
 
     const fn is_joining(&self) -> bool {
@@ -242,6 +250,12 @@ impl<C: Contact> Chord<C> {
             Kind::Lookup(lookup) => self.lookup_timed_out(silent, lookup, cx),
             Kind::Forward(passing) => self.forward_timed_out(silent, *passing, cx),
             Kind::Origin(lookup) => self.lookup_failed(lookup, cx),
+            Kind::Get(getting) => self.get_timed_out(*getting, cx),
+            Kind::PutOffer { id, .. } => self.put_timed_out(id, cx),
+            Kind::PutGive(giving) => self.put_timed_out(giving.id, cx),
+            Kind::Offer(offering) => self.continue_moving(offering.why, cx),
+            Kind::Give(giving) => self.continue_moving(giving.why, cx),
+            Kind::Leaving(op) => self.depart(Some(op), cx),
         }
     }
 
@@ -272,6 +286,9 @@ impl<C: Contact> Chord<C> {
             }
             Message::Ping { tag } => cx.send(from, Message::Pong { tag }),
             Message::Goodbye { neighbours } => self.on_goodbye(from, &neighbours, cx),
+            Message::Get { tag, key } => self.on_get(from, tag, key, cx),
+            Message::Offer { tag, put, keys } => self.on_offer(from, tag, put, &keys, cx),
+            Message::Give { tag, token, item } => self.on_give(from, tag, token, &item, cx),
             _ => {}
         }
     }
@@ -314,7 +331,40 @@ impl<C: Contact> Chord<C> {
                 }
             }
             Message::Pong { tag } => self.on_pong(from, tag, cx),
+            Message::Value { tag, item } => self.on_value(from, tag, Some(&item), cx),
+            Message::Absent { tag } => self.on_value(from, tag, None, cx),
+            Message::Want { tag, wanted } => {
+                let task = self.answered(from, tag, |kind| {
+                    matches!(kind, Kind::PutOffer { .. } | Kind::Offer(_))
+                });
+                match task.map(|task| task.kind) {
+                    Some(Kind::PutOffer { id, .. }) => self.put_wanted(id, from, &wanted, cx),
+                    Some(Kind::Offer(offering)) => self.on_want(from, &offering, &wanted, cx),
+                    _ => {}
+                }
+            }
+            Message::Kept { tag } => {
+                let task = self
+                    .answered(from, tag, |kind| matches!(kind, Kind::PutGive(_) | Kind::Give(_)));
+                match task.map(|task| task.kind) {
+                    Some(Kind::PutGive(giving)) => self.put_kept(giving.id, cx),
+                    Some(Kind::Give(giving)) => self.on_kept(&giving, cx),
+                    _ => {}
+                }
+            }
             _ => {}
+        }
+    }
+
+    fn on_value(&mut self, from: C, tag: u32, item: Option<&Item>, cx: &mut Cx<'_, Self>) {
+        let fits = |kind: &Kind<C>| match kind {
+            Kind::Get(getting) => item.is_none_or(|item| item.key == getting.key),
+            _ => false,
+        };
+        if let Some(task) = self.answered(from, tag, fits)
+            && let Kind::Get(getting) = task.kind
+        {
+            self.got(*getting, item.map(|item| item.value.clone()), cx);
         }
     }
 
@@ -361,8 +411,12 @@ impl<C: Contact> Machine for Chord<C> {
             Command::Lookup { key } if self.is_member() && self.has_room() => {
                 self.look_up(Purpose::Locate(op), key, cx);
             }
+            Command::Get { key } if self.is_member() && self.has_room() => self.get(op, key, cx),
+            Command::Put { key, value } if self.is_member() && self.has_room() => {
+                self.put(op, key, value, cx);
+            }
             Command::Lookup { .. } | Command::Put { .. } | Command::Get { .. } => {
-                cx.answer(op, Event::Report(Report::Failed { cost: Cost::default() }));
+                self.tell(op, Report::Failed { cost: Cost::default() }, cx);
             }
         }
         self.tidy();
@@ -392,7 +446,11 @@ impl<C: Contact> DatagramMachine for Chord<C> {
             | Message::Ack { .. }
             | Message::Arrived { .. }
             | Message::Neighbours { .. }
-            | Message::Pong { .. } => {
+            | Message::Pong { .. }
+            | Message::Value { .. }
+            | Message::Absent { .. }
+            | Message::Want { .. }
+            | Message::Kept { .. } => {
                 self.on_answer(from, message, cx);
                 self.tidy();
             }

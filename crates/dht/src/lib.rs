@@ -7,3 +7,4 @@ extern crate alloc;
 
 pub mod chord;
 pub mod kademlia;
+pub mod store;

@@ -174,6 +174,11 @@ impl Config {
         self.successors.clamp(1, SUCCESSORS_MAX)
     }
 
+    /// Copies of each value, within their limits.
+    pub(super) fn replicas(&self) -> usize {
+        self.replicas.clamp(1, self.successors())
+    }
+
     /// Whether tests have planted `fault`.
     pub(super) fn has(&self, fault: Fault) -> bool {
         self.fault == Some(fault)

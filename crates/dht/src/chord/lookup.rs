@@ -4,19 +4,25 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use machine::dht::{Contact, Cost, Key, Report};
+use machine::dht::{Contact, Cost, Key, Report, Value};
 use machine::{Cx, OpId};
 
+use super::Chord;
 use super::config::{Fault, Routing, SUCCESSORS_MAX, Style};
 use super::message::Message;
 use super::position::{Position, position};
 use super::task::{Kind, Task};
-use super::{Chord, Event};
 
 /// What a lookup is for.
 pub(super) enum Purpose<C> {
     /// To tell the user.
     Locate(OpId),
+    /// To get the value for the user.
+    Get(OpId),
+    /// To put a value for the user.
+    Put(Box<(OpId, Value)>),
+    /// To bring a value that is held here to where it belongs.
+    Orphan,
     /// To become this finger.
     Finger(u8),
     /// To find this node's place in a ring that it is not in.
@@ -25,6 +31,17 @@ pub(super) enum Purpose<C> {
     Merge,
     /// To hear who stands here, in this ring, where this one stands there.
     Compare(C),
+}
+
+impl<C> Purpose<C> {
+    /// The command that it serves, if any.
+    pub(super) fn op(&self) -> Option<OpId> {
+        match self {
+            Self::Locate(op) | Self::Get(op) => Some(*op),
+            Self::Put(put) => Some(put.0),
+            _ => None,
+        }
+    }
 }
 
 /// A lookup that this node does.
@@ -62,7 +79,7 @@ impl<C: Contact> Lookup<C> {
 
     /// Whether all owners are wanted, not only the first.
     pub(super) const fn wants_list(&self) -> bool {
-        matches!(self.purpose, Purpose::Locate(_) | Purpose::Join)
+        !matches!(self.purpose, Purpose::Finger(_) | Purpose::Merge | Purpose::Compare(_))
     }
 
     /// What to ask with `tag`.
@@ -341,9 +358,14 @@ impl<C: Contact> Chord<C> {
         let cost = lookup.cost();
         match lookup.purpose {
             Purpose::Locate(op) => {
-                let report = Report::Located { nodes: owners.to_vec(), cost };
-                cx.answer(op, Event::Report(report));
+                self.tell(op, Report::Located { nodes: owners.to_vec(), cost }, cx);
             }
+            Purpose::Get(op) => self.get_from(op, lookup.key, owners, cost, cx),
+            Purpose::Put(put) => {
+                let (op, value) = *put;
+                self.put_at(op, lookup.key, value, owners, cost, cx);
+            }
+            Purpose::Orphan => self.orphan_placed(lookup.key, owners, cx),
             Purpose::Finger(index) => self.finger_found(index, owners.first().copied(), cx),
             Purpose::Join => self.place_found(owners, cx),
             Purpose::Merge => self.follower_elsewhere(owners.first().copied(), cx),
@@ -357,10 +379,13 @@ impl<C: Contact> Chord<C> {
     pub(super) fn lookup_failed(&mut self, lookup: Lookup<C>, cx: &mut Cx<'_, Self>) {
         let cost = lookup.cost();
         match lookup.purpose {
-            Purpose::Locate(op) => cx.answer(op, Event::Report(Report::Failed { cost })),
+            Purpose::Locate(op) | Purpose::Get(op) => {
+                self.tell(op, Report::Failed { cost }, cx);
+            }
+            Purpose::Put(put) => self.tell(put.0, Report::Failed { cost }, cx),
             Purpose::Finger(index) => self.finger_found(index, None, cx),
             Purpose::Join => self.place_found(&[], cx),
-            Purpose::Merge | Purpose::Compare(_) => {}
+            Purpose::Merge | Purpose::Compare(_) | Purpose::Orphan => {}
         }
     }
 }

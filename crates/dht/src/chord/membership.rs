@@ -171,31 +171,27 @@ impl<C: Contact> Chord<C> {
         }
     }
 
-    /// The user wants to leave.
-    pub(super) fn leave(&mut self, op: OpId, cx: &mut Cx<'_, Self>) {
-        if self.status == Status::Member {
-            let neighbours = self.neighbours();
-            let beside = self.predecessor.into_iter().chain(self.successors.head());
-            let mut told = None;
-            for contact in beside {
-                if told != Some(contact) {
-                    told = Some(contact);
-                    cx.send(contact, Message::Goodbye { neighbours: neighbours.clone() });
-                }
-            }
-        }
-        self.forget_everything();
-        cx.answer(op, Event::Report(Report::Left));
-    }
-
-    /// Is as new.
-    fn forget_everything(&mut self) {
+    /// Is as new. What the user still waited for has failed; returned is who waits for the end.
+    pub(super) fn forget_everything(&mut self, cx: &mut Cx<'_, Self>) -> Option<OpId> {
         self.status = Status::Outside;
         self.predecessor = None;
         self.successors.clear();
         self.fingers.clear();
-        self.active = None;
         self.remembered = None;
+        self.keys = None;
         self.next_finger = 0;
+        self.fail_puts(cx);
+        let active = self.active.take()?;
+        if let Some(op) = active.joining.and_then(|join| join.op) {
+            self.tell(op, Report::Failed { cost: Cost::default() }, cx);
+        }
+        let mut leaving = None;
+        for task in active.tasks {
+            match task.kind {
+                Kind::Leaving(op) => leaving = Some(op),
+                kind => self.fail_task(kind, cx),
+            }
+        }
+        leaving
     }
 }

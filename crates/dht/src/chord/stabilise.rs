@@ -80,6 +80,7 @@ impl<C: Contact> Chord<C> {
             FingerUpkeep::Never => {}
         }
         self.look_for_the_lost(cx);
+        self.repair(cx);
     }
 
     /// Asks the successor for its neighbours. One such question at a time: an answer then fits
@@ -169,9 +170,9 @@ impl<C: Contact> Chord<C> {
     }
 
     pub(super) fn set_predecessor(&mut self, before: C, cx: &mut Cx<'_, Self>) {
-        let _ = cx;
         self.predecessor = Some(before);
         self.predecessor_heard = true;
+        self.hand_over(cx);
     }
 
     /// Pings the predecessor if nothing was heard of it since the last tick.

@@ -5,14 +5,16 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use machine::dht::Contact;
-use machine::{Cx, Instant};
+use machine::dht::{Contact, Key};
+use machine::{Cx, Instant, OpId};
 
 use super::config::Config;
 use super::lookup::{Lookup, Purpose};
 use super::membership::Join;
-use super::message::Message;
+use super::message::{Message, Version};
 use super::recursive::{ORIGIN_PATIENCE, Passing};
+use super::repair::{Giving, Offering, Why};
+use super::user::{Getting, PutGiving, Putting};
 use super::{Chord, Timer};
 
 /// Why a node waits for another.
@@ -29,6 +31,18 @@ pub(super) enum Kind<C> {
     Forward(Box<Passing<C>>),
     /// For the answer of whoever a recursive lookup leads to.
     Origin(Lookup<C>),
+    /// For a value.
+    Get(Box<Getting<C>>),
+    /// Whether it wants the value of a put.
+    PutOffer { id: u32, key: Key },
+    /// For its word that it has stored the value of a put.
+    PutGive(Box<PutGiving>),
+    /// Which of the values that were offered it wants.
+    Offer(Box<Offering>),
+    /// For its word that it has stored a value.
+    Give(Box<Giving>),
+    /// For everything to be handed over before this node leaves.
+    Leaving(OpId),
 }
 
 impl<C: Contact> Kind<C> {
@@ -36,16 +50,38 @@ impl<C: Contact> Kind<C> {
     pub(super) fn patience(&self, config: &Config) -> Duration {
         match self {
             Self::Origin(_) => config.timeout * ORIGIN_PATIENCE,
+            Self::Leaving(_) => config.leave_within,
             _ => config.timeout,
         }
     }
 
     /// Whether it is the search for a finger.
-    pub(super) const fn is_finger_lookup(&self) -> bool {
+    pub(super) fn is_finger_lookup(&self) -> bool {
+        self.is_lookup_for(|purpose| matches!(purpose, Purpose::Finger(_)))
+    }
+
+    /// Whether it is a lookup for this.
+    pub(super) fn is_lookup_for(&self, fits: impl Fn(&Purpose<C>) -> bool) -> bool {
         match self {
-            Self::Lookup(lookup) | Self::Origin(lookup) => {
-                matches!(lookup.purpose, Purpose::Finger(_))
-            }
+            Self::Lookup(lookup) | Self::Origin(lookup) => fits(&lookup.purpose),
+            _ => false,
+        }
+    }
+
+    /// Whether it is a step of the put `id`.
+    pub(super) fn is_put(&self, id: u32) -> bool {
+        match self {
+            Self::PutOffer { id: other, .. } => *other == id,
+            Self::PutGive(giving) => giving.id == id,
+            _ => false,
+        }
+    }
+
+    /// Whether it moves keys for this reason.
+    pub(super) fn moves_keys(&self, why: Why) -> bool {
+        match self {
+            Self::Offer(offering) => offering.why == why,
+            Self::Give(giving) => giving.why == why,
             _ => false,
         }
     }
@@ -70,7 +106,20 @@ impl<C: Contact> Task<C> {
             Kind::CheckPredecessor { .. } => Message::Ping { tag },
             Kind::Lookup(lookup) => lookup.request(tag),
             Kind::Forward(passing) => passing.message(),
-            Kind::Origin(_) => return None,
+            Kind::Get(getting) => Message::Get { tag, key: getting.key },
+            Kind::PutOffer { key, .. } => {
+                Message::Offer { tag, put: true, keys: Box::new([(*key, Version::default())]) }
+            }
+            Kind::Offer(offering) => {
+                Message::Offer { tag, put: false, keys: offering.keys.as_slice().into() }
+            }
+            Kind::PutGive(giving) => {
+                Message::Give { tag, token: giving.token, item: Box::new(giving.item.clone()) }
+            }
+            Kind::Give(giving) => {
+                Message::Give { tag, token: giving.token, item: Box::new(giving.item.clone()) }
+            }
+            Kind::Origin(_) | Kind::Leaving(_) => return None,
         })
     }
 }
@@ -84,6 +133,10 @@ pub(super) struct Active<C> {
     pub(super) refreshing: bool,
     /// How this node is about to become a member.
     pub(super) joining: Option<Box<Join<C>>>,
+    /// The last key that was handed over, if this node is about to leave.
+    pub(super) leaving: Option<Option<Key>>,
+    /// Values that the user puts.
+    pub(super) puts: Vec<Putting<C>>,
 }
 
 impl<C: Contact> Default for Active<C> {
@@ -93,6 +146,8 @@ impl<C: Contact> Default for Active<C> {
             armed: Instant::ZERO,
             refreshing: false,
             joining: None,
+            leaving: None,
+            puts: Vec::new(),
         }
     }
 }

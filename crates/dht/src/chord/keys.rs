@@ -1,0 +1,221 @@
+//! What a node stores, and what it does with offers of more. A value is taken only from whom it was
+//! asked of: who offers is told a token, and must repeat it, so that nobody stores anything under
+//! another's address. Whom copies are offered to is in `repair`.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use machine::dht::{Contact, Key, Value};
+use machine::{Cx, Instant};
+
+use super::Chord;
+use super::config::VALUE_MAX;
+use super::message::{Item, Message, Version, Wanted};
+use crate::store::Store;
+
+/// Most keys in one offer.
+pub const OFFER_MAX: usize = 32;
+/// Most offers whose values a node waits for.
+const PROMISES_MAX: usize = 256;
+/// How long it waits for them.
+const PROMISE_LIFE: Duration = Duration::from_secs(30);
+
+/// A value that is stored here.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    pub(super) version: Version,
+    pub(super) value: Value,
+    /// When another node that holds it last said so, or when it came.
+    pub(super) confirmed: Instant,
+}
+
+/// An offer of which something was wanted.
+struct Promise<C> {
+    token: u32,
+    from: C,
+    keys: Vec<Key>,
+    until: Instant,
+}
+
+/// All that a node stores; it exists only while there is something.
+pub(super) struct Keys<C> {
+    pub(super) store: Store<Held>,
+    promises: Vec<Promise<C>>,
+    /// The last key that was compared with other nodes.
+    pub(super) cursor: Option<Key>,
+    /// The last key that was offered to the new predecessor, while that goes on.
+    pub(super) handing_over: Option<Option<Key>>,
+}
+
+impl<C> Keys<C> {
+    pub(super) const fn new(limit: usize) -> Self {
+        Self { store: Store::new(limit), promises: Vec::new(), cursor: None, handing_over: None }
+    }
+
+    /// Whether nothing is lost with it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.store.is_empty() && self.promises.is_empty()
+    }
+
+    /// Bytes on the heap, values not included.
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.store.len() * (size_of::<Key>() + size_of::<Held>() + size_of::<Instant>())
+            + self.promises.capacity() * size_of::<Promise<C>>()
+    }
+}
+
+/// A digest of `value` (FNV-1a, 32 bits), which decides between versions of one number.
+fn digest(value: &[u8]) -> u32 {
+    value.iter().fold(0x811c_9dc5, |hash, &byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}
+
+impl Version {
+    /// The `number`th version of a key, which is `value`.
+    #[must_use]
+    pub fn new(number: u32, value: &[u8]) -> Self {
+        Self { number, digest: digest(value) }
+    }
+}
+
+impl<C: Contact> Chord<C> {
+    /// Keys of the values that it stores, in order; expired ones may be among them.
+    pub fn keys(&self) -> impl Iterator<Item = Key> + '_ {
+        self.keys
+            .iter()
+            .flat_map(|keys| keys.store.iter_after(None, Instant::ZERO).map(|(key, ..)| key))
+    }
+
+    /// The value that it stores under `key`.
+    #[must_use]
+    pub fn value(&self, key: &Key) -> Option<&Value> {
+        let (held, _) = self.keys.as_ref()?.store.get(key, Instant::ZERO)?;
+        Some(&held.value)
+    }
+
+    pub(super) fn held(&self, key: &Key, now: Instant) -> Option<(&Held, Instant)> {
+        self.keys.as_ref()?.store.get(key, now)
+    }
+
+    /// The number of the version that is held; 0 for none.
+    pub(super) fn number(&self, key: &Key, now: Instant) -> u32 {
+        self.held(key, now).map_or(0, |(held, _)| held.version.number)
+    }
+
+    /// What is held under `key`, to be sent.
+    pub(super) fn item(&self, key: &Key, now: Instant) -> Option<Box<Item>> {
+        let (held, expires) = self.held(key, now)?;
+        let seconds_left = u32::try_from((expires - now).as_secs()).unwrap_or(u32::MAX);
+        let value = held.value.clone();
+        Some(Box::new(Item { key: *key, version: held.version, seconds_left, value }))
+    }
+
+    /// Stores a value unless a newer one is there; whether it, or a newer one, is here now.
+    pub(super) fn keep(&mut self, item: &Item, now: Instant) -> bool {
+        if item.value.len() > VALUE_MAX {
+            return false;
+        }
+        let version = Version::new(item.version.number, &item.value);
+        let limit = self.config.values_max;
+        let life = Duration::from_secs(item.seconds_left.into()).min(self.config.lifetime);
+        let keys = self.keys.get_or_insert_with(|| Box::new(Keys::new(limit)));
+        if let Some(held) = keys.store.get_mut(&item.key, now)
+            && held.version > version
+        {
+            held.confirmed = now;
+            return true;
+        }
+        let held = Held { version, value: item.value.clone(), confirmed: now };
+        keys.store.insert(item.key, held, now + life, now).is_ok()
+    }
+
+    /// `from` asks for the value under `key`.
+    pub(super) fn on_get(&mut self, from: C, tag: u32, key: Key, cx: &mut Cx<'_, Self>) {
+        let answer = match self.item(&key, cx.now()) {
+            Some(item) => Message::Value { tag, item },
+            None => Message::Absent { tag },
+        };
+        cx.send(from, answer);
+    }
+
+    /// `from` offers values: what is new is wanted. What is older than what is here is offered
+    /// back.
+    pub(super) fn on_offer(
+        &mut self,
+        from: C,
+        tag: u32,
+        put: bool,
+        offered: &[(Key, Version)],
+        cx: &mut Cx<'_, Self>,
+    ) {
+        let now = cx.now();
+        let mut bits = 0;
+        let mut wanted = Vec::new();
+        let mut newer = Vec::new();
+        let number = offered.first().map_or(0, |(key, _)| self.number(key, now));
+        for (index, (key, version)) in offered.iter().take(OFFER_MAX).enumerate() {
+            let held = self.keys.as_mut().and_then(|keys| keys.store.get_mut(key, now));
+            match held {
+                Some(held) if !put && held.version >= *version => {
+                    held.confirmed = now;
+                    if held.version > *version {
+                        newer.push((*key, held.version));
+                    }
+                }
+                _ => {
+                    bits |= 1 << index;
+                    wanted.push(*key);
+                }
+            }
+        }
+        let mut token = 0;
+        if !wanted.is_empty() {
+            token = cx.rng().next_u32();
+            let limit = self.config.values_max;
+            let keys = self.keys.get_or_insert_with(|| Box::new(Keys::new(limit)));
+            keys.promises.retain(|promise| promise.until > now);
+            if keys.promises.len() >= PROMISES_MAX {
+                keys.promises.remove(0);
+            }
+            let until = now + PROMISE_LIFE;
+            keys.promises.push(Promise { token, from, keys: wanted, until });
+        }
+        cx.send(from, Message::Want { tag, wanted: Box::new(Wanted { bits, token, number }) });
+        if !newer.is_empty() {
+            self.offer(from, newer, super::repair::Why::Repair, cx);
+        }
+    }
+
+    /// `from` gives a value; it is taken if it was wanted of `from`.
+    pub(super) fn on_give(
+        &mut self,
+        from: C,
+        tag: u32,
+        token: u32,
+        item: &Item,
+        cx: &mut Cx<'_, Self>,
+    ) {
+        let now = cx.now();
+        let promised = self.keys.as_ref().is_some_and(|keys| {
+            keys.promises.iter().any(|promise| {
+                promise.token == token
+                    && promise.from == from
+                    && promise.until > now
+                    && promise.keys.contains(&item.key)
+            })
+        });
+        if promised && self.keep(item, now) {
+            cx.send(from, Message::Kept { tag });
+        }
+    }
+
+    /// Frees the store if it holds nothing.
+    pub(super) fn tidy_keys(&mut self, now: Instant) {
+        if let Some(keys) = &mut self.keys {
+            keys.promises.retain(|promise| promise.until > now);
+            if keys.is_empty() {
+                self.keys = None;
+            }
+        }
+    }
+}
