@@ -3,10 +3,12 @@
 //! [`decode`] checks the whole input and notes where each value lies; the values themselves are
 //! read from the input when they are asked for. What the keys mean is the business of others.
 
+mod cursor;
 mod encode;
 mod scan;
 mod value;
 
+pub use cursor::Cursor;
 pub use encode::{DictEncoder, Encoder, ListEncoder, encode};
 pub use value::{Dict, Kind, List, Value};
 
