@@ -1,0 +1,366 @@
+//! The routing table (Kademlia, section 2.4; BEP 5): buckets by the length of the prefix that a
+//! node shares with us, each in the order of the nodes' last answers. Only nodes that answered a
+//! request of ours are in it; whoever merely asked waits beside it.
+
+use alloc::vec::Vec;
+
+use machine::dht::{Contact, Key};
+
+use super::config::Config;
+
+/// Seconds since the driver began.
+pub(super) type Seconds = u32;
+
+/// Bits of a [`Stamp`] that are not the time.
+const FAILURE_BITS: u32 = 3;
+
+/// When a node answered last, and how many requests it has left unanswered since: one word, for
+/// there are hundreds of them in each of a million nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp(u32);
+
+impl Stamp {
+    fn answered(now: Seconds) -> Self {
+        Self(now << FAILURE_BITS)
+    }
+
+    fn at(self) -> Seconds {
+        self.0 >> FAILURE_BITS
+    }
+
+    fn failures(self) -> u8 {
+        (self.0 & ((1 << FAILURE_BITS) - 1)) as u8
+    }
+
+    fn failed(self) -> Self {
+        let full = u32::from(self.failures()) == (1 << FAILURE_BITS) - 1;
+        Self(self.0 + u32::from(!full))
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry<C> {
+    contact: C,
+    stamp: Stamp,
+}
+
+/// The end of a bucket among all entries, and when it is to get a lookup if none goes there before.
+#[derive(Clone, Copy, Debug)]
+struct Bucket {
+    end: u16,
+    due: Seconds,
+}
+
+/// What became of a node that answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answered<C> {
+    /// It was in its bucket already.
+    Known,
+    /// It is in its bucket now.
+    Inserted,
+    /// It waits, and this node should show that it is still there.
+    Waits(Option<C>),
+}
+
+/// The nodes that a node knows.
+#[derive(Clone, Debug)]
+pub struct Table<C> {
+    own: Key,
+    /// Entries of all buckets, those of the farthest bucket first; in each the one that answered
+    /// last comes last.
+    entries: Vec<Entry<C>>,
+    /// Bucket i holds nodes that share i bits with us, the last one those that share more too.
+    buckets: Vec<Bucket>,
+    /// Nodes that wait for a place, the latest last.
+    spares: Vec<C>,
+}
+
+impl<C: Contact> Table<C> {
+    pub(super) fn new(own: Key) -> Self {
+        let bucket = Bucket { end: 0, due: Seconds::MAX };
+        Self { own, entries: Vec::new(), buckets: alloc::vec![bucket], spares: Vec::new() }
+    }
+
+    /// How many buckets there are.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.buckets.len()
+    }
+
+    /// How many nodes there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether no node is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The nodes of a bucket, the one that answered last at the end.
+    pub fn bucket(&self, index: usize) -> impl Iterator<Item = C> {
+        self.entries[self.range(index)].iter().map(|entry| entry.contact)
+    }
+
+    /// All nodes.
+    pub fn nodes(&self) -> impl Iterator<Item = C> {
+        self.entries.iter().map(|entry| entry.contact)
+    }
+
+    /// Nodes that answered the last request.
+    pub fn good(&self) -> impl Iterator<Item = C> {
+        self.entries.iter().filter(|entry| entry.stamp.failures() == 0).map(|entry| entry.contact)
+    }
+
+    /// Nodes that wait for a place in a bucket.
+    #[must_use]
+    pub fn waiting(&self) -> &[C] {
+        &self.spares
+    }
+
+    /// The bucket in which a key belongs.
+    #[must_use]
+    pub fn index(&self, key: &Key) -> usize {
+        let shared = self.own.xor(key).leading_zeros() as usize;
+        shared.min(self.buckets.len() - 1)
+    }
+
+    /// Takes note that `contact` answered.
+    pub(super) fn answered(&mut self, contact: C, now: Seconds, config: &Config<C>) -> Answered<C> {
+        let key = contact.key();
+        if key == self.own {
+            return Answered::Waits(None);
+        }
+        let index = self.index(&key);
+        let range = self.range(index);
+        if let Some(at) = self.entries[range.clone()].iter().position(|e| e.contact == contact) {
+            // Its id may have changed within the bucket.
+            self.entries[range.start + at] = Entry { contact, stamp: Stamp::answered(now) };
+            self.entries[range.start + at..range.end].rotate_left(1);
+            return Answered::Known;
+        }
+        // Elsewhere under an id that it has given up.
+        self.remove(&contact);
+        self.insert(contact, key, now, config)
+    }
+
+    fn insert(&mut self, contact: C, key: Key, now: Seconds, config: &Config<C>) -> Answered<C> {
+        let entry = Entry { contact, stamp: Stamp::answered(now) };
+        loop {
+            let index = self.index(&key);
+            let range = self.range(index);
+            if !self.has_room_in_subnet(index, &contact, config) {
+                return Answered::Waits(None);
+            }
+            if range.len() < config.k {
+                self.spares.retain(|spare| *spare != contact);
+                self.reserve(config.k);
+                self.entries.insert(range.end, entry);
+                self.buckets[index..].iter_mut().for_each(|bucket| bucket.end += 1);
+                return Answered::Inserted;
+            }
+            if index + 1 == self.buckets.len() && index < 159 {
+                self.split();
+                continue;
+            }
+            let bucket = &mut self.entries[range.clone()];
+            let unverified = |e: &Entry<C>| !(config.verified)(&e.contact);
+            // One that failed is replaced at once, and one that has no right to its id.
+            let replaced = bucket.iter().position(|e| e.stamp.failures() > 0).or_else(|| {
+                let verified = (config.verified)(&contact);
+                bucket.iter().position(unverified).filter(|_| verified)
+            });
+            if let Some(at) = replaced {
+                bucket[at] = entry;
+                bucket[at..].rotate_left(1);
+                self.spares.retain(|spare| *spare != contact);
+                return Answered::Inserted;
+            }
+            let oldest = bucket[0];
+            self.wait(contact, index, config);
+            let stale = u64::from(now.saturating_sub(oldest.stamp.at()));
+            let stale = stale >= config.questionable.as_secs();
+            return Answered::Waits(stale.then_some(oldest.contact));
+        }
+    }
+
+    /// Takes note that `contact` asked something: whom to ping now, itself if there is room for
+    /// it, or the node that might have to make room.
+    pub(super) fn heard(&mut self, contact: C, now: Seconds, config: &Config<C>) -> Option<C> {
+        let key = contact.key();
+        let index = self.index(&key);
+        let range = self.range(index);
+        let bucket = &self.entries[range.clone()];
+        if key == self.own || bucket.iter().any(|entry| entry.contact == contact) {
+            return None;
+        }
+        let splits = index + 1 == self.buckets.len() && index < 159;
+        if bucket.len() < config.k || splits {
+            return self.has_room_in_subnet(index, &contact, config).then_some(contact);
+        }
+        let oldest = bucket[0];
+        self.wait(contact, index, config);
+        let stale = u64::from(now.saturating_sub(oldest.stamp.at()));
+        (oldest.stamp.failures() > 0 || stale >= config.questionable.as_secs())
+            .then_some(oldest.contact)
+    }
+
+    /// Takes note that `contact` left a request unanswered: whom to ping now, so that a node that
+    /// waits may take its place.
+    pub(super) fn failed(&mut self, contact: &C, config: &Config<C>) -> Option<C> {
+        self.spares.retain(|spare| spare != contact);
+        let index = self.index(&contact.key());
+        let range = self.range(index);
+        let at = self.entries[range.clone()].iter().position(|e| e.contact == *contact)?;
+        let stamp = &mut self.entries[range.start + at].stamp;
+        *stamp = stamp.failed();
+        if stamp.failures() >= config.failures_max {
+            self.remove_at(range.start + at, index);
+        }
+        let spare = self.spares.iter().rposition(|spare| self.index(&spare.key()) == index)?;
+        Some(self.spares.remove(spare))
+    }
+
+    /// Drops a node, whatever it is called by now.
+    pub(super) fn remove(&mut self, contact: &C) {
+        if let Some(at) = self.entries.iter().position(|entry| entry.contact == *contact) {
+            let index = self.buckets.partition_point(|bucket| usize::from(bucket.end) <= at);
+            self.remove_at(at, index);
+        }
+    }
+
+    /// Appends to `out` the `count` nodes closest to `target` that answered the last request, in
+    /// no order, `except` left out.
+    pub(super) fn closest(&self, target: &Key, count: usize, except: Option<&C>, out: &mut Vec<C>) {
+        let distance = self.own.xor(target);
+        let end = out.len() + count;
+        let last = self.buckets.len() - 1;
+        let bit = |index: usize| distance.0[index / 8] >> (7 - index % 8) & 1 == 1;
+        // Nodes of a bucket differ from us first in the bucket's bit. Where the target does too,
+        // they are closer to it than all nodes of buckets beyond, and else farther.
+        let towards = (0..last).filter(|&index| bit(index));
+        let away = (0..last).rev().filter(|&index| !bit(index));
+        for index in towards.chain([last]).chain(away) {
+            let start = out.len();
+            let good = self.entries[self.range(index)].iter().filter(|entry| {
+                entry.stamp.failures() == 0 && except.is_none_or(|except| *except != entry.contact)
+            });
+            out.extend(good.map(|entry| entry.contact));
+            if out.len() >= end {
+                if out.len() > end {
+                    let key = |node: &C| target.xor(&node.key());
+                    out[start..].select_nth_unstable_by_key(end - start, key);
+                    out.truncate(end);
+                }
+                return;
+            }
+        }
+    }
+
+    /// A lookup for `key` has begun: its bucket needs none before `due`.
+    pub(super) fn touch(&mut self, key: &Key, due: Seconds) {
+        let index = self.index(key);
+        self.buckets[index].due = due;
+    }
+
+    /// Every bucket gets a lookup at the moment that `due` names for it.
+    pub(super) fn schedule(&mut self, mut due: impl FnMut() -> Seconds) {
+        self.buckets.iter_mut().for_each(|bucket| bucket.due = due());
+    }
+
+    /// Every bucket but the one around us is to get a lookup soon.
+    pub(super) fn make_far_due(&mut self, now: Seconds) {
+        let last = self.buckets.len() - 1;
+        self.buckets[..last].iter_mut().for_each(|bucket| bucket.due = now);
+    }
+
+    /// The farthest bucket that is due for a lookup.
+    pub(super) fn due(&self, now: Seconds) -> Option<usize> {
+        self.buckets.iter().position(|bucket| bucket.due <= now)
+    }
+
+    /// A key in a bucket, from 20 random bytes.
+    pub(super) fn key_in(&self, index: usize, random: [u8; 20]) -> Key {
+        let mut key = Key(random);
+        for at in 0..index.min(160) {
+            let mask = 0x80 >> (at % 8);
+            key.0[at / 8] = key.0[at / 8] & !mask | self.own.0[at / 8] & mask;
+        }
+        if index + 1 < self.buckets.len() {
+            let mask = 0x80 >> (index % 8);
+            key.0[index / 8] = key.0[index / 8] & !mask | !self.own.0[index / 8] & mask;
+        }
+        key
+    }
+
+    /// How many known nodes are closer to `key` than we are, counted up to `limit`.
+    pub(super) fn closer(&self, key: &Key, limit: usize) -> usize {
+        let ours = self.own.xor(key);
+        self.good().filter(|node| key.xor(&node.key()) < ours).take(limit).count()
+    }
+
+    /// Bytes on the heap.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        self.entries.capacity() * size_of::<Entry<C>>()
+            + self.buckets.capacity() * size_of::<Bucket>()
+            + self.spares.capacity() * size_of::<C>()
+    }
+
+    fn range(&self, index: usize) -> core::ops::Range<usize> {
+        let start = index.checked_sub(1).map_or(0, |before| self.buckets[before].end.into());
+        start..self.buckets[index].end.into()
+    }
+
+    fn remove_at(&mut self, at: usize, index: usize) {
+        self.entries.remove(at);
+        self.buckets[index..].iter_mut().for_each(|bucket| bucket.end -= 1);
+    }
+
+    fn has_room_in_subnet(&self, index: usize, contact: &C, config: &Config<C>) -> bool {
+        let Some(subnet) = (config.subnet)(contact) else { return true };
+        let same = |entry: &&Entry<C>| (config.subnet)(&entry.contact) == Some(subnet);
+        let bucket = &self.entries[self.range(index)];
+        bucket.iter().filter(same).take(config.subnet_in_bucket).count() < config.subnet_in_bucket
+    }
+
+    /// Splits the bucket around us in two; the order of answers stays.
+    fn split(&mut self) {
+        let index = self.buckets.len() - 1;
+        let range = self.range(index);
+        let own = self.own;
+        let entries = &mut self.entries[range.clone()];
+        let far =
+            |entry: &Entry<C>| own.xor(&entry.contact.key()).leading_zeros() as usize == index;
+        entries.sort_by_key(|entry| !far(entry));
+        let count = entries.iter().filter(|entry| far(entry)).count();
+        let Bucket { end, due } = self.buckets[index];
+        // At most k entries in each of 160 buckets.
+        self.buckets[index].end = (range.start + count) as u16;
+        self.buckets.push(Bucket { end, due });
+    }
+
+    /// Lets `contact` wait for a place in the bucket `index`, the oldest that waits giving way.
+    fn wait(&mut self, contact: C, index: usize, config: &Config<C>) {
+        self.spares.retain(|spare| *spare != contact);
+        let in_bucket = |spare: &C| self.index(&spare.key()) == index;
+        let count = self.spares.iter().filter(|spare| in_bucket(spare)).count();
+        if count >= config.replacements
+            && let Some(oldest) = self.spares.iter().position(in_bucket)
+        {
+            self.spares.remove(oldest);
+        }
+        if config.replacements > 0 {
+            self.spares.push(contact);
+        }
+    }
+
+    /// Grows by half a bucket: doubling would waste most of a million nodes' memory.
+    fn reserve(&mut self, k: usize) {
+        if self.entries.len() == self.entries.capacity() {
+            self.entries.reserve_exact((k / 2).max(1));
+        }
+    }
+}
