@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use machine::{Instant, OpId, Wire};
 
+use crate::memory::prefer_large_pages;
 use crate::random::mix;
 use crate::shard::{Body, Shard, Slot, Start};
 use crate::terms::Terms;
@@ -87,6 +88,13 @@ impl<M: Simulated> World<M> {
     /// # Panics
     /// Beyond [`Node::SLOTS`] slots.
     pub fn reserve(&mut self, count: usize) -> Vec<Node> {
+        let each = count / self.shards.len();
+        if each > 1 {
+            for shard in &mut self.shards {
+                shard.slots.reserve_exact(each + 1);
+                prefer_large_pages(&mut shard.slots);
+            }
+        }
         (0..count)
             .map(|_| {
                 assert!(self.slots < Node::SLOTS - 1, "a world holds {} nodes", Node::SLOTS - 1);
