@@ -10,6 +10,7 @@ mod keys;
 mod lookup;
 mod membership;
 mod message;
+mod peer;
 mod position;
 mod recursive;
 mod repair;
@@ -20,6 +21,7 @@ mod task;
 #[cfg(test)]
 mod tests;
 mod user;
+mod wire;
 mod wired;
 
 use alloc::boxed::Box;
@@ -33,7 +35,9 @@ pub use config::{
 };
 pub use keys::OFFER_MAX;
 pub use message::{Item, Message, Neighbours, Version, Wanted};
+pub use peer::Peer;
 pub use position::{BITS, Position};
+pub use wire::{DATAGRAM_MAX, Error as WireError, Packet};
 
 use fingers::FingerTable;
 use keys::Keys;
@@ -246,6 +250,7 @@ impl<C: Contact> Chord<C> {
             Kind::CheckPredecessor { candidate } => {
                 self.predecessor_timed_out(silent, candidate, cx);
             }
+            Kind::Greet => {}
             Kind::Adopt => self.adopt_timed_out(cx),
             Kind::Lookup(lookup) => self.lookup_timed_out(silent, lookup, cx),
             Kind::Forward(passing) => self.forward_timed_out(silent, *passing, cx),
@@ -370,15 +375,17 @@ impl<C: Contact> Chord<C> {
 
     fn on_pong(&mut self, from: C, tag: u32, cx: &mut Cx<'_, Self>) {
         let task = self.answered(from, tag, |kind| match kind {
-            Kind::CheckPredecessor { .. } => true,
+            Kind::CheckPredecessor { .. } | Kind::Greet => true,
             Kind::Lookup(lookup) => lookup.owners.is_some(),
             _ => false,
         });
-        if let Some(task) = task
-            && let Kind::Lookup(mut lookup) = task.kind
-        {
-            let owners = lookup.owners.take().unwrap_or_default();
-            self.owner_reached(lookup, &owners, from, cx);
+        match task.map(|task| task.kind) {
+            Some(Kind::Lookup(mut lookup)) => {
+                let owners = lookup.owners.take().unwrap_or_default();
+                self.owner_reached(lookup, &owners, from, cx);
+            }
+            Some(Kind::Greet) => self.greeted(from, cx),
+            _ => {}
         }
     }
 

@@ -154,25 +154,46 @@ impl<C: Contact> Chord<C> {
     /// `from` thinks that it is this node's predecessor (Zave's rectify): it is if it stands
     /// between the present one and here, or if the present one is dead.
     pub(super) fn on_notify(&mut self, from: C, cx: &mut Cx<'_, Self>) {
-        if from == self.me || position(from) == position(self.me) {
+        if self.predecessor == Some(from) || position(from) == position(self.me) {
             return;
         }
         match self.predecessor {
-            Some(before) if before == from => self.predecessor_heard = true,
-            Some(before)
-                if !position(from).is_between(position(before), position(self.me))
-                    && !self.config.has(Fault::NotifyAnybody) =>
-            {
+            Some(before) if !self.precedes_more_closely(from) => {
                 self.ask_predecessor(before, Some(from), cx);
             }
-            _ => self.set_predecessor(from, cx),
+            _ => self.greet(from, cx),
         }
     }
 
-    pub(super) fn set_predecessor(&mut self, before: C, cx: &mut Cx<'_, Self>) {
-        self.predecessor = Some(before);
-        self.predecessor_heard = true;
-        self.hand_over(cx);
+    /// Whether `contact` stands between the predecessor and here.
+    fn precedes_more_closely(&self, contact: C) -> bool {
+        self.config.has(Fault::NotifyAnybody)
+            || self.predecessor.is_none_or(|before| {
+                position(contact).is_between(position(before), position(self.me))
+            })
+    }
+
+    /// Asks who would become the predecessor for a sign of life: what follows may be much, and
+    /// must not go to an address that somebody made up.
+    fn greet(&mut self, contact: C, cx: &mut Cx<'_, Self>) {
+        let waits = self.active.as_ref().is_some_and(|active| {
+            active.tasks.iter().any(|task| task.to == contact && matches!(task.kind, Kind::Greet))
+        });
+        if !waits && self.has_room() {
+            self.ask(contact, Kind::Greet, cx);
+        }
+    }
+
+    /// `contact`, who would become the predecessor, lives.
+    pub(super) fn greeted(&mut self, contact: C, cx: &mut Cx<'_, Self>) {
+        if self.is_member()
+            && self.predecessor != Some(contact)
+            && self.precedes_more_closely(contact)
+        {
+            self.predecessor = Some(contact);
+            self.predecessor_heard = true;
+            self.hand_over(cx);
+        }
     }
 
     /// Pings the predecessor if nothing was heard of it since the last tick.
@@ -201,7 +222,7 @@ impl<C: Contact> Chord<C> {
         }
         self.predecessor = None;
         if let Some(candidate) = candidate {
-            self.set_predecessor(candidate, cx);
+            self.greet(candidate, cx);
         }
     }
 
@@ -368,9 +389,7 @@ impl<C: Contact> Chord<C> {
         if self.predecessor == Some(from) {
             self.predecessor = None;
             if let Some(before) = said.predecessor.filter(|&before| before != me) {
-                self.set_predecessor(before, cx);
-                // Whether that one lives is not known yet.
-                self.predecessor_heard = false;
+                self.greet(before, cx);
             }
         }
     }

@@ -23,6 +23,8 @@ pub(super) enum Kind<C> {
     Stabilise { steps: u8 },
     /// For any sign that the predecessor lives; `candidate` would like to take its place.
     CheckPredecessor { candidate: Option<C> },
+    /// For a sign that it is where it says it is, before it becomes the predecessor.
+    Greet,
     /// For its neighbours, before joining in front of it.
     Adopt,
     /// For the next word on a lookup.
@@ -103,7 +105,7 @@ impl<C: Contact> Task<C> {
         let tag = self.tag;
         Some(match &self.kind {
             Kind::Stabilise { .. } | Kind::Adopt => Message::GetNeighbours { tag },
-            Kind::CheckPredecessor { .. } => Message::Ping { tag },
+            Kind::CheckPredecessor { .. } | Kind::Greet => Message::Ping { tag },
             Kind::Lookup(lookup) => lookup.request(tag),
             Kind::Forward(passing) => passing.message(),
             Kind::Get(getting) => Message::Get { tag, key: getting.key },

@@ -4,3 +4,4 @@
 mod keys;
 mod net;
 mod ring;
+mod wire;

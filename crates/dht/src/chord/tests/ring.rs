@@ -187,14 +187,21 @@ fn last_one_left_is_a_ring_of_its_own() {
 #[test]
 fn kr_12_notify_from_elsewhere_is_ignored_while_the_predecessor_lives() {
     let mut net = Net::wired(Config { tick: None, ..Config::default() }, &PLACES);
-    // Those from between are believed; nobody lives at 67, so that the next to notify is its heir.
-    for (from, expected) in
-        [(3, 66), (40, 66), (121, 66), (250, 66), (90, 66), (67, 67), (66, 66), (250, 66)]
-    {
+    // Nobody lives at 67 and 80: what is sent in their name makes nobody a predecessor.
+    for from in [3, 40, 121, 250, 90, 67, 80, 66] {
         net.inject(from, 90, Message::Notify);
         net.run(Duration::from_secs(5));
-        assert_eq!(net.nodes[&At(90)].predecessor(), Some(At(expected)), "{from}");
+        assert_eq!(net.nodes[&At(90)].predecessor(), Some(At(66)), "{from}");
     }
+    // One that lives and stands between is, and so is anybody once it is dead.
+    let joined = net.join(80, &[3]);
+    assert_eq!(net.answer(joined), Report::Joined);
+    net.run(Duration::from_secs(5));
+    assert_eq!(net.nodes[&At(90)].predecessor(), Some(At(80)));
+    net.crash(80);
+    net.inject(66, 90, Message::Notify);
+    net.run(Duration::from_secs(5));
+    assert_eq!(net.nodes[&At(90)].predecessor(), Some(At(66)));
 }
 
 #[test]
