@@ -9,6 +9,7 @@ mod driver;
 mod handle;
 mod link;
 mod outgoing;
+mod shared;
 #[cfg(test)]
 mod tests;
 
@@ -16,8 +17,10 @@ use std::net::SocketAddr;
 
 use machine::{DatagramMachine, Machine};
 
+pub(crate) use driver::spawn_on;
 pub use driver::{Config, Counters, spawn};
 pub use handle::{Answers, Events, Gone, Handle};
+pub(crate) use shared::Inlet;
 
 /// What a machine of protocol `P` is told to do.
 pub type Command<P> = <<P as Protocol>::Machine as Machine>::Command;

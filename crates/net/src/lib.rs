@@ -2,6 +2,7 @@
 
 pub mod create;
 pub mod datagram;
+pub mod dht;
 pub mod dialer;
 pub mod disk;
 pub mod hash;

@@ -4,6 +4,7 @@
 mod clock;
 mod config;
 mod conn;
+mod dht;
 mod greeting;
 mod limiter;
 mod lsd;
@@ -23,10 +24,10 @@ use std::time::Duration;
 use bittorrent::metainfo::Metainfo;
 
 pub use config::{
-    AddTorrent, Encryption, PeerStats, SeedUntil, SessionConfig, Source, TorrentState,
+    AddTorrent, DhtConfig, Encryption, PeerStats, SeedUntil, SessionConfig, Source, TorrentState,
     TorrentStats, TrackerStats, Transport,
 };
-use reactor::{Control, ControlSender};
+use reactor::{Begun, Control, ControlSender};
 
 /// How long a session may take to say goodbye to its trackers and peers.
 const FAREWELL: Duration = Duration::from_secs(4);
@@ -64,6 +65,7 @@ pub enum SessionError {
 pub struct Session {
     control: ControlSender,
     listens: Vec<SocketAddr>,
+    dht: Vec<SocketAddr>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -79,14 +81,20 @@ impl Session {
             .name("shoal-reactor".into())
             .spawn(move || reactor::run(config, commands, &ready))
             .map_err(SessionError::Start)?;
-        let listens = begun.recv().map_err(|_| SessionError::Ended)??;
-        Ok(Self { control, listens, thread: Some(thread) })
+        let Begun { listens, dht } = begun.recv().map_err(|_| SessionError::Ended)??;
+        Ok(Self { control, listens, dht, thread: Some(thread) })
     }
 
     /// Where it accepts connections.
     #[must_use]
     pub fn listen_addrs(&self) -> Vec<SocketAddr> {
         self.listens.clone()
+    }
+
+    /// Where its nodes of the DHT are, one for each IP version it listens on at most.
+    #[must_use]
+    pub fn dht_addrs(&self) -> Vec<SocketAddr> {
+        self.dht.clone()
     }
 
     /// Takes part in a torrent.

@@ -4,7 +4,8 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 
 use bittorrent::peer_address::is_dialable;
 use clap::{Args, ValueEnum};
-use net::session::{Encryption, SessionConfig};
+use net::dht::MAINLINE;
+use net::session::{DhtConfig, Encryption, SessionConfig};
 
 use crate::units::{RateLimit, parse_rate};
 
@@ -43,6 +44,15 @@ pub struct NetworkArgs {
     /// Do not exchange addresses of peers with other peers
     #[arg(long)]
     pub no_pex: bool,
+    /// Begin the distributed hash table with this node; may be repeated
+    #[arg(long, value_name = "HOST:PORT", conflicts_with = "no_dht")]
+    pub dht_bootstrap: Vec<String>,
+    /// Begin the distributed hash table with the well-known nodes of the public network
+    #[arg(long, conflicts_with = "no_dht")]
+    pub public_dht: bool,
+    /// Do without the distributed hash table
+    #[arg(long)]
+    pub no_dht: bool,
     /// Ask no tracker
     #[arg(long)]
     pub no_tracker: bool,
@@ -102,9 +112,16 @@ impl NetworkArgs {
             utp: !self.no_utp,
             lsd: !self.no_lsd,
             pex: !self.no_pex,
+            dht: (!self.no_dht).then(|| DhtConfig { bootstrap: self.dht_nodes() }),
             max_connections: self.max_connections,
             upload_slots: UPLOAD_SLOTS,
         }
+    }
+
+    fn dht_nodes(&self) -> Vec<String> {
+        let public = if self.public_dht { MAINLINE } else { &[] };
+        let public = public.iter().map(|&name| name.to_owned());
+        self.dht_bootstrap.iter().cloned().chain(public).collect()
     }
 
     /// All addresses of `--peer`.

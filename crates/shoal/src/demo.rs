@@ -314,7 +314,7 @@ impl<'a> Swarm<'a> {
         }
         let member = &mut self.members[node];
         match serde_json::from_str(text).with_context(|| format!("from {}", member.name))? {
-            Event::Listening { addresses } => member.addresses = addresses,
+            Event::Listening { addresses, .. } => member.addresses = addresses,
             Event::Progress(last) => {
                 if let Some(bar) = self.bars.get(node) {
                     progress::show(bar, &last);

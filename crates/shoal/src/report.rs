@@ -18,6 +18,9 @@ pub enum Event {
     Listening {
         /// Where it accepts peers.
         addresses: Vec<SocketAddr>,
+        /// Where its nodes of the distributed hash table are.
+        #[serde(default)]
+        dht: Vec<SocketAddr>,
     },
     /// The torrent is known.
     Torrent(Names),

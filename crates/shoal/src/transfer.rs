@@ -116,10 +116,14 @@ pub fn metadata(
 
 fn take_part(session: &Session, add: AddTorrent, watch: Watch<'_>) -> Result<Exit, Failure> {
     if watch.json {
-        say_json(&Event::Listening { addresses: session.listen_addrs() })?;
+        let (addresses, dht) = (session.listen_addrs(), session.dht_addrs());
+        say_json(&Event::Listening { addresses, dht })?;
     } else {
         for address in session.listen_addrs() {
             tracing::info!(%address, "listening");
+        }
+        for address in session.dht_addrs().iter().filter(|_| watch.until == Until::Stopped) {
+            say(format_args!("DHT          {address}"))?;
         }
     }
     let torrent = session.add(add).context("cannot add the torrent")?;

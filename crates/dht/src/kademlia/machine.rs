@@ -269,6 +269,11 @@ impl<C: Contact> Kademlia<C> {
         self.storage.as_ref().map_or((0, 0), |storage| storage.peers.count())
     }
 
+    /// Peers of a torrent that announced themselves here.
+    pub fn listed(&self, info_hash: &Key) -> impl Iterator<Item = SocketAddr> {
+        self.storage.iter().flat_map(|storage| storage.peers.listed(info_hash))
+    }
+
     /// Requests that have not been answered.
     #[must_use]
     pub fn requests(&self) -> usize {

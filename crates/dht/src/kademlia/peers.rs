@@ -96,6 +96,12 @@ impl PeerStore {
         Some(from.take(peers.len().min(REPLY_PEERS_MAX)).map(|entry| entry.addr).collect())
     }
 
+    /// All peers of a torrent.
+    pub(super) fn listed(&self, info_hash: &Key) -> impl Iterator<Item = SocketAddr> {
+        let peers = self.torrents.get(info_hash).map(|torrent| torrent.peers.as_slice());
+        peers.unwrap_or_default().iter().map(|entry| entry.addr)
+    }
+
     /// Some torrents, the same for a while (BEP 51).
     pub(super) fn sample(&mut self, now: Seconds, rng: &mut Rng) -> Samples {
         let stale = |drawn: Seconds| now.saturating_sub(drawn) >= SAMPLE_INTERVAL;

@@ -5,6 +5,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant as SystemInstant};
 
@@ -17,8 +18,10 @@ use tokio::time::Sleep;
 use super::handle::{Control, Events, Handle, channels};
 use super::link::{Link, Socket};
 use super::outgoing::Outgoing;
+use super::shared::{Inlet, Shared};
 use super::{Arrival, Event, Protocol};
 use crate::rate_limit::RateLimit;
+use crate::utp::Endpoint;
 
 /// Rounds of sending, commands, timers and receiving before other tasks get their turn.
 const ROUNDS: usize = 8;
@@ -75,6 +78,20 @@ pub fn spawn<P: Protocol>(
         let link = Socket::<SockaddrIn6>::new(socket, P::DATAGRAM_MAX);
         tokio::task::spawn_local(run(core, link, ends.controls));
     }
+    Ok((handle, events))
+}
+
+/// As [`spawn`], on a socket that uTP is spoken on. Datagrams come by `inlet`.
+pub(crate) fn spawn_on<P: Protocol>(
+    endpoint: Rc<Endpoint>,
+    inlet: Inlet,
+    protocol: P,
+    machines: Vec<P::Machine>,
+    config: Config,
+) -> io::Result<(Handle<P>, Events<P>)> {
+    let (handle, events, ends) = channels(endpoint.local_addr());
+    let core = Core::new(protocol, machines, config, ends.events)?;
+    tokio::task::spawn_local(run(core, Shared::new(endpoint, inlet), ends.controls));
     Ok((handle, events))
 }
 
@@ -232,7 +249,9 @@ impl<P: Protocol> Core<P> {
                 if self.asked.len() < ASKED_MAX && node < self.machines.len() {
                     self.ops += 1;
                     let op = OpId(self.ops);
-                    self.asked.insert(op, answers);
+                    if let Some(answers) = answers {
+                        self.asked.insert(op, answers);
+                    }
                     let now = self.now();
                     self.input(node, now, |machine, cx| machine.on_command(op, command, cx));
                 }

@@ -19,7 +19,7 @@ type Look<P> = Box<dyn FnOnce(&[<P as Protocol>::Machine], &Counters) + Send>;
 /// What a handle asks of the driver.
 pub(super) enum Control<P: Protocol> {
     /// A command for one of the machines.
-    Command { node: usize, command: Command<P>, answers: mpsc::Sender<Event<P>> },
+    Command { node: usize, command: Command<P>, answers: Option<mpsc::Sender<Event<P>>> },
     /// Look at the machines between two inputs.
     Look(Look<P>),
     /// End, at once.
@@ -77,7 +77,7 @@ impl<P: Protocol> Handle<P> {
     /// If the driver has ended.
     pub async fn ask_at(&self, node: usize, command: Command<P>) -> Result<Answers<P>, Gone> {
         let (answers, comes) = mpsc::channel(EVENTS_MAX);
-        let control = Control::Command { node, command, answers };
+        let control = Control::Command { node, command, answers: Some(answers) };
         self.controls.send(control).await.map_err(|_| Gone)?;
         Ok(Answers(comes))
     }
@@ -109,6 +109,14 @@ impl<P: Protocol> Handle<P> {
             last = Some(event);
         }
         last.ok_or(Gone)
+    }
+
+    /// Gives a command to the first machine, whose answers nobody waits for. If too many commands
+    /// wait already, this one is lost.
+    pub fn tell(&self, command: Command<P>) {
+        let control = Control::Command { node: 0, command, answers: None };
+        // A driver that has ended has nobody to tell.
+        let _ = self.controls.try_send(control);
     }
 
     /// Looks at the machines between two inputs, and at the socket's counters.

@@ -22,6 +22,13 @@ pub enum Encryption {
     Require,
 }
 
+/// How a session takes part in the mainline DHT.
+#[derive(Clone, Debug, Default)]
+pub struct DhtConfig {
+    /// Nodes to begin with, as `HOST:PORT`. Others become known by peers.
+    pub bootstrap: Vec<String>,
+}
+
 /// How a process takes part in swarms.
 #[derive(Clone, Debug)]
 pub struct SessionConfig {
@@ -43,6 +50,8 @@ pub struct SessionConfig {
     pub lsd: bool,
     /// Whether to exchange peers (BEP 11).
     pub pex: bool,
+    /// The distributed hash table to take part in (BEP 5); `None` for none.
+    pub dht: Option<DhtConfig>,
     /// Most connections at once, over all torrents.
     pub max_connections: usize,
     /// Regular upload slots per torrent, the optimistic one not counted.
@@ -50,7 +59,7 @@ pub struct SessionConfig {
 }
 
 impl Default for SessionConfig {
-    /// Everything on, no limits, listening nowhere.
+    /// Everything on but the DHT, no limits, listening nowhere.
     fn default() -> Self {
         Self {
             listen: Vec::new(),
@@ -62,6 +71,7 @@ impl Default for SessionConfig {
             utp: true,
             lsd: true,
             pex: true,
+            dht: None,
             max_connections: 200,
             upload_slots: 4,
         }

@@ -17,6 +17,7 @@ use tokio::task::{LocalSet, spawn_local};
 
 use super::clock::Clock;
 use super::config::{AddTorrent, SessionConfig, Source, TorrentState, TorrentStats};
+use super::dht::Dht;
 use super::shared::{BUFFER_BYTES_MAX, Shared};
 use super::stream::Stream;
 use super::torrent::Torrent;
@@ -41,10 +42,16 @@ pub(super) enum Control {
     Shutdown(SyncSender<()>),
 }
 
-type Begun = SyncSender<Result<Vec<SocketAddr>, SessionError>>;
+/// What the reactor says once it runs.
+pub(super) struct Begun {
+    pub(super) listens: Vec<SocketAddr>,
+    pub(super) dht: Vec<SocketAddr>,
+}
+
+type Beginning = SyncSender<Result<Begun, SessionError>>;
 
 /// The thread's main function.
-pub(super) fn run(config: SessionConfig, commands: UnboundedReceiver<Control>, begun: &Begun) {
+pub(super) fn run(config: SessionConfig, commands: UnboundedReceiver<Control>, begun: &Beginning) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return answer(begun, Err(SessionError::Start(error))),
@@ -52,7 +59,9 @@ pub(super) fn run(config: SessionConfig, commands: UnboundedReceiver<Control>, b
     LocalSet::new().block_on(&runtime, async move {
         match Reactor::start(config) {
             Ok((reactor, disk_events)) => {
-                answer(begun, Ok(reactor.shared.listens.clone()));
+                let shared = &reactor.shared;
+                let dht = shared.dht.as_ref().map(Dht::addresses).unwrap_or_default();
+                answer(begun, Ok(Begun { listens: shared.listens.clone(), dht }));
                 reactor.serve(commands, disk_events).await;
             }
             Err(error) => answer(begun, Err(error)),
@@ -78,12 +87,15 @@ impl Reactor {
         let mut listens: Vec<SocketAddr> = Vec::new();
         let mut listeners = Vec::new();
         let mut utp = Vec::new();
+        // Of the DHT alone.
+        let mut udp_only = Vec::new();
+        let wants_udp = config.utp || config.dht.is_some();
         for &address in &config.listen {
             let at = |source| SessionError::Listen { address, source };
             let interface = config.interface.as_deref();
             let listen = |port| {
                 let address = SocketAddr::new(address.ip(), port);
-                crate::dialer::listen(address, interface, config.tcp, config.utp)
+                crate::dialer::listen(address, interface, config.tcp, wants_udp)
             };
             // A port that the system chose is best the same in both families: trackers are told one.
             let chosen = listens.first().filter(|_| address.port() == 0).map(SocketAddr::port);
@@ -95,9 +107,14 @@ impl Reactor {
                 listeners.push(listener);
             }
             if let Some(socket) = udp {
+                bound = socket.local_addr().map_err(at)?;
+                if !config.utp {
+                    udp_only.push(socket);
+                    listens.push(bound);
+                    continue;
+                }
                 let seed = random_u64()?;
                 let endpoint = Endpoint::new(socket, UtpConfig::default(), seed).map_err(at)?;
-                bound = endpoint.local_addr();
                 utp.push(Rc::new(endpoint));
             }
             listens.push(bound);
@@ -106,7 +123,8 @@ impl Reactor {
             Disk::start(DiskConfig { buffer_bytes: BUFFER_BYTES_MAX, ..DiskConfig::default() })
                 .map_err(SessionError::Start)?;
         let http = crate::http_client::Client::new(dialer.clone());
-        let shared = Shared::new(config, clock, peer_id()?, listens, dialer, utp, disk, http);
+        let dht = Dht::start(&config, &utp, udp_only)?;
+        let shared = Shared::new(config, clock, peer_id()?, listens, dialer, utp, dht, disk, http);
         for listener in listeners {
             spawn_local(accept_tcp(shared.clone(), listener));
         }

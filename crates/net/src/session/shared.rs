@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 
 use super::clock::Clock;
 use super::config::SessionConfig;
+use super::dht::Dht;
 use super::torrent::{Limits, Torrent};
 use crate::dialer::Dialer;
 use crate::disk::{Disk, DiskJob};
@@ -37,6 +38,7 @@ pub(super) struct Shared {
     pub(super) scratch_out: RefCell<Vec<u8>>,
     pub(super) dialer: Dialer,
     pub(super) utp: Vec<Rc<Endpoint>>,
+    pub(super) dht: Option<Dht>,
     pub(super) disk: Disk,
     pub(super) trackers: crate::tracker::TrackerClient,
     pub(super) http: crate::http_client::Client,
@@ -61,6 +63,7 @@ impl Shared {
         listens: Vec<SocketAddr>,
         dialer: Dialer,
         utp: Vec<Rc<Endpoint>>,
+        dht: Option<Dht>,
         disk: Disk,
         http: crate::http_client::Client,
     ) -> Rc<Self> {
@@ -79,6 +82,7 @@ impl Shared {
             scratch_out: RefCell::default(),
             dialer,
             utp,
+            dht,
             disk,
             trackers,
             http,

@@ -1,6 +1,7 @@
 //! One torrent's driver: owns the machine, carries its effects to connections and storage, and
 //! brings their inputs back to it. Inputs never nest: outputs are handled when the input is done.
 
+mod dht;
 mod dialing;
 mod disk_events;
 mod trackers;
@@ -30,6 +31,7 @@ use tokio::sync::Notify;
 
 use super::config::{AddTorrent, PeerStats, TorrentState, TorrentStats, TrackerStats};
 use super::conn::{Conn, ConnHandle};
+use super::dht::Dht;
 use super::greeting::Greeted;
 use super::limiter::Limiter;
 use super::pieces::{Landing, Pieces};
@@ -106,6 +108,8 @@ pub(super) struct Torrent {
     timers_changed: Notify,
     pub(super) stopped: Cell<bool>,
     stopping: Notify,
+    /// As `stopping`, for all who wait.
+    left: Notify,
     journalled: Cell<bool>,
     farewell_said: Cell<bool>,
     completed_at: Cell<Option<Instant>>,
@@ -130,7 +134,7 @@ impl Torrent {
             peer_id: shared.peer_id,
             client: crate::CLIENT.to_owned(),
             listen_port: shared.listen_port(),
-            dht_port: None,
+            dht_port: shared.dht.as_ref().and_then(Dht::port),
             max_connections: shared.config.max_connections,
             upload_slots: shared.config.upload_slots,
             pex: shared.config.pex,
@@ -178,6 +182,7 @@ impl Torrent {
             timers_changed: Notify::new(),
             stopped: Cell::new(false),
             stopping: Notify::new(),
+            left: Notify::new(),
             journalled: Cell::new(false),
             farewell_said: Cell::new(false),
             completed_at: Cell::new(None),
@@ -293,7 +298,11 @@ impl Torrent {
                 tracing::warn!(piece = piece.0, "piece does not match its hash");
             }
             Event::Banned(contact) => tracing::warn!(%contact, "banned: sent false data"),
-            Event::DhtNode(_) => {}
+            Event::DhtNode(node) => {
+                if let Some(dht) = &self.shared.dht {
+                    dht.meet(node);
+                }
+            }
         }
     }
 
@@ -472,6 +481,7 @@ impl Torrent {
         tokio::task::spawn_local(self.clone().run_journal());
         let seed = self.core.borrow_mut().rng.next_u64();
         tokio::task::spawn_local(self.clone().run_trackers(seed));
+        tokio::task::spawn_local(self.clone().run_dht());
         tokio::task::spawn_local(self.clone().run_limits());
     }
 
@@ -531,6 +541,7 @@ impl Torrent {
         }
         self.command(Command::Stop);
         self.stopping.notify_one();
+        self.left.notify_waiters();
         self.announce_now.notify_one();
         self.timers_changed.notify_one();
     }

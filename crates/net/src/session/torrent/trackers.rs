@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use bittorrent::swarm::{Command, PeerSource};
@@ -84,7 +85,7 @@ impl Torrent {
 
     /// Waits until the files are checked. Before that nobody knows what is left, and trackers keep
     /// seeds from those who say that nothing is.
-    async fn until_checked(&self) {
+    pub(super) async fn until_checked(&self) {
         loop {
             let changed = self.state_changed.notified();
             if self.stopped.get() || !matches!(*self.state.borrow(), TorrentState::Checking(_)) {
@@ -95,6 +96,13 @@ impl Torrent {
                 () = self.announce_now.notified() => {}
             }
         }
+    }
+
+    /// Peers that others told us of, without ourselves.
+    pub(super) fn add_found(self: &Rc<Self>, mut peers: Vec<SocketAddr>, source: PeerSource) {
+        let loopback = self.shared.listens.iter().any(|address| address.ip().is_loopback());
+        peers.retain(|peer| peer.port() != 0 && (loopback || !self.shared.listens.contains(peer)));
+        self.command(Command::AddPeers(peers, source));
     }
 
     async fn announce(
@@ -140,11 +148,7 @@ impl Torrent {
                         );
                     }
                     counts = response.seeders.zip(response.leechers).or(counts);
-                    let loopback = self.shared.listens.iter().any(|a| a.ip().is_loopback());
-                    let peers = response.peers.into_iter().filter(|peer| {
-                        peer.port() != 0 && (loopback || !self.shared.listens.contains(peer))
-                    });
-                    self.command(Command::AddPeers(peers.collect(), PeerSource::Tracker));
+                    self.add_found(response.peers, PeerSource::Tracker);
                 }
                 Err(failure) => {
                     tracing::debug!(%url, error = %failure, "announce failed");

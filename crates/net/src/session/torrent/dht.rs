@@ -1,0 +1,95 @@
+//! A torrent and the DHT: when to look for peers there, and to be listed as one. Never if the
+//! torrent is private (BEP 27).
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use ::dht::kademlia::{Command, Event};
+use bittorrent::swarm::PeerSource;
+use machine::dht::Key;
+
+use super::Torrent;
+use crate::session::dht::Node;
+
+/// The pause after a search that brought no peer; each further one is twice as long.
+const AGAIN_FIRST: Duration = Duration::from_secs(1);
+/// The longest, and the pause once there are peers: nodes forget one after half an hour.
+const AGAIN_MAX: Duration = Duration::from_secs(15 * 60);
+/// How often a torrent without peers looks who has announced itself to our own node.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+impl Torrent {
+    /// Looks for peers for as long as the torrent runs.
+    pub(in crate::session) async fn run_dht(self: Rc<Self>) {
+        let Some(dht) = &self.shared.dht else { return };
+        for node in dht.nodes() {
+            let (torrent, node) = (self.clone(), node.clone());
+            tokio::task::spawn_local(async move {
+                let left = torrent.left.notified();
+                if !torrent.stopped.get() {
+                    tokio::select! {
+                        () = left => {}
+                        () = torrent.search_again_and_again(&node) => {}
+                    }
+                }
+            });
+        }
+    }
+
+    async fn search_again_and_again(self: &Rc<Self>, node: &Node) {
+        node.has_begun().await;
+        let mut pause = AGAIN_FIRST;
+        while self.is_public() {
+            for hash in self.hashes.handshake_hashes() {
+                self.search(node, Key(hash.0)).await;
+            }
+            if self.has_peers() {
+                pause = AGAIN_MAX;
+            }
+            let _ = tokio::time::timeout(pause, self.look(node)).await;
+            pause = (2 * pause).min(AGAIN_MAX);
+        }
+    }
+
+    /// Looks for peers, and has ourselves listed.
+    async fn search(self: &Rc<Self>, node: &Node, info_hash: Key) {
+        if !self.is_public() {
+            return;
+        }
+        // The port that our datagrams come from is the one where we accept peers.
+        let command = Command::Announce { info_hash, port: None };
+        let Ok(mut answers) = node.kademlia.handle().ask(command).await else { return };
+        while let Some(event) = answers.next().await {
+            if let Event::Peers(peers) = event {
+                self.heard_of(peers);
+            }
+        }
+    }
+
+    /// Goes on looking who has announced itself to our own node, which is all there is in a
+    /// network of two.
+    async fn look(self: &Rc<Self>, node: &Node) {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            for hash in self.hashes.handshake_hashes() {
+                let listed = node.kademlia.listed(Key(hash.0)).await;
+                if !self.has_peers() {
+                    self.heard_of(listed);
+                }
+            }
+        }
+    }
+
+    /// Takes peers in, unless the torrent has turned out private meanwhile.
+    fn heard_of(self: &Rc<Self>, peers: Vec<SocketAddr>) {
+        if self.is_public() && !self.stopped.get() && !peers.is_empty() {
+            tracing::debug!(count = peers.len(), "peers from the DHT");
+            self.add_found(peers, PeerSource::Dht);
+        }
+    }
+
+    fn has_peers(&self) -> bool {
+        !self.conns.borrow().is_empty()
+    }
+}
