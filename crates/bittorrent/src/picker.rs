@@ -327,6 +327,13 @@ impl Picker {
         })
     }
 
+    /// Whether a block from `conn` waits to be verified.
+    #[must_use]
+    pub fn has_contributed(&self, conn: ConnId) -> bool {
+        let mut partials = self.partials.iter();
+        partials.any(|(_, at)| at.slots.iter().any(|slot| slot.contributor() == Some(conn)))
+    }
+
     /// Requests of `piece` that are open: the blocks, and whom they are asked of.
     pub fn requests(&self, piece: PieceIndex) -> impl Iterator<Item = (Block, ConnId)> + '_ {
         let partial = self.order.partial(piece).map(|place| self.partials.at(place));

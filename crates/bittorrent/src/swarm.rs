@@ -3,8 +3,9 @@
 //! This file holds the machine's state and routes each input to the part that answers it:
 //! `handshake` opens connections, `download` fetches, `upload` gives, `metadata` and
 //! `hashes` bring what is needed to verify, `exchange` finds peers through peers, `upkeep`
-//! is what happens once a second. Addresses are in `known`, one peer's state is in `peer`.
+//! is what happens once a second, `blame` finds who spoiled a piece. Addresses are in `known`, one peer's state is in `peer`.
 
+mod blame;
 mod download;
 mod exchange;
 mod handshake;
@@ -32,12 +33,12 @@ pub use message::{
 
 use crate::choker::{self, Choker};
 use crate::extension::Extended;
-use crate::id::{BLOCK_LEN, Block, PieceIndex};
+use crate::id::{Block, PieceIndex};
 use crate::metainfo::Info;
 use crate::peer_priority::peer_priority;
 use crate::peer_wire::Frame;
 use crate::picker::{Picker, Priority};
-use crate::smart_ban::{Digest, SmartBan};
+use crate::smart_ban::SmartBan;
 use crate::super_seeding::SuperSeeding;
 use hashes::LayerFetch;
 use known::Known;
@@ -128,6 +129,8 @@ pub struct Swarm<C: PeerContact> {
     choker: Choker,
     super_seeding: Option<SuperSeeding>,
     smart_ban: SmartBan<C>,
+    /// Peers that are gone, with blocks of theirs in pieces that are not verified yet.
+    departed: BTreeMap<ConnId, C>,
     our_contact: Option<C>,
     next_choke: Instant,
     ticking: bool,
@@ -155,6 +158,7 @@ impl<C: PeerContact> Swarm<C> {
             choker,
             super_seeding: None,
             smart_ban: SmartBan::new(),
+            departed: BTreeMap::new(),
             our_contact: None,
             next_choke: Instant::ZERO,
             ticking: false,
@@ -241,35 +245,6 @@ impl<C: PeerContact> Swarm<C> {
         if self.content.as_ref().is_some_and(|c| c.picker.is_complete() && c.layers.is_done()) {
             self.completed(cx);
         }
-    }
-
-    /// For drivers that keep digests of received blocks: a failed piece's blocks and senders, and
-    /// later the true ones, so that who lied is found and honest peers are not blamed.
-    ///
-    /// To be called before `on_verified`, with the digests of all blocks in order: always when the
-    /// piece failed, and when it did not if [`Swarm::suspects`] says so.
-    pub fn judge(&mut self, piece: PieceIndex, ok: bool, digests: &[Digest], cx: &mut Ctx<'_, C>) {
-        let Some(content) = &self.content else { return };
-        let liars = if ok {
-            let blocks = (0..).step_by(BLOCK_LEN as usize).zip(digests.iter().copied());
-            self.smart_ban.on_verified(piece, blocks)
-        } else {
-            let sent = content.picker.contributors(piece).filter_map(|(block, conn)| {
-                let sender = self.peers.get(&conn)?.contact;
-                let digest = digests.get((block.begin / BLOCK_LEN) as usize)?;
-                Some((block.begin, sender, *digest))
-            });
-            self.smart_ban.on_failed(piece, sent)
-        };
-        for liar in liars {
-            self.ban(liar, cx);
-        }
-    }
-
-    /// Whether a piece failed before, so that the digests of its true blocks tell who lied.
-    #[must_use]
-    pub fn suspects(&self, piece: PieceIndex) -> bool {
-        self.smart_ban.has_failed(piece)
     }
 
     fn stop(&mut self, cx: &mut Ctx<'_, C>) {

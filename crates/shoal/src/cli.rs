@@ -7,6 +7,7 @@ use crate::demo::DemoArgs;
 use crate::exit::EXIT_CODES_HELP;
 use crate::fetch::FetchArgs;
 use crate::inspect::InspectArgs;
+use crate::lab::LabArgs;
 use crate::manual::ManArgs;
 use crate::publish::PublishArgs;
 use crate::tracker::TrackerArgs;
@@ -44,6 +45,9 @@ pub enum Command {
     /// Run a small swarm on this machine, and watch it
     #[command(after_help = EXIT_CODES_HELP)]
     Demo(DemoArgs),
+    /// Measure what lectures and papers claim, in the simulator
+    #[command(after_help = EXIT_CODES_HELP)]
+    Lab(LabArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
     /// Print the manual page

@@ -8,6 +8,7 @@ mod exit;
 mod fetch;
 mod inspect;
 mod interrupt;
+mod lab;
 mod locate;
 mod manual;
 mod progress;
@@ -52,6 +53,7 @@ fn run(command: &Command) -> Result<Exit, Failure> {
         Command::Verify(args) => verify::run(args),
         Command::Tracker(args) => tracker::run(args),
         Command::Demo(args) => demo::run(args),
+        Command::Lab(args) => lab::run(args),
         Command::Completions(args) => manual::completions(args.shell),
         Command::Man(args) => manual::man(args),
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use machine::Rng;
 
 use crate::Node;
-use crate::random::{exponential, mix, scale, unit};
+use crate::random::{exponential, mix, nanos, scale};
 
 /// A model of the delay between two nodes. Where a node is follows from the node itself, so whoever
 /// comes back anew comes back elsewhere.
@@ -15,7 +15,7 @@ use crate::random::{exponential, mix, scale, unit};
 pub enum Latency {
     /// The same for all.
     Constant(Duration),
-    /// Drawn anew for each message, each value between the two as likely.
+    /// Drawn anew for each message, each value from the least to below the most as likely.
     Uniform {
         /// The least.
         least: Duration,
@@ -150,7 +150,10 @@ impl Latency {
     pub fn delay(&self, from: Node, to: Node, rng: &mut Rng) -> Duration {
         match self {
             Self::Constant(delay) => *delay,
-            Self::Uniform { least, most } => *least + scale(most.saturating_sub(*least), unit(rng)),
+            Self::Uniform { least, most } => {
+                let span = nanos(*most).saturating_sub(nanos(*least));
+                *least + Duration::from_nanos(rng.below(span))
+            }
             Self::Exponential { least, mean } => {
                 *least + exponential(mean.saturating_sub(*least), rng)
             }

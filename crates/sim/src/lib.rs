@@ -51,9 +51,10 @@
 mod counts;
 mod latency;
 mod link;
+mod memory;
 mod node;
 mod parallel;
-mod prefetch;
+
 mod random;
 mod shard;
 mod slab;

@@ -31,9 +31,14 @@ pub(crate) fn exponential(mean: Duration, rng: &mut Rng) -> Duration {
     scale(mean, -ln(unit(rng)))
 }
 
+/// A duration in nanoseconds, at most 584 years.
+pub(crate) const fn nanos(duration: Duration) -> u64 {
+    duration.as_secs().saturating_mul(1_000_000_000).saturating_add(duration.subsec_nanos() as u64)
+}
+
 /// `duration` times `by`, in nanoseconds, at most 584 years.
 pub(crate) fn scale(duration: Duration, by: f64) -> Duration {
-    Duration::from_nanos((duration.as_nanos() as f64 * by) as u64)
+    Duration::from_nanos((nanos(duration) as f64 * by) as u64)
 }
 
 /// The natural logarithm of a positive normal number, to a few units of the last place: by the

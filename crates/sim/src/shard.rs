@@ -3,11 +3,11 @@
 
 use machine::{Cx, DatagramMachine, Instant, OpId, Outbox, Output, Send as Sent};
 
-use crate::prefetch::prefetch;
+use crate::memory::prefetch;
 use crate::random::{mix, rng};
 use crate::slab::Slab;
-use crate::terms::Terms;
-use crate::wheel::{Entry, Wheel};
+use crate::terms::{Arrival, Terms};
+use crate::wheel::{Entry, NEVER, Wheel};
 use crate::{Counts, Happening, Node, Simulated};
 
 /// Where a node lives.
@@ -233,7 +233,9 @@ impl<M: Simulated> Shard<M> {
                 4
             }
         };
-        self.hash = self.hash.wrapping_add(mix(hash ^ mix(time << 3 | kind)));
+        self.hash = self
+            .hash
+            .wrapping_add(mix(hash ^ (time << 3 | kind).wrapping_mul(0xd6e8_feb8_6659_fd93)));
         counter = counter.wrapping_add(1);
 
         for output in self.outbox.drain() {
@@ -242,35 +244,31 @@ impl<M: Simulated> Shard<M> {
                     let seq = counter;
                     counter = counter.wrapping_add(1);
                     self.counts.sent += 1;
-                    let Some((message, copies)) = terms.send(now, node, to, seq, message) else {
+                    let message = match terms.round_trip {
+                        None => message,
+                        Some(_) => terms.on_the_wire(node, to, message),
+                    };
+                    let Arrival { first, second } = terms.arrival(time, node, to, seq);
+                    if first == NEVER {
                         self.counts.lost += 1;
                         continue;
-                    };
-                    if let Some(time) = copies.second {
-                        self.counts.duplicated += 1;
-                        let message = message.clone();
-                        // The copy has a number of its own, for no two entries may be equal.
-                        let seq = counter;
-                        counter = counter.wrapping_add(1);
-                        let away = Away { time, to, from: node, seq, message };
-                        send(
-                            self.index,
-                            self.bits,
-                            &mut self.wheel,
-                            &mut self.messages,
-                            &mut self.away,
-                            away,
-                        );
                     }
-                    let away = Away { time: copies.first, to, from: node, seq, message };
-                    send(
-                        self.index,
-                        self.bits,
-                        &mut self.wheel,
-                        &mut self.messages,
-                        &mut self.away,
-                        away,
-                    );
+                    let shard = to.slot() & ((1 << self.bits) - 1);
+                    let mut send = |time, seq, message| {
+                        if shard == self.index {
+                            let body = Body::Message(self.messages.put(message));
+                            self.wheel.push(Entry { time, to, from: node, seq, body });
+                        } else if let Some(away) = self.away.get_mut(shard as usize) {
+                            away.push(Away { time, to, from: node, seq, message });
+                        }
+                    };
+                    if let Some(second) = second {
+                        // The copy has a number of its own, for no two entries may be equal.
+                        send(second, counter, message.clone());
+                        counter = counter.wrapping_add(1);
+                        self.counts.duplicated += 1;
+                    }
+                    send(first, seq, message);
                 }
                 Output::Timer(at, timer) => {
                     let (time, body) = (at.as_nanos().max(time), Body::Timer(timer));
@@ -283,25 +281,5 @@ impl<M: Simulated> Shard<M> {
             }
         }
         slot.counter = counter;
-    }
-}
-
-/// Puts a message into the wheel, or aside if its destination is in another shard.
-#[inline(always)]
-fn send<M: Simulated>(
-    index: u32,
-    bits: u32,
-    wheel: &mut Wheel<Body<M::Timer>>,
-    messages: &mut Slab<M::Message>,
-    away: &mut [Vec<Away<M>>],
-    message: Away<M>,
-) {
-    let shard = message.to.slot() & ((1 << bits) - 1);
-    if shard == index {
-        let Away { time, to, from, seq, message } = message;
-        let body = Body::Message(messages.put(message));
-        wheel.push(Entry { time, to, from, seq, body });
-    } else if let Some(away) = away.get_mut(shard as usize) {
-        away.push(message);
     }
 }

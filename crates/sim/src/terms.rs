@@ -1,9 +1,10 @@
 //! What all shards know and none changes while they run: the seed, the links, and what is wrong
 //! with them.
 
-use machine::{DatagramMachine, Instant};
+use machine::DatagramMachine;
 
-use crate::random::{mix, rng};
+use crate::random::{mix, nanos, rng};
+use crate::wheel::NEVER;
 use crate::{Link, Node};
 
 /// Takes a message through its wire format; says what is wrong with that, if something is.
@@ -17,9 +18,10 @@ pub(crate) struct Terms<M: DatagramMachine> {
     pub(crate) round_trip: Option<RoundTrip<M>>,
 }
 
-/// When a message arrives, in nanoseconds.
-pub(crate) struct Copies {
+/// When a message arrives, in nanoseconds; [`NEVER`] if it is lost.
+pub(crate) struct Arrival {
     pub(crate) first: u64,
+    /// Of its copy, if it is delivered twice.
     pub(crate) second: Option<u64>,
 }
 
@@ -30,32 +32,33 @@ impl<M: DatagramMachine> Terms<M> {
 
     /// The least delay of any message, in nanoseconds.
     pub(crate) fn lookahead(&self) -> u64 {
-        u64::try_from(self.link.latency.least().as_nanos()).unwrap_or(u64::MAX)
+        nanos(self.link.latency.least())
     }
 
-    /// What becomes of a message, which is the sender's output number `seq`; `None` if it is lost.
+    /// When the sender's output number `seq`, sent at `time`, arrives.
     #[inline]
-    pub(crate) fn send(
-        &self,
-        now: Instant,
-        from: Node,
-        to: Node,
-        seq: u32,
-        mut message: M::Message,
-    ) -> Option<(M::Message, Copies)> {
-        if let Some(round_trip) = self.round_trip {
-            message = match round_trip(message) {
-                Ok(message) => message,
-                Err(what) => panic!("{now:?}: {from} to {to}: {what}"),
-            };
-        }
+    pub(crate) fn arrival(&self, time: u64, from: Node, to: Node, seq: u32) -> Arrival {
         let mut rng = rng(self.seed, from.raw(), seq);
         if self.link.loss.draw(&mut rng) {
-            return None;
+            return Arrival { first: NEVER, second: None };
         }
-        let arrival = |rng: &mut machine::Rng| (now + self.link.delay(from, to, rng)).as_nanos();
-        let first = arrival(&mut rng);
-        let second = self.link.duplication.draw(&mut rng).then(|| arrival(&mut rng));
-        Some((message, Copies { first, second }))
+        let mut arrival = || {
+            let delay = nanos(self.link.delay(from, to, &mut rng));
+            (time.saturating_add(delay), self.link.duplication.draw(&mut rng))
+        };
+        let (first, twice) = arrival();
+        Arrival { first, second: twice.then(|| arrival().0) }
+    }
+
+    /// Takes a message through its wire format, if that was asked for.
+    #[cold]
+    pub(crate) fn on_the_wire(&self, from: Node, to: Node, message: M::Message) -> M::Message {
+        match self.round_trip {
+            None => message,
+            Some(round_trip) => match round_trip(message) {
+                Ok(message) => message,
+                Err(what) => panic!("{from} to {to}: {what}"),
+            },
+        }
     }
 }

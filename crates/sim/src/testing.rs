@@ -18,6 +18,9 @@ pub(crate) struct Rumour {
     pub(crate) salt: u64,
 }
 
+/// A bug planted in the wire format: this bit of the hops is not read back.
+const FORGOTTEN: u32 = 1 << 31;
+
 impl Wire for Rumour {
     type Error = &'static str;
 
@@ -29,7 +32,8 @@ impl Wire for Rumour {
     fn decode(bytes: &[u8]) -> Result<Self, Self::Error> {
         let (hops, salt) = bytes.split_first_chunk().ok_or("too short")?;
         let salt = salt.try_into().map_err(|_| "not 12 bytes")?;
-        Ok(Self { hops: u32::from_be_bytes(*hops), salt: u64::from_be_bytes(salt) })
+        let hops = u32::from_be_bytes(*hops) & !FORGOTTEN;
+        Ok(Self { hops, salt: u64::from_be_bytes(salt) })
     }
 }
 

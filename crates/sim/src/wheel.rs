@@ -31,8 +31,8 @@ impl<B> Entry<B> {
     }
 }
 
-/// Nanoseconds that a bucket of the lowest level covers, as a power of two: 16 microseconds.
-const GRAIN_BITS: u32 = 14;
+/// Nanoseconds that a bucket of the lowest level covers, as a power of two: 66 microseconds.
+const GRAIN_BITS: u32 = 16;
 /// Buckets of a level, as a power of two.
 const LEVEL_BITS: u32 = 12;
 const BUCKETS: usize = 1 << LEVEL_BITS;
@@ -41,8 +41,9 @@ const LEVELS: usize = 4;
 const CHUNK: usize = 16;
 /// A run is long enough for prefetching once it has this many entries.
 const RUN: usize = 256;
-/// Times from here on are never: 146 years.
-pub(crate) const NEVER: u64 = 1 << (GRAIN_BITS + LEVEL_BITS * LEVELS as u32);
+/// The levels reach to the end of time, which never comes.
+const _: () = assert!(GRAIN_BITS + LEVEL_BITS * LEVELS as u32 == u64::BITS);
+pub(crate) const NEVER: u64 = u64::MAX;
 const NONE: u32 = u32::MAX;
 
 #[derive(Clone, Copy)]
@@ -87,8 +88,14 @@ pub(crate) struct Wheel<B> {
     /// The lowest-level bucket that is gathered next, counted from time 0. Entries in the levels
     /// are not before it.
     cursor: u64,
-    /// The sorted run, the last entry first, of what was before the cursor.
-    run: Vec<Entry<B>>,
+    /// What was before the cursor, in order: when, in nanoseconds since `began`, above where in
+    /// the pool.
+    run: Vec<u64>,
+    /// How many of the run have been taken.
+    taken: usize,
+    began: u64,
+    /// The chunks that the run lies in.
+    held: Vec<u32>,
     /// What came for times before the cursor after its bucket had been gathered.
     late: BinaryHeap<Late<B>>,
     /// The most buckets that one run gathers.
@@ -128,6 +135,9 @@ impl<B: Copy> Wheel<B> {
             free: NONE,
             cursor: 0,
             run: Vec::new(),
+            taken: 0,
+            began: 0,
+            held: Vec::new(),
             late: BinaryHeap::new(),
             stretch: (lookahead >> (GRAIN_BITS + 1)).clamp(1, BUCKETS as u64),
         }
@@ -136,13 +146,13 @@ impl<B: Copy> Wheel<B> {
     /// How many entries wait.
     pub(crate) fn len(&self) -> usize {
         self.levels.iter().map(|level| level.entries).sum::<usize>()
-            + self.run.len()
+            + (self.run.len() - self.taken)
             + self.late.len()
     }
 
-    /// Adds an entry; one for [`NEVER`] or later is dropped.
+    /// Adds an entry; one for [`NEVER`] is dropped.
     pub(crate) fn push(&mut self, entry: Entry<B>) {
-        if entry.time >= NEVER {
+        if entry.time == NEVER {
             return;
         }
         if entry.time >> GRAIN_BITS < self.cursor {
@@ -154,10 +164,10 @@ impl<B: Copy> Wheel<B> {
 
     /// The place in the order of the first entry, if its time is before `end`.
     pub(crate) fn first(&mut self, end: u64) -> Option<(u64, u64, u32)> {
-        if self.run.is_empty() {
+        if self.taken == self.run.len() {
             self.gather(end);
         }
-        let run = self.run.last().map(Entry::order);
+        let run = self.upcoming(0).map(Entry::order);
         let late = self.late.peek().map(|late| late.0.order());
         let first = late.map_or(run, |late| Some(run.map_or(late, |run| run.min(late))));
         first.filter(|(time, ..)| *time < end)
@@ -166,28 +176,24 @@ impl<B: Copy> Wheel<B> {
     /// Takes the first entry, if its time is before `end`.
     #[inline]
     pub(crate) fn pop(&mut self, end: u64) -> Option<Entry<B>> {
-        if self.run.is_empty() {
+        if self.taken == self.run.len() {
             self.gather(end);
         }
-        if !self.late.is_empty() {
-            return self.pop_late(end);
+        let entry = self.upcoming(0).copied();
+        if let Some(late) = self.late.peek()
+            && entry.is_none_or(|entry| late.0.order() < entry.order())
+        {
+            return if late.0.time < end { self.late.pop().map(|late| late.0) } else { None };
         }
-        if self.run.last()?.time < end { self.run.pop() } else { None }
+        let entry = entry.filter(|entry| entry.time < end)?;
+        self.taken += 1;
+        Some(entry)
     }
 
-    /// The entry that will be the first once `ahead` have been taken, unless it is yet unknown.
+    /// The entry of the run that comes `ahead` after the first of it, if the run goes so far.
     #[inline]
     pub(crate) fn upcoming(&self, ahead: usize) -> Option<&Entry<B>> {
-        self.run.get(self.run.len().wrapping_sub(ahead + 1))
-    }
-
-    #[cold]
-    fn pop_late(&mut self, end: u64) -> Option<Entry<B>> {
-        let late = self.late.peek()?.0.order();
-        if self.run.last().is_some_and(|run| run.order() < late) {
-            return if self.run.last()?.time < end { self.run.pop() } else { None };
-        }
-        if late.0 < end { self.late.pop().map(|Late(entry)| entry) } else { None }
+        self.run.get(self.taken + ahead).map(|key| &self.pool[*key as u32 as usize])
     }
 
     /// Puts an entry that is not before the cursor into the lowest level that reaches so far.
@@ -226,53 +232,73 @@ impl<B: Copy> Wheel<B> {
         level.entries += 1;
     }
 
-    /// Takes all entries out of a bucket, a chunk at a time.
-    fn empty(
-        &mut self,
-        level: usize,
-        at: usize,
-        mut each: impl FnMut(&mut Self, [Entry<B>; CHUNK], usize),
-    ) {
+    /// Takes a bucket out of its level: its chunks and how many entries the first of them has.
+    fn empty(&mut self, level: usize, at: usize) -> (u32, usize) {
         let level = &mut self.levels[level];
         let none = Bucket { chunk: NONE, entries: 0 };
-        let Bucket { mut chunk, entries } = core::mem::replace(&mut level.buckets[at], none);
+        let Bucket { chunk, entries } = core::mem::replace(&mut level.buckets[at], none);
         level.full[at / 64] &= !(1 << (at % 64));
         level.entries -= entries as usize;
-        let mut filled = match entries as usize % CHUNK {
-            0 => CHUNK,
-            part => part,
-        };
-        while chunk != NONE {
-            let begin = chunk as usize * CHUNK;
-            let Some(entries) = self.pool[begin..].first_chunk::<CHUNK>().copied() else { return };
-            let next = core::mem::replace(&mut self.links[chunk as usize], self.free);
-            self.free = chunk;
-            each(self, entries, filled);
-            filled = CHUNK;
-            chunk = next;
+        match entries as usize % CHUNK {
+            0 => (chunk, CHUNK),
+            filled => (chunk, filled),
         }
     }
 
-    /// Moves the next entries into the run, if there are any before `end`: one bucket, and more
-    /// while there are few.
+    fn release(&mut self, chunk: u32) {
+        self.links[chunk as usize] = core::mem::replace(&mut self.free, chunk);
+    }
+
+    /// Makes the next entries the run, if there are any before `end`: one bucket, and more while
+    /// there are few. The last run has been taken.
     fn gather(&mut self, end: u64) {
         let Some(last) = end.checked_sub(1) else { return };
         let Some(first) = self.seek(last >> GRAIN_BITS) else { return };
+        self.run.clear();
+        self.taken = 0;
+        while let Some(chunk) = self.held.pop() {
+            self.release(chunk);
+        }
         self.cursor = first;
-        let end = first + self.stretch;
+        self.began = first << GRAIN_BITS;
         while let Some(at) = self.levels[0].next(self.cursor as usize % BUCKETS) {
             let number = self.cursor - self.cursor % BUCKETS as u64 + at as u64;
-            if number >= end || self.run.len() >= RUN {
+            if number >= first + self.stretch || self.run.len() >= RUN {
                 break;
             }
-            self.empty(0, at, |wheel, chunk, filled| wheel.run.extend_from_slice(&chunk[..filled]));
+            let (mut chunk, mut filled) = self.empty(0, at);
+            while chunk != NONE {
+                let begin = chunk as usize * CHUNK;
+                let entries = self.pool[begin..begin + filled].iter().zip(begin as u64..);
+                let began = self.began;
+                self.run.extend(entries.map(|(entry, at)| (entry.time - began) << 32 | at));
+                self.held.push(chunk);
+                chunk = self.links[chunk as usize];
+                filled = CHUNK;
+            }
             self.cursor = number + 1;
             if self.cursor.is_multiple_of(BUCKETS as u64) {
                 self.cascade();
                 break;
             }
         }
-        self.run.sort_unstable_by_key(|entry| core::cmp::Reverse(entry.order()));
+        self.sort();
+    }
+
+    /// Sorts the run: by time, since few have the same, and then those.
+    fn sort(&mut self) {
+        self.run.sort_unstable();
+        let mut at = 0;
+        while let Some(rest) = self.run.get_mut(at..)
+            && let Some(first) = rest.first().map(|key| key >> 32)
+        {
+            let same = 1 + rest[1..].iter().take_while(|key| *key >> 32 == first).count();
+            if same > 1 {
+                let pool = &self.pool;
+                rest[..same].sort_unstable_by_key(|key| pool[*key as u32 as usize].order());
+            }
+            at += same;
+        }
     }
 
     /// The number of the next lowest-level bucket that has entries; moves the cursor, and the
@@ -304,10 +330,14 @@ impl<B: Copy> Wheel<B> {
             let shift = LEVEL_BITS * level as u32;
             if self.cursor.trailing_zeros() >= shift {
                 let at = (self.cursor >> shift) as usize % BUCKETS;
-                if self.levels[level].buckets[at].entries > 0 {
-                    self.empty(level, at, |wheel, chunk, filled| {
-                        chunk[..filled].iter().for_each(|entry| wheel.place(*entry));
-                    });
+                let (mut chunk, mut filled) = self.empty(level, at);
+                while chunk != NONE {
+                    let begin = chunk as usize * CHUNK;
+                    (begin..begin + filled).for_each(|at| self.place(self.pool[at]));
+                    let next = self.links[chunk as usize];
+                    self.release(chunk);
+                    chunk = next;
+                    filled = CHUNK;
                 }
             }
         }
@@ -357,8 +387,9 @@ mod tests {
             for (seq, step) in (0..).zip(&steps) {
                 match *step {
                     Step::Push { after, to, from } => {
+                        let time = u64::saturating_add(now, after);
                         let (to, from) = (Node::from_raw(to), Node::from_raw(from));
-                        let entry = Entry { time: now + after, to, from, seq, body: seq };
+                        let entry = Entry { time, to, from, seq, body: seq };
                         wheel.push(entry);
                         if entry.time < NEVER {
                             heap.push(Late(entry));

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use machine::{Instant, OpId, Wire};
 
+use crate::memory::prefer_large_pages;
 use crate::random::mix;
 use crate::shard::{Body, Shard, Slot, Start};
 use crate::terms::Terms;
@@ -24,9 +25,9 @@ pub struct Settings {
 }
 
 /// What is to be done to the world at some moment.
-type Plan<M> = Box<dyn FnOnce(&mut World<M>) + Send>;
+type Plan<M> = Box<dyn FnOnce(&mut World<M>)>;
 /// Who hears of events.
-type Sink<E> = Box<dyn FnMut(Happening<E>) + Send>;
+type Sink<E> = Box<dyn FnMut(Happening<E>)>;
 
 /// Machines in a virtual network, and its clock.
 pub struct World<M: Simulated> {
@@ -87,6 +88,13 @@ impl<M: Simulated> World<M> {
     /// # Panics
     /// Beyond [`Node::SLOTS`] slots.
     pub fn reserve(&mut self, count: usize) -> Vec<Node> {
+        let each = count / self.shards.len();
+        if each > 1 {
+            for shard in &mut self.shards {
+                shard.slots.reserve_exact(each + 1);
+                prefer_large_pages(&mut shard.slots);
+            }
+        }
         (0..count)
             .map(|_| {
                 assert!(self.slots < Node::SLOTS - 1, "a world holds {} nodes", Node::SLOTS - 1);
@@ -150,7 +158,7 @@ impl<M: Simulated> World<M> {
     }
 
     /// Does something to the world at a later moment, before any input of that moment.
-    pub fn plan(&mut self, at: Instant, plan: impl FnOnce(&mut Self) + Send + 'static) {
+    pub fn plan(&mut self, at: Instant, plan: impl FnOnce(&mut Self) + 'static) {
         let key = (at.as_nanos().max(self.now), self.outside);
         self.outside += 1;
         self.plans.insert(key, Box::new(plan));
@@ -237,18 +245,19 @@ impl<M: Simulated> World<M> {
     /// passes until then. Returns whether something happened.
     pub fn step(&mut self, until: Instant) -> bool {
         let end = until.as_nanos().saturating_add(1);
-        let shards = self.shards.iter_mut().enumerate();
-        let first = shards.filter_map(|(at, shard)| Some((shard.wheel.first(end)?, at))).min();
+        let shard = parallel::first(&mut self.shards, end);
+        let first = shard.and_then(|shard| shard.wheel.first(end)).map(|(time, ..)| time);
         let plan = self.plans.first_key_value().map(|((at, _), _)| *at).filter(|at| *at < end);
         match (first, plan) {
-            (first, Some(at)) if first.is_none_or(|((time, ..), _)| at <= time) => {
+            (first, Some(at)) if first.is_none_or(|first| at <= first) => {
                 let Some((_, plan)) = self.plans.pop_first() else { return false };
                 self.now = at;
                 plan(self);
             }
-            (Some(((time, ..), at)), _) => {
+            (Some(time), _) => {
                 self.now = time;
-                self.shards[at].run(end, 1, &self.terms);
+                let Some(shard) = parallel::first(&mut self.shards, end) else { return false };
+                shard.run(end, 1, &self.terms);
                 parallel::exchange(&mut self.shards);
                 self.flush();
             }
@@ -261,32 +270,31 @@ impl<M: Simulated> World<M> {
     }
 
     fn run_before(&mut self, end: u64) {
-        let lookahead = self.terms.lookahead();
-        if let [shard] = self.shards.as_mut_slice() {
-            while shard.run(end, INPUTS_PER_FLUSH, &self.terms) == INPUTS_PER_FLUSH {
-                hand_over(&mut shard.events, &mut self.events, &mut self.sink);
-            }
-        } else {
-            parallel::run(&mut self.shards, end, lookahead, &self.terms);
-        }
+        // What starting machines told, before anything that comes now.
         self.flush();
+        let Self { terms, shards, events, sink, .. } = self;
+        if let [shard] = shards.as_mut_slice() {
+            while shard.run(end, INPUTS_PER_FLUSH, terms) == INPUTS_PER_FLUSH {
+                hand_over(&mut shard.events, events, sink);
+            }
+            hand_over(&mut shard.events, events, sink);
+        } else {
+            let lookahead = terms.lookahead();
+            parallel::run(shards, end, lookahead, terms, |new| hand_over(new, events, sink));
+        }
     }
 
+    /// Hands over what happened outside of a run.
     fn flush(&mut self) {
-        if let [shard] = self.shards.as_mut_slice() {
+        for shard in &mut self.shards {
             hand_over(&mut shard.events, &mut self.events, &mut self.sink);
-            return;
         }
-        let mut events: Vec<_> =
-            self.shards.iter_mut().flat_map(|shard| shard.events.drain(..)).collect();
-        events.sort_by_key(|event| (event.at, event.node));
-        hand_over(&mut events, &mut self.events, &mut self.sink);
     }
 
     // --- Looking on ---
 
     /// Hands events to `sink` as the world runs, by time and node, instead of keeping them.
-    pub fn on_event(&mut self, sink: impl FnMut(Happening<M::Event>) + Send + 'static) {
+    pub fn on_event(&mut self, sink: impl FnMut(Happening<M::Event>) + 'static) {
         self.sink = Some(Box::new(sink));
     }
 
@@ -428,6 +436,30 @@ mod tests {
     }
 
     #[test]
+    fn zero_delays_are_run_in_order_whatever_the_threads() {
+        let link = Link::new(Latency::Uniform { least: Duration::ZERO, most: SECOND / 50 });
+        for link in [link, Link::constant(Duration::ZERO)] {
+            let run = |threads| {
+                let mut world = gossips(4, threads, link.clone(), 20);
+                world.run_for(5 * SECOND);
+                (world.trace_hash(), world.drain_events().collect::<Vec<_>>())
+            };
+            assert_eq!(run(1), run(2));
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "became")]
+    fn a_panic_in_any_thread_ends_the_run() {
+        let mut world = gossips(3, 2, Link::default(), 2);
+        world.round_trip();
+        // The test's rumour forgets this bit on the wire.
+        let node = world.occupant(1).unwrap();
+        world.command(node, OpId(0), Rumour { hops: 1 << 31, salt: 0 });
+        world.run_for(SECOND);
+    }
+
+    #[test]
     fn plans_come_before_the_inputs_of_their_moment() {
         let mut world = gossips(3, 2, Link::constant(SECOND), 2);
         let node = world.occupant(0).unwrap();
@@ -442,7 +474,7 @@ mod tests {
     }
 
     #[test]
-    fn every_message_survives_its_wire_format_when_asked() {
+    fn messages_survive_its_wire_format_when_asked() {
         let mut world = gossips(3, 1, Link::default(), 5);
         let mut checked = gossips(3, 1, Link::default(), 5);
         checked.round_trip();

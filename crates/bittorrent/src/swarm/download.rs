@@ -345,6 +345,7 @@ impl<C: PeerContact> Swarm<C> {
                 .filter(|request| request.block.piece == piece)
                 .for_each(|request| request.given_up = true);
         }
+        self.forget_departed();
         cx.effect(Effect::Forget(piece));
     }
 
@@ -377,6 +378,8 @@ impl<C: PeerContact> Swarm<C> {
         let Some(content) = &mut self.content else { return };
         let was_useful = content.picker.wanted_missing(piece);
         content.picker.on_verified(piece, ok);
+        self.forget_departed();
+        let Some(content) = &mut self.content else { return };
         if !ok {
             cx.emit(Event::Corrupt(piece));
             return self.others_may_request(ConnId(u32::MAX), cx);
@@ -417,21 +420,6 @@ impl<C: PeerContact> Swarm<C> {
         let conns: Vec<ConnId> = self.peers.keys().copied().collect();
         for conn in conns {
             self.close_if_useless(conn, cx);
-        }
-    }
-
-    /// The hosts whose blocks made a piece false are found: refuse them.
-    pub(super) fn ban(&mut self, contact: C, cx: &mut Ctx<'_, C>) {
-        self.known.ban(contact);
-        cx.emit(Event::Banned(contact));
-        let same: Vec<ConnId> = self
-            .peers
-            .iter()
-            .filter(|(_, peer)| self.known.is_banned(peer.contact))
-            .map(|(conn, _)| *conn)
-            .collect();
-        for conn in same {
-            self.close(conn, CloseReason::Banned, cx);
         }
     }
 

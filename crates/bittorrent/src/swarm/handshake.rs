@@ -225,6 +225,7 @@ impl<C: PeerContact> Swarm<C> {
         let now = cx.now();
         let Some(mut peer) = self.peers.remove(&conn) else { return };
         self.release_requests(&mut peer, conn);
+        self.remember_departed(conn, peer.contact);
         if let (Some(content), super::peer::Has::Known(bits)) = (&mut self.content, &peer.has) {
             if bits.all() {
                 content.picker.seed_left();

@@ -70,14 +70,16 @@ fn claim(record: &Record, html: &mut String) {
         source = svg::escape(claim.source),
         how = claim.provenance.words(),
     );
-    if !record.outcome.plots.is_empty() {
+    let plots = &record.outcome.plots;
+    // One plot has its table beside it; several have theirs below.
+    *html += if plots.len() == 1 { "<div class=\"beside\">\n" } else { "<div>\n" };
+    if !plots.is_empty() {
         *html += "<div class=\"plots\">\n";
-        for plot in &record.outcome.plots {
-            figure(plot, html);
-        }
+        plots.iter().for_each(|plot| figure(plot, html));
         *html += "</div>\n";
     }
     checks(&record.outcome.checks, html);
+    *html += "</div>\n";
     for note in &record.outcome.notes {
         let _ = writeln!(html, "<p class=\"note\">{}</p>", svg::escape(note));
     }
@@ -90,10 +92,11 @@ fn figure(plot: &Plot, html: &mut String) {
     *html += "<ul class=\"key\">";
     for (which, series) in plot.series.iter().enumerate() {
         let look = svg::look(plot, which);
+        let radius = if series.role == Role::Published { 4.5 } else { 2.5 };
         let dot = if series.role == Role::Formula {
             String::new()
         } else {
-            format!("<circle class=\"dot {look}\" cx=\"12\" cy=\"6\" r=\"3\"/>")
+            format!("<circle class=\"dot {look}\" cx=\"12\" cy=\"6\" r=\"{radius}\"/>")
         };
         let _ = write!(
             html,

@@ -227,6 +227,8 @@ pub(super) fn draw(plot: &Plot) -> String {
         let look = look(plot, which);
         let mut path = String::new();
         let mut dots = String::new();
+        // Rings around ours where both coincide.
+        let radius = if series.role == Role::Published { 4.5 } else { 2.5 };
         let mut pen_up = true;
         for &(at, value) in &series.points {
             let (Some(right), Some(up)) = (x.place(at), y.place(value)) else {
@@ -238,7 +240,7 @@ pub(super) fn draw(plot: &Plot) -> String {
             pen_up = false;
             let _ = write!(
                 dots,
-                "<circle class=\"dot {look}\" cx=\"{cx:.1}\" cy=\"{cy:.1}\" r=\"3\"><title>{}: {} at \
+                "<circle class=\"dot {look}\" cx=\"{cx:.1}\" cy=\"{cy:.1}\" r=\"{radius}\"><title>{}: {} at \
                  {}</title></circle>",
                 escape(&series.name),
                 number(value),

@@ -313,6 +313,40 @@ fn pw_09_smart_ban_finds_who_spoiled_a_shared_piece() {
 }
 
 #[test]
+fn pw_09_whoever_left_is_not_forgotten_when_a_piece_is_judged() {
+    let mut bench = Bench::leecher(2);
+    let said = ExtensionHandshake { request_queue: Some(2), ..abilities() };
+    let conns: Vec<_> = (0..2)
+        .map(|_| {
+            let conn = bench.join(MODERN, &[0]);
+            bench.extended(conn, Extended::Handshake(said.clone()));
+            bench.frame(conn, Frame::Unchoke);
+            conn
+        })
+        .collect();
+    for &conn in &conns {
+        for block in bench.requests(conn) {
+            assert!(bench.deliver(conn, block));
+        }
+    }
+    let (liar, honest) = (conns[0], conns[1]);
+    bench.close(liar, CloseReason::Gone);
+    assert_eq!(bench.awaiting_verification(), [PieceIndex(0)]);
+    bench.input(|swarm, cx| swarm.judge(PieceIndex(0), false, &digests(Some(0)), cx));
+    bench.verified(0, false);
+    assert!(!bench.closed.contains_key(&honest), "it did not send the piece alone");
+    assert!(bench.swarm.departed.is_empty(), "nothing of the piece is left");
+    bench.serve_all(honest);
+    bench.input(|swarm, cx| swarm.judge(PieceIndex(0), true, &digests(None), cx));
+    let banned = |event: &Event<SocketAddr>| match event {
+        Event::Banned(contact) => Some(*contact),
+        _ => None,
+    };
+    let banned: Vec<_> = bench.events.iter().filter_map(banned).collect();
+    assert_eq!(banned, [address(liar.0)]);
+}
+
+#[test]
 fn memory_for_unfinished_pieces_is_bounded_and_stalled_ones_make_room() {
     let two = u64::from(2 * PIECE_LEN);
     let config = SwarmConfig { partial_bytes_max: two, ..config() };
