@@ -153,6 +153,12 @@ impl Picker {
         }
     }
 
+    /// No piece is urgent any more.
+    pub fn clear_deadlines(&mut self) {
+        self.deadlines.clear();
+        self.deadline_of.clear();
+    }
+
     /// `piece` is here and verified, wherever it came from. Requests for its blocks are forgotten.
     pub fn set_have(&mut self, piece: PieceIndex) {
         if let Some(place) = self.order.partial(piece) {

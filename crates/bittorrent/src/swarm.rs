@@ -225,6 +225,21 @@ impl<C: PeerContact> Swarm<C> {
         self.refresh_wanted(cx);
     }
 
+    /// Replaces the pieces that are urgent, and asks for them at once where there is room.
+    fn hurry(&mut self, pieces: &[(PieceIndex, u32)], cx: &mut Ctx<'_, C>) {
+        let Some(content) = &mut self.content else { return };
+        content.picker.clear_deadlines();
+        for &(piece, order) in pieces {
+            if !content.have.get(piece.0) {
+                content.picker.set_deadline(piece, Some(order));
+            }
+        }
+        let conns: Vec<ConnId> = self.peers.keys().copied().collect();
+        for conn in conns {
+            self.request_more(conn, cx);
+        }
+    }
+
     /// Tells the picker what is wanted and verifiable now, and counts anew who is useful.
     fn refresh_wanted(&mut self, cx: &mut Ctx<'_, C>) {
         let Some(content) = &mut self.content else { return };
@@ -274,6 +289,7 @@ impl<C: PeerContact> Machine for Swarm<C> {
                 self.dial(cx);
             }
             Command::Want(wanted) => self.want(wanted, cx),
+            Command::Urgent(pieces) => self.hurry(&pieces, cx),
             Command::Layers(file, layer) => self.layer_known(file, layer, cx),
             Command::Lost(piece) => self.on_lost(piece, cx),
             Command::Leaves(conn, range, leaves) => self.on_leaves(conn, range, leaves, cx),

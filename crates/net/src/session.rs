@@ -10,6 +10,7 @@ mod limiter;
 mod lsd;
 mod pieces;
 mod reactor;
+mod reader;
 mod shared;
 mod stream;
 mod torrent;
@@ -23,11 +24,13 @@ use std::time::Duration;
 
 use bittorrent::metainfo::Metainfo;
 
+use codec::bitfield::Bitfield;
 pub use config::{
     AddTorrent, DhtConfig, Encryption, PeerStats, SeedUntil, SessionConfig, Source, TorrentState,
     TorrentStats, TrackerStats, Transport,
 };
 use reactor::{Begun, Control, ControlSender};
+pub use reader::{FileReader, ReadError};
 
 /// How long a session may take to say goodbye to its trackers and peers.
 const FAREWELL: Duration = Duration::from_secs(4);
@@ -108,6 +111,21 @@ impl Session {
         Ok(Torrent { tag, control: self.control.clone() })
     }
 
+    /// Leaves a torrent and forgets it; its files stay. Returns when nobody touches them any more.
+    pub fn remove(&self, torrent: &Torrent) {
+        let (answer, answered) = sync_channel(1);
+        if self.control.send(Control::Remove(torrent.tag, answer)).is_ok() {
+            // An answer and a dead reactor lead to the same end.
+            let _ = answered.recv();
+        }
+    }
+
+    /// Limits payload to so many bytes per second sent and received, over all torrents; `None`
+    /// is no limit.
+    pub fn set_limits(&self, upload: Option<u64>, download: Option<u64>) {
+        let _ = self.control.send(Control::SetLimits(upload, download));
+    }
+
     /// Says goodbye to trackers and peers, brings journals up to date and ends; within seconds.
     pub fn shutdown(mut self) {
         let (answer, answered) = sync_channel(1);
@@ -145,6 +163,32 @@ impl Torrent {
         let (answer, answered) = sync_channel(1);
         self.control.send(Control::Metainfo(self.tag, answer)).ok()?;
         answered.recv().ok()?
+    }
+
+    /// The pieces that are verified; `None` while that is not known.
+    #[must_use]
+    pub fn have(&self) -> Option<Bitfield> {
+        let (answer, answered) = sync_channel(1);
+        self.control.send(Control::Have(self.tag, answer)).ok()?;
+        answered.recv().ok()?
+    }
+
+    /// A reader of file `index` of its info dictionary; `None` if there is no such file, or it is
+    /// not known yet.
+    #[must_use]
+    pub fn reader(&self, index: usize) -> Option<FileReader> {
+        FileReader::open(self, index)
+    }
+
+    /// Asks its trackers again now.
+    pub fn reannounce(&self) {
+        // That the session has ended shows elsewhere.
+        let _ = self.control.send(Control::Announce(self.tag));
+    }
+
+    /// Tries these addresses too.
+    pub fn add_peers(&self, peers: Vec<SocketAddr>) {
+        let _ = self.control.send(Control::AddPeers(self.tag, peers));
     }
 
     /// Blocks until its state is another one than `from`, or `timeout` has passed; returns the

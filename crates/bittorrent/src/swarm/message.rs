@@ -82,6 +82,8 @@ pub enum Command<C> {
     AddPeers(Vec<C>, PeerSource),
     /// Other pieces are wanted now.
     Want(Bitfield),
+    /// These pieces, and no others, go before all that is wanted: those of a lower number first.
+    Urgent(Vec<(PieceIndex, u32)>),
     /// Accept these v2 piece layers for a file (index in [`Info::files`]).
     Layers(usize, Vec<[u8; 32]>),
     /// A stored piece turned out to be damaged or gone: have it no more (BEP 54).

@@ -15,14 +15,16 @@ use super::clock::Clock;
 const QUANTUM_MIN: u64 = 16 * 1024;
 /// Turns per second into which a limit is cut, at most: fast limits cost little.
 const TURNS_PER_SEC: u64 = 200;
+/// What a connection that waited gets at most when the limit is lifted, in bytes.
+const QUANTUM_MAX: u64 = 1024 * 1024;
 /// Bursts are bounded to what the limit gives in this many milliseconds.
 const BURST_MILLIS: u64 = 40;
 
 /// The limiter; without a limit it grants everything at once.
 pub(super) struct Limiter {
     clock: Clock,
-    bucket: Option<RefCell<TokenBucket>>,
-    quantum: u64,
+    bucket: RefCell<Option<TokenBucket>>,
+    quantum: Cell<u64>,
     /// Bytes granted and not used.
     refund: Cell<u64>,
     waiting: RefCell<VecDeque<Rc<Turn>>>,
@@ -39,43 +41,53 @@ pub(super) struct Turn {
 
 impl Limiter {
     pub(super) fn new(per_second: Option<u64>, clock: Clock) -> Self {
-        let quantum = per_second.map_or(u64::MAX, |rate| (rate / TURNS_PER_SEC).max(QUANTUM_MIN));
-        let bucket = per_second.map(|rate| {
-            let burst = (rate * BURST_MILLIS / 1_000).max(2 * quantum);
-            RefCell::new(TokenBucket::new(rate, burst, clock.now()))
-        });
-        Self {
+        let limiter = Self {
             clock,
-            bucket,
-            quantum,
+            bucket: RefCell::new(None),
+            quantum: Cell::new(QUANTUM_MAX),
             refund: Cell::new(0),
             waiting: RefCell::new(VecDeque::new()),
             changed: Notify::new(),
-        }
+        };
+        limiter.set_limit(per_second);
+        limiter
+    }
+
+    /// Limits to so many bytes per second from now on; `None` lifts the limit.
+    pub(super) fn set_limit(&self, per_second: Option<u64>) {
+        let quantum =
+            per_second.map_or(QUANTUM_MAX, |rate| (rate / TURNS_PER_SEC).max(QUANTUM_MIN));
+        self.quantum.set(quantum);
+        self.refund.set(0);
+        *self.bucket.borrow_mut() = per_second.map(|rate| {
+            let burst = (rate.saturating_mul(BURST_MILLIS) / 1_000).max(2 * quantum);
+            TokenBucket::new(rate, burst, self.clock.now())
+        });
+        self.changed.notify_one();
     }
 
     /// Whether there is a limit at all.
     pub(super) fn is_limited(&self) -> bool {
-        self.bucket.is_some()
+        self.bucket.borrow().is_some()
     }
 
     /// Grants up to `want` bytes. Zero means: wait, `waker` is woken when the turn has come.
     pub(super) fn take(&self, want: u64, turn: &Rc<Turn>, waker: &Waker) -> u64 {
-        let Some(bucket) = &self.bucket else { return want };
+        let mut bucket = self.bucket.borrow_mut();
+        let Some(bucket) = &mut *bucket else { return want };
         let granted = turn.granted.get();
         if granted > 0 {
             turn.granted.set(granted.saturating_sub(want));
             return granted.min(want);
         }
         if !turn.queued.get() && self.waiting.borrow().is_empty() {
-            let share = want.min(self.quantum);
+            let share = want.min(self.quantum.get());
             let refund = self.refund.take();
             if refund >= share {
                 self.refund.set(refund - share);
                 return share;
             }
             self.refund.set(refund);
-            let mut bucket = bucket.borrow_mut();
             let now = self.clock.now();
             if bucket.ready_at(now, share).is_some_and(|at| at <= now) {
                 return bucket.take_up_to(now, share);
@@ -91,14 +103,13 @@ impl Limiter {
 
     /// Takes back what was granted and not used.
     pub(super) fn give_back(&self, bytes: u64) {
-        if self.bucket.is_some() {
-            self.refund.set((self.refund.get() + bytes).min(2 * self.quantum));
+        if self.bucket.borrow().is_some() {
+            self.refund.set((self.refund.get() + bytes).min(2 * self.quantum.get()));
         }
     }
 
     /// Serves waiting connections one by one as the limit allows; runs for ever.
     pub(super) async fn run(&self) {
-        let Some(bucket) = &self.bucket else { return };
         loop {
             // It keeps its place until its turn has come, so that nobody overtakes it.
             let first = self.waiting.borrow().front().cloned();
@@ -109,18 +120,30 @@ impl Limiter {
             loop {
                 let now = self.clock.now();
                 // Not in the match itself: its borrow would last over the wait.
-                let ready = bucket.borrow().ready_at(now, self.quantum);
-                match ready {
+                let ready = match &*self.bucket.borrow() {
+                    Some(bucket) => bucket.ready_at(now, self.quantum.get()),
+                    None => Some(now),
+                };
+                let wait = match ready {
                     Some(at) if at <= now => break,
-                    Some(at) => tokio::time::sleep(at - now).await,
-                    None => tokio::time::sleep(Duration::from_secs(1)).await,
+                    Some(at) => at - now,
+                    None => Duration::from_secs(1),
+                };
+                tokio::select! {
+                    () = tokio::time::sleep(wait) => {}
+                    // Another limit, perhaps.
+                    () = self.changed.notified() => {}
                 }
             }
             self.waiting.borrow_mut().pop_front();
             if Rc::strong_count(&first) == 1 {
                 continue; // Its connection is gone.
             }
-            let granted = bucket.borrow_mut().take_up_to(self.clock.now(), self.quantum);
+            let quantum = self.quantum.get();
+            let granted = match &mut *self.bucket.borrow_mut() {
+                Some(bucket) => bucket.take_up_to(self.clock.now(), quantum),
+                None => quantum,
+            };
             first.granted.set(granted);
             first.queued.set(false);
             if let Some(waker) = first.waker.take() {
@@ -176,6 +199,31 @@ mod tests {
         // All but the first burst has to wait for its tokens.
         let least = Duration::from_secs_f64((total - 80_000) as f64 / 2_000_000.0);
         assert!(took >= least, "{total} bytes in {took:?}, at least {least:?}");
+    }
+
+    #[tokio::test]
+    async fn lifting_the_limit_lets_those_go_who_wait() {
+        let limiter = Rc::new(Limiter::new(Some(1), Clock::start()));
+        let turn = Rc::<Turn>::default();
+        while limiter.take(u64::MAX, &turn, Waker::noop()) > 0 {}
+        let local = tokio::task::LocalSet::new();
+        let runs = limiter.clone();
+        local.spawn_local(async move { runs.run().await });
+        let granted = local.run_until(async {
+            limiter.set_limit(None);
+            let waits = std::future::poll_fn(|cx| {
+                *turn.waker.borrow_mut() = Some(cx.waker().clone());
+                if turn.queued.get() {
+                    std::task::Poll::Pending
+                } else {
+                    std::task::Poll::Ready(())
+                }
+            });
+            tokio::time::timeout(Duration::from_secs(5), waits).await.expect("woken at once");
+            turn.granted.get()
+        });
+        assert!(granted.await > 0);
+        assert_eq!(limiter.take(7_000_000, &turn, Waker::noop()), 7_000_000);
     }
 
     #[test]

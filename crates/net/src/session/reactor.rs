@@ -2,17 +2,20 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
-use bittorrent::id::PeerId;
+use bittorrent::id::{PeerId, PieceIndex};
 use bittorrent::metainfo::Metainfo;
 use bittorrent::peer_wire::Frame;
 use bittorrent::utp::Config as UtpConfig;
+use codec::bitfield::Bitfield;
 use machine::Side;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::oneshot;
 use tokio::task::{LocalSet, spawn_local};
 
 use super::clock::Clock;
@@ -24,6 +27,7 @@ use super::torrent::Torrent;
 use super::{FAREWELL, SessionError, greeting, lsd};
 use crate::dialer::Dialer;
 use crate::disk::{BufferPool, Disk, DiskConfig, DiskEvent};
+use crate::store::Store;
 use crate::utp::Endpoint;
 
 /// Incoming connections that have not greeted yet, at most.
@@ -39,6 +43,22 @@ pub(super) enum Control {
     Metainfo(u64, SyncSender<Option<Arc<Metainfo>>>),
     /// Answer when the torrent's state is no longer this.
     Watch(u64, TorrentState, SyncSender<Option<TorrentState>>),
+    /// Leave a torrent and forget it; answered when its files are at rest.
+    Remove(u64, SyncSender<()>),
+    /// Ask the trackers again.
+    Announce(u64),
+    /// More addresses to try.
+    AddPeers(u64, Vec<SocketAddr>),
+    /// Bytes per second sent and received, over all torrents.
+    SetLimits(Option<u64>, Option<u64>),
+    /// Pieces that are verified.
+    Have(u64, SyncSender<Option<Bitfield>>),
+    /// The files, to read from.
+    Store(u64, SyncSender<Option<Arc<Store>>>),
+    /// Somebody reads these pieces now, in this order; nothing to read ends it.
+    Read(u64, ReaderId, Range<u32>),
+    /// Answer when a piece is verified; drop the sender when it will not be.
+    Await(u64, PieceIndex, oneshot::Sender<()>),
     Shutdown(SyncSender<()>),
 }
 
@@ -49,6 +69,9 @@ pub(super) struct Begun {
 }
 
 type Beginning = SyncSender<Result<Begun, SessionError>>;
+
+/// Tells readers of one torrent apart.
+pub(super) type ReaderId = u64;
 
 /// The thread's main function.
 pub(super) fn run(config: SessionConfig, commands: UnboundedReceiver<Control>, begun: &Beginning) {
@@ -199,7 +222,48 @@ impl Reactor {
                     }
                 });
             }
+            Control::Remove(tag, to) => {
+                let Some(torrent) = self.shared.torrent(tag) else { return answer(&to, ()) };
+                torrent.stop();
+                let shared = self.shared.clone();
+                spawn_local(async move {
+                    let at_rest = async {
+                        while !torrent.is_at_rest() {
+                            shared.settled.notified().await;
+                        }
+                    };
+                    if tokio::time::timeout(FAREWELL, at_rest).await.is_err() {
+                        tracing::warn!("a torrent was removed before its peers and files let go");
+                    }
+                    shared.remove(&torrent);
+                    answer(&to, ());
+                });
+            }
+            Control::SetLimits(up, down) => {
+                self.shared.limits.up.set_limit(up);
+                self.shared.limits.down.set_limit(down);
+            }
+            Control::Announce(tag) => self.with(tag, |torrent| torrent.announce_again()),
+            Control::AddPeers(tag, peers) => self.with(tag, |torrent| torrent.add_peers(peers)),
+            Control::Have(tag, to) => {
+                answer(&to, self.shared.torrent(tag).and_then(|torrent| torrent.have()));
+            }
+            Control::Store(tag, to) => {
+                answer(&to, self.shared.torrent(tag).and_then(|torrent| torrent.store()));
+            }
+            Control::Read(tag, reader, pieces) => {
+                self.with(tag, |torrent| torrent.read_ahead(reader, pieces));
+            }
+            Control::Await(tag, piece, to) => {
+                self.with(tag, |torrent| torrent.await_piece(piece, to))
+            }
             Control::Shutdown(_) => {}
+        }
+    }
+
+    fn with(&self, tag: u64, act: impl FnOnce(&Rc<Torrent>)) {
+        if let Some(torrent) = self.shared.torrent(tag) {
+            act(&torrent);
         }
     }
 

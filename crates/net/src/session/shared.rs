@@ -146,6 +146,12 @@ impl Shared {
         }
     }
 
+    pub(super) fn remove(&self, torrent: &Rc<Torrent>) {
+        self.torrents.borrow_mut().remove(&torrent.tag);
+        // Its hashes may name another torrent by now.
+        self.by_hash.borrow_mut().retain(|_, other| !Rc::ptr_eq(other, torrent));
+    }
+
     pub(super) fn torrent(&self, tag: u64) -> Option<Rc<Torrent>> {
         self.torrents.borrow().get(&tag).cloned()
     }

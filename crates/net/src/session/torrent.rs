@@ -4,6 +4,7 @@
 mod dht;
 mod dialing;
 mod disk_events;
+mod reading;
 mod trackers;
 mod web_seeds;
 
@@ -39,6 +40,7 @@ use super::shared::Shared;
 use crate::disk::BufferPool;
 use crate::store::{Journal, Store, Totals};
 use disk_events::Checking;
+use reading::Reading;
 
 /// Peers that are gone and still shown.
 const PAST_MAX: usize = 200;
@@ -116,6 +118,9 @@ pub(super) struct Torrent {
     past: RefCell<VecDeque<PeerStats>>,
     trackers: RefCell<Vec<TrackerStats>>,
     announce_now: Notify,
+    /// The user asked for an announcement that is not due.
+    announce_again: Cell<bool>,
+    reading: RefCell<Reading>,
     corrupt: Cell<u64>,
 }
 
@@ -189,6 +194,8 @@ impl Torrent {
             past: RefCell::default(),
             trackers: RefCell::default(),
             announce_now: Notify::new(),
+            announce_again: Cell::new(false),
+            reading: RefCell::default(),
             corrupt: Cell::new(0),
         })
     }
@@ -291,6 +298,7 @@ impl Torrent {
                 if let Some(journal) = &*self.journal.borrow() {
                     journal.record(&[piece]);
                 }
+                self.piece_here(piece);
             }
             Event::Complete => self.complete(),
             Event::Corrupt(piece) => {
@@ -470,7 +478,7 @@ impl Torrent {
         }
         if self.stopped.get() {
             self.timers_changed.notify_one();
-            self.shared.settled.notify_one();
+            self.shared.settled.notify_waiters();
         }
     }
 
@@ -485,7 +493,7 @@ impl Torrent {
         tokio::task::spawn_local(self.clone().run_limits());
     }
 
-    fn add_peers(self: &Rc<Self>, peers: Vec<SocketAddr>) {
+    pub(super) fn add_peers(self: &Rc<Self>, peers: Vec<SocketAddr>) {
         if !peers.is_empty() {
             self.command(Command::AddPeers(peers, PeerSource::User));
         }
@@ -540,6 +548,7 @@ impl Torrent {
             checking.cancel();
         }
         self.command(Command::Stop);
+        self.reading.take();
         self.stopping.notify_one();
         self.left.notify_waiters();
         self.announce_now.notify_one();
@@ -549,6 +558,11 @@ impl Torrent {
     /// Whether a stopped torrent has nothing left to do.
     pub(super) fn is_settled(&self) -> bool {
         self.conns.borrow().is_empty() && self.journalled.get() && self.farewell_said.get()
+    }
+
+    /// Whether nobody touches its files any more.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.conns.borrow().is_empty() && self.journalled.get()
     }
 
     /// Whether its peers may come from elsewhere than its trackers (BEP 27).
@@ -589,6 +603,10 @@ impl Torrent {
     }
 
     fn set_state(&self, state: TorrentState) {
+        if matches!(state, TorrentState::Failed(_)) {
+            // Nothing will come for those who read.
+            self.reading.take();
+        }
         *self.state.borrow_mut() = state;
         self.state_changed.notify_waiters();
     }

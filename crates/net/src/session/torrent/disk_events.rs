@@ -141,6 +141,7 @@ impl Torrent {
             have: checking.have,
         };
         self.command(Command::Begin(Box::new(content)));
+        self.pieces_known();
         self.spawn_web_seeds();
     }
 
@@ -385,7 +386,7 @@ impl Torrent {
         }
         self.flush_journal(true).await;
         self.journalled.set(true);
-        self.shared.settled.notify_one();
+        self.shared.settled.notify_waiters();
     }
 
     async fn flush_journal(self: &Rc<Self>, close: bool) {

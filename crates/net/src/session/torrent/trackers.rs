@@ -46,6 +46,9 @@ impl Torrent {
                 announcer.borrow_mut().complete();
             }
             let now = clock.now();
+            if self.announce_again.take() {
+                announcer.borrow_mut().want_peers(now);
+            }
             while let Some(announcement) = { announcer.borrow_mut().poll(now) } {
                 let (torrent, announcer) = (self.clone(), announcer.clone());
                 let (answered, last) = (answered.clone(), last.clone());
@@ -80,7 +83,13 @@ impl Torrent {
         // Farewells that are under way are given their time by the session's shutdown.
         while pending.join_next().await.is_some() {}
         self.farewell_said.set(true);
-        self.shared.settled.notify_one();
+        self.shared.settled.notify_waiters();
+    }
+
+    /// Asks every tracker again, even if that is not due.
+    pub(in crate::session) fn announce_again(&self) {
+        self.announce_again.set(true);
+        self.announce_now.notify_one();
     }
 
     /// Waits until the files are checked. Before that nobody knows what is left, and trackers keep
