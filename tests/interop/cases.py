@@ -11,6 +11,7 @@ import libtorrent as lt
 from harness import PIECE, Case, CaseError, Payload, wait_for
 from programs import (
     HERE,
+    LIBTORRENT_NEVER_DIALS,
     LIBTORRENT_RC4_ONLY,
     LIBTORRENT_TCP_ONLY,
     LIBTORRENT_UTP_ONLY,
@@ -494,6 +495,29 @@ def pex_by_shoal(running: Case) -> None:
     fetch = Libtorrent(running).fetch(torrent, [hub.address]).await_complete(120)
     check(payload, fetch)
     expect(not hub.is_complete(), "the one in the middle stayed without")
+
+
+# Local service discovery (BEP 14).
+
+
+@case("lsd_hears_libtorrent")
+def lsd_hears_libtorrent(running: Case) -> None:
+    payload = Payload(running)
+    torrent = payload.torrent()
+    fetch = Shoal(running, lan=True).fetch(torrent)
+    fetch.await_listening()
+    Libtorrent(running, lan=True, **LIBTORRENT_NEVER_DIALS).seed(torrent, payload.parent)
+    check(payload, fetch.await_complete())
+
+
+@case("lsd_heard_by_libtorrent")
+def lsd_heard_by_libtorrent(running: Case) -> None:
+    payload = Payload(running)
+    torrent = payload.torrent()
+    fetch = Libtorrent(running, lan=True).fetch(torrent).await_ready()
+    seed = Shoal(running, lan=True).seed(torrent, payload.parent)
+    check(payload, fetch.await_complete())
+    wait_for(lambda: fetch.has_heard(seed.address), 10, "libtorrent heard of the seed")
 
 
 # Crashes.

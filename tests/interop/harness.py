@@ -36,20 +36,33 @@ class CaseError(Exception):
     """Why a case fails."""
 
 
-def enter_private_network() -> None:
-    """Runs this program again in a network of its own, in which nothing leaves the machine."""
+PRIVATE = {"SHOAL_INTEROP_NETWORK": "private"}
+
+
+def in_private_network(command: list) -> list[str]:
+    """`command` in a network of its own, in which nothing leaves the machine."""
+    return ["unshare", "-n", *map(str, command)]
+
+
+def expect_private_networks() -> None:
+    """Ends this program unless it may make networks."""
+    probe = subprocess.run(in_private_network(["true"]), capture_output=True, text=True)
+    if probe.returncode != 0:
+        sys.exit(
+            "run.py: a private network namespace is needed, which root or CAP_SYS_ADMIN may make: "
+            + probe.stderr.strip()
+        )
+
+
+def set_up_network() -> None:
+    """Gives the network that this program runs in its addresses."""
     if os.environ.get("SHOAL_INTEROP_NETWORK") != "private":
-        probe = subprocess.run(["unshare", "-n", "true"], capture_output=True, text=True)
-        if probe.returncode != 0:
-            sys.exit(
-                "run.py: a private network namespace is needed, which root or CAP_SYS_ADMIN may make: "
-                + probe.stderr.strip()
-            )
-        environment = dict(os.environ, SHOAL_INTEROP_NETWORK="private")
-        os.execvpe("unshare", ["unshare", "-n", sys.executable, *sys.argv], environment)
+        sys.exit("run.py: not in a network of its own")
     commands = ["link set lo up", "link set lo multicast on"]
     for number in range(1, HOSTS + 1):
         commands += [f"addr add 198.18.0.{number}/32 dev lo", f"addr add fd00::{number}/128 dev lo"]
+        # These are of one network, as local service discovery wants it.
+        commands += [f"addr add 198.19.0.{number}/24 dev lo"]
     subprocess.run(["ip", "-batch", "-"], input="\n".join(commands), text=True, check=True)
 
 
@@ -149,15 +162,18 @@ class Case:
         path.mkdir(parents=True)
         return path
 
-    def host(self, family: int = 4) -> str:
-        """An address of its own for a process."""
+    def host(self, family: int = 4, lan: bool = False) -> str:
+        """An address of its own for a process; those of a `lan` are of one network."""
         self.hosts += 1
-        return f"198.18.0.{self.hosts}" if family == 4 else f"fd00::{self.hosts}"
+        if family == 6:
+            return f"fd00::{self.hosts}"
+        return f"198.{19 if lan else 18}.0.{self.hosts}"
 
-    def end(self) -> None:
+    def end(self, keep: bool = False) -> None:
         for process in reversed(self.processes):
             process.stop()
-        shutil.rmtree(self.root, ignore_errors=True)
+        if not keep:
+            shutil.rmtree(self.root, ignore_errors=True)
 
 
 def free_port(host: str) -> int:

@@ -3,7 +3,7 @@
     lt_peer.py JSON
 
 JSON has `torrent` or `magnet`, `dir`, `listen`, `settings`, `peers` and `seed`. Prints lines of JSON:
-`ready` when it can be dialled, `complete`, and what its peers are like whenever that changes.
+`ready` when it can be dialled, `complete` when all is on disk, and what its peers are like whenever that changes.
 """
 
 import json
@@ -24,7 +24,8 @@ SETTINGS = {
     "min_reconnect_time": 1,
     "alert_mask": lt.alert.category_t.status_notification
     | lt.alert.category_t.error_notification
-    | lt.alert.category_t.connect_notification,
+    | lt.alert.category_t.connect_notification
+    | lt.alert.category_t.storage_notification,
 }
 
 TROUBLE = (
@@ -46,7 +47,7 @@ def describe(peer: lt.peer_info) -> dict:
         "address": "%s:%d" % peer.ip,
         "client": peer.client.decode("utf-8", "replace") if isinstance(peer.client, bytes) else peer.client,
         "rc4": bool(flags & int(lt.peer_info.rc4_encrypted)),
-        "source": int(peer.source),
+        "lsd": bool(int(peer.source) & int(lt.peer_info.lsd)),
     }
 
 
@@ -64,7 +65,7 @@ def main() -> None:
     params.save_path = told["dir"]
     params.flags &= ~(lt.torrent_flags.auto_managed | lt.torrent_flags.paused)
     handle = session.add_torrent(params)
-    complete = ready = False
+    whole = ready = False
     peers: list = []
     last = None
     while True:
@@ -72,6 +73,8 @@ def main() -> None:
         for alert in session.pop_alerts():
             if isinstance(alert, TROUBLE):
                 say("trouble", message=alert.message())
+            if isinstance(alert, lt.cache_flushed_alert) and whole:
+                say("complete")
         status = handle.status()
         checked = status.state not in (lt.torrent_status.checking_files, lt.torrent_status.checking_resume_data)
         if not ready and checked and (status.is_seeding or not told["seed"]):
@@ -80,9 +83,10 @@ def main() -> None:
             for address in told["peers"]:
                 ip, port = address.rsplit(":", 1)
                 handle.connect_peer((ip.strip("[]"), int(port)))
-        if not complete and status.is_seeding and status.has_metadata:
-            complete = True
-            say("complete")
+        if not whole and status.is_seeding and status.has_metadata:
+            whole = True
+            # It may not have written all that it has.
+            handle.flush_cache()
         peers = [describe(peer) for peer in handle.get_peer_info()]
         if peers and peers != last:
             last = peers

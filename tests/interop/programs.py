@@ -16,7 +16,7 @@ from harness import Case, CaseError, Process, endpoint, free_port, listening, wa
 
 HERE = Path(__file__).resolve().parent
 READY = 30.0
-COMPLETE = 60.0
+COMPLETE = 120.0
 
 
 class Peer:
@@ -24,9 +24,9 @@ class Peer:
 
     NAME = ""
 
-    def __init__(self, case: Case, family: int = 4):
+    def __init__(self, case: Case, family: int = 4, lan: bool = False):
         self.case = case
-        self.host = case.host(family)
+        self.host = case.host(family, lan)
         self.port = free_port(self.host)
         self.address = endpoint(self.host, self.port)
         self.folder = case.folder(f"{self.NAME}-{case.hosts}")
@@ -94,13 +94,14 @@ class Shoal(Peer):
 
     NAME = "shoal"
 
-    def __init__(self, case: Case, *options: str, family: int = 4):
-        super().__init__(case, family)
-        self.options = options
+    def __init__(self, case: Case, *options: str, family: int = 4, lan: bool = False):
+        """On a `lan` it uses local service discovery."""
+        super().__init__(case, family, lan)
+        self.options = options if lan else ("--no-lsd", *options)
 
     def _network(self, peers: list[str]) -> list:
         dial = [word for peer in peers for word in ("--peer", peer)]
-        return ["--json", "--no-lsd", "--listen", self.address, *dial, *self.options]
+        return ["--json", "--listen", self.address, *dial, *self.options]
 
     def seed(self, torrent: Path, payload_parent: Path, peers: list[str] | None = None) -> "Shoal":
         self.folder = payload_parent
@@ -116,8 +117,11 @@ class Shoal(Peer):
         return self
 
     def _begin(self, source: str, peers: list[str]) -> "Shoal":
-        command = [self.case.shoal, "fetch", source, "--output", self.folder, "--timeout", "60s"]
+        command = [self.case.shoal, "fetch", source, "--output", self.folder, "--timeout", "120s"]
         return self._run(command + self._network(peers))
+
+    def await_listening(self) -> None:
+        self._until(lambda: self.events("listening"), READY, "listens")
 
     def is_ready(self) -> bool:
         return any(event["state"] == "seeding" for event in self.events("progress"))
@@ -149,9 +153,10 @@ class Shoal(Peer):
 class Libtorrent(Peer):
     NAME = "libtorrent"
 
-    def __init__(self, case: Case, family: int = 4, **settings: object):
-        super().__init__(case, family)
-        self.settings = settings
+    def __init__(self, case: Case, family: int = 4, lan: bool = False, **settings: object):
+        """On a `lan` it uses local service discovery."""
+        super().__init__(case, family, lan)
+        self.settings = settings | {"enable_lsd": lan}
 
     def _begin(self, source: str, peers: list[str]) -> "Libtorrent":
         told = {"magnet" if source.startswith("magnet:") else "torrent": source}
@@ -166,6 +171,11 @@ class Libtorrent(Peer):
     def is_complete(self) -> bool:
         return bool(self.events("complete"))
 
+    def has_heard(self, address: str) -> bool:
+        """Whether local service discovery told it of a peer."""
+        peers = [peer for event in self.events("peers") for peer in event["peers"]]
+        return any(peer["address"] == address and peer["lsd"] for peer in peers)
+
     def rc4(self) -> bool:
         """Whether any connection of it was obfuscated to the end."""
         return any(peer["rc4"] for event in self.events("peers") for peer in event["peers"])
@@ -177,6 +187,10 @@ LIBTORRENT_UTP_ONLY = {
 }
 LIBTORRENT_TCP_ONLY = {
     "enable_incoming_utp": False,
+    "enable_outgoing_utp": False,
+}
+LIBTORRENT_NEVER_DIALS = {
+    "enable_outgoing_tcp": False,
     "enable_outgoing_utp": False,
 }
 LIBTORRENT_RC4_ONLY = {

@@ -17,7 +17,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::id::{InfoHashes, PieceIndex};
+use crate::id::{BLOCK_LEN, InfoHashes, PieceIndex};
 
 /// A parsed metainfo file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,7 +116,7 @@ impl Info {
         changed.map(|(index, _)| index)
     }
 
-    /// Bytes of a piece that come from peers: padding at its end (BEP 47) is known to be zeros.
+    /// Bytes of a piece before the padding at its end (BEP 47), which is known to be zeros.
     #[must_use]
     pub fn data_size(&self, piece: PieceIndex) -> u32 {
         let size = self.piece_size(piece);
@@ -127,6 +127,14 @@ impl Info {
             Some(last) if last.padding && last.offset > start => (last.offset - start) as u32,
             _ => size,
         }
+    }
+
+    /// Bytes of a piece that are asked of peers: every block that is not padding alone, and whole,
+    /// because some programs, rqbit among them, cut off whoever asks for less than a block.
+    #[must_use]
+    pub fn request_size(&self, piece: PieceIndex) -> u32 {
+        let blocks = self.data_size(piece).div_ceil(BLOCK_LEN);
+        blocks.saturating_mul(BLOCK_LEN).min(self.piece_size(piece))
     }
 
     /// The file that holds the byte at `offset` of the piece space.

@@ -47,7 +47,7 @@ impl Layout {
         self
     }
 
-    /// The layout of `info`, without the padding that pieces end in.
+    /// The layout of `info`, without blocks of padding alone that pieces end in.
     #[must_use]
     pub fn of(info: &Info) -> Self {
         let layout = Self::new(info.piece_len, info.total_len);
@@ -56,7 +56,7 @@ impl Layout {
         let ends = info.files.iter().filter(|file| file.len > 0);
         let sizes = ends.filter_map(|file| {
             let last = PieceIndex(u32::try_from((file.offset + file.len - 1) / piece_len).ok()?);
-            Some((last, info.data_size(last)))
+            Some((last, info.request_size(last)))
         });
         layout.with_odd_sizes(sizes)
     }

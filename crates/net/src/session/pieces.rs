@@ -60,14 +60,14 @@ impl Pieces {
         self.pool.taken() + piece_len as usize > self.pool.limit()
     }
 
-    /// Makes room for a block of a piece of `piece_len` bytes, of which `data_len` come from peers
+    /// Makes room for a block of a piece of `piece_len` bytes, of which `asked_len` come from peers
     /// and the rest is padding.
     pub(super) fn claim(
         &mut self,
         conn: ConnId,
         block: Block,
         piece_len: u32,
-        data_len: u32,
+        asked_len: u32,
     ) -> Landing {
         if !self.partials.contains_key(&block.piece) {
             // How many pieces are open is the picker's to bound; reading waits while too many are
@@ -76,8 +76,8 @@ impl Pieces {
                 .pool
                 .try_take(piece_len as usize)
                 .unwrap_or_else(|| vec![0; piece_len as usize].into());
-            // Padding is never sent to us; it is zeros, whatever the buffer held before.
-            buf[data_len as usize..].fill(0);
+            // The rest is never sent to us; it is zeros, whatever the buffer held before.
+            buf[asked_len as usize..].fill(0);
             let slots = vec![Slot::Free; piece_len.div_ceil(BLOCK_LEN) as usize];
             self.partials.insert(block.piece, Partial { buf, slots });
         }

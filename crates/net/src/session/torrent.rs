@@ -359,7 +359,7 @@ impl Torrent {
         let info = self.info.borrow();
         let Some(info) = info.as_ref() else { return Landing::Apart };
         let piece_len = info.piece_size(block.piece);
-        self.pieces.borrow_mut().claim(conn, block, piece_len, info.data_size(block.piece))
+        self.pieces.borrow_mut().claim(conn, block, piece_len, info.request_size(block.piece))
     }
 
     pub(super) fn release(&self, conn: ConnId, block: Block) {

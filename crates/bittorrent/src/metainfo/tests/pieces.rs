@@ -38,6 +38,17 @@ fn pieces_of_a_v2_torrent_end_with_their_file() {
 }
 
 #[test]
+fn blocks_that_hold_data_are_asked_for_whole() {
+    let hybrid = made(Version::Hybrid).info;
+    // 1,696 bytes of data and 31,072 of padding.
+    assert_eq!(hybrid.data_size(PieceIndex(3)), 1696);
+    assert_eq!(hybrid.request_size(PieceIndex(3)), 16384);
+    assert_eq!(hybrid.request_size(PieceIndex(0)), 32768);
+    let v2 = made(Version::V2).info;
+    assert_eq!(v2.request_size(PieceIndex(3)), 1696);
+}
+
+#[test]
 fn every_byte_is_in_one_piece() {
     for version in [Version::V1, Version::V2, Version::Hybrid] {
         let info = made(version).info;
