@@ -16,20 +16,22 @@ UTP_ONLY = ("--experimental-enable-utp-listen", "--disable-tcp-listen", "--disab
 
 
 class Rqbit(Peer):
-    """rqbit. It listens on every address, because it announces from whichever the system chooses."""
+    """rqbit, which takes its listening address for nothing else: it dials and announces from any."""
 
     NAME = "rqbit"
 
-    def __init__(self, case: Case, *options: str, lsd: bool = False):
+    def __init__(self, case: Case, *options: str, everywhere: bool = False):
+        """`everywhere` it listens on all addresses, so that a tracker names one that it listens on."""
         super().__init__(case)
-        self.options = [*options, *([] if lsd else ["--disable-lsd"])]
+        self.options = options
+        self.listen = "0.0.0.0" if everywhere else self.host
 
     def _rqbit(self, *command: object) -> "Rqbit":
         found = os.environ.get("RQBIT") or shutil.which("rqbit")
         if found is None:
             raise CaseError("rqbit is not there; RQBIT may say where it is")
-        network = ["--listen-ip", "0.0.0.0", "--listen-port", self.port, "--ipv4-only"]
-        network += ["--disable-dht", "--disable-upnp-port-forward", *self.options]
+        network = ["--listen-ip", self.listen, "--listen-port", self.port, "--ipv4-only"]
+        network += ["--disable-dht", "--disable-lsd", "--disable-upnp-port-forward", *self.options]
         return self._run([found, "-v", "debug", *network, *command])
 
     def _begin(self, source: str, peers: list[str]) -> "Rqbit":
@@ -136,6 +138,6 @@ for scheme in ("http", "udp"):
         payload = Payload(running)
         tracker = ShoalTracker(running)
         torrent = payload.torrent([tracker.url(scheme)])
-        Rqbit(running).seed(torrent, payload.parent).await_ready()
+        Rqbit(running, everywhere=True).seed(torrent, payload.parent).await_ready()
         tracker.await_peers(1)
-        check(payload, Rqbit(running).fetch(torrent).await_complete())
+        check(payload, Rqbit(running, everywhere=True).fetch(torrent).await_complete())
