@@ -105,10 +105,12 @@ const SLICE: Duration = Duration::from_millis(50);
 
 /// How many lookups begin in a slice, and how many slices there are.
 fn load(nodes: usize) -> (u64, u64) {
-    let (flying, hops) = match nodes {
-        ..=10_000 => (5_000.0, 7.5),
-        ..=100_000 => (20_000.0, 9.17),
-        _ => (100_000.0, 10.83),
+    let (flying, hops) = if nodes <= 10_000 {
+        (5_000.0, 7.5)
+    } else if nodes <= 100_000 {
+        (20_000.0, 9.17)
+    } else {
+        (100_000.0, 10.83)
     };
     let per_slice = flying / (hops * MEAN) * SLICE.as_secs_f64();
     (per_slice as u64, (1_000_000.0 / per_slice) as u64)

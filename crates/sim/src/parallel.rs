@@ -15,7 +15,7 @@ use crate::{Happening, Simulated};
 const WINDOW_MIN: u64 = 100_000;
 
 /// Fewer inputs than this, all in all, are not worth a second thread.
-const INPUTS_MIN: usize = if cfg!(test) { 0 } else { 2_048 };
+const INPUTS_MIN: usize = 2_048;
 
 /// What threads tell each other between windows.
 struct Meeting<M: Simulated> {
@@ -61,7 +61,7 @@ pub(crate) fn run<M: Simulated>(
     mut deliver: impl FnMut(&mut Vec<Happening<M::Event>>),
 ) {
     let inputs: usize = shards.iter().map(|shard| shard.wheel.len()).sum();
-    if lookahead < WINDOW_MIN || inputs < INPUTS_MIN {
+    if lookahead < WINDOW_MIN || (inputs < INPUTS_MIN && !cfg!(test)) {
         in_turn(shards, end, terms, deliver);
         return;
     }

@@ -69,7 +69,7 @@ pub(crate) struct Shard<M: DatagramMachine> {
 }
 
 /// How many inputs ahead the memory of a destination is asked for.
-const AHEAD: usize = 8;
+const AHEAD: usize = 20;
 
 /// One input, without what is only in the entry.
 enum Input<M: DatagramMachine> {
