@@ -48,7 +48,9 @@
 //!
 //! Machines that hold connections have a driver of their own, [`stream`].
 
+mod access;
 mod counts;
+mod faults;
 mod latency;
 mod link;
 mod memory;
@@ -65,7 +67,9 @@ mod testing;
 mod wheel;
 mod world;
 
+pub use access::Access;
 pub use counts::Counts;
+pub use faults::Cut;
 pub use latency::{Latency, Matrix, NotSquare, TransitStub};
 pub use link::{Link, Rate};
 pub use node::Node;

@@ -3,6 +3,7 @@
 
 use machine::{Cx, DatagramMachine, Instant, OpId, Outbox, Output, Send as Sent};
 
+use crate::access::Queue;
 use crate::memory::prefetch;
 use crate::random::{mix, rng};
 use crate::slab::Slab;
@@ -27,6 +28,8 @@ pub(crate) enum Body<T> {
     Timer(T),
     /// By its number in [`Shard::messages`].
     Message(u32),
+    /// One that has waited for the line or the processor of its receiver.
+    Admitted(u32),
     /// By its number in [`Shard::commands`].
     Command(u32),
     /// By its number in [`Shard::starts`].
@@ -59,6 +62,8 @@ pub(crate) struct Shard<M: DatagramMachine> {
     commands: Slab<(OpId, M::Command)>,
     starts: Slab<Start<M>>,
     outbox: Outbox<M>,
+    /// By slot, once there is something to wait for.
+    pub(crate) queues: Vec<Queue>,
     /// What is to go to each of the shards.
     pub(crate) away: Vec<Vec<Away<M>>>,
     pub(crate) events: Vec<Happening<M::Event>>,
@@ -90,6 +95,7 @@ impl<M: Simulated> Shard<M> {
             commands: Slab::new(),
             starts: Slab::new(),
             outbox: Outbox::new(),
+            queues: Vec::new(),
             away: (0..1 << bits).map(|_| Vec::new()).collect(),
             events: Vec::new(),
             counts: Counts::default(),
@@ -143,7 +149,13 @@ impl<M: Simulated> Shard<M> {
     fn handle(&mut self, entry: Entry<Body<M::Timer>>, terms: &Terms<M>) {
         let input = match entry.body {
             Body::Timer(timer) => Some(Input::Timer(timer)),
-            Body::Message(at) => self.messages.take(at).map(Input::Message),
+            Body::Message(at) => {
+                if terms.queues() && self.waits(entry, at, terms) {
+                    return;
+                }
+                self.messages.take(at).map(Input::Message)
+            }
+            Body::Admitted(at) => self.messages.take(at).map(Input::Message),
             Body::Command(at) => {
                 self.commands.take(at).map(|(op, command)| Input::Command(op, command))
             }
@@ -163,8 +175,25 @@ impl<M: Simulated> Shard<M> {
         }
     }
 
+    /// Whether a message has to wait; then it is put into the wheel again.
+    #[cold]
+    fn waits(&mut self, entry: Entry<Body<M::Timer>>, at: u32, terms: &Terms<M>) -> bool {
+        self.queues.resize(self.slots.len(), Queue::default());
+        let queue = self.queues.get_mut((entry.to.slot() >> self.bits) as usize);
+        let message = self.messages.peek(at).and_then(Option::as_ref);
+        let (Some(queue), Some(message)) = (queue, message) else { return false };
+        let time = terms.admit(entry.time, entry.from, entry.to, message, queue);
+        if time > entry.time {
+            self.wheel.push(Entry { time, body: Body::Admitted(at), ..entry });
+        }
+        time > entry.time
+    }
+
     /// Begins to run a machine as `node`, in place of whoever lives in its slot.
     pub(crate) fn start(&mut self, time: u64, node: Node, start: Start<M>, terms: &Terms<M>) {
+        if terms.queues() {
+            self.queues.resize(self.slots.len(), Queue::default());
+        }
         let Some(slot) = self.slot_mut(node) else { return };
         slot.machine = Some(start.machine);
         slot.node = node;
@@ -195,7 +224,8 @@ impl<M: Simulated> Shard<M> {
         input: Input<M>,
         terms: &Terms<M>,
     ) {
-        let Some(slot) = self.slots.get_mut((node.slot() >> self.bits) as usize) else { return };
+        let local = (node.slot() >> self.bits) as usize;
+        let Some(slot) = self.slots.get_mut(local) else { return };
         let (Some(machine), true) = (&mut slot.machine, slot.node == node) else {
             self.counts.undeliverable += u64::from(matches!(input, Input::Message(_)));
             return;
@@ -244,11 +274,19 @@ impl<M: Simulated> Shard<M> {
                     let seq = counter;
                     counter = counter.wrapping_add(1);
                     self.counts.sent += 1;
-                    let message = match terms.round_trip {
-                        None => message,
-                        Some(_) => terms.on_the_wire(node, to, message),
+                    let (message, left) = if terms.interferes() {
+                        let queue = self.queues.get_mut(local);
+                        match terms.interfere(time, node, to, seq, message, queue) {
+                            Some(sent) => sent,
+                            None => {
+                                self.counts.lost += 1;
+                                continue;
+                            }
+                        }
+                    } else {
+                        (message, time)
                     };
-                    let Arrival { first, second } = terms.arrival(time, node, to, seq);
+                    let Arrival { first, second } = terms.arrival(left, node, to, seq);
                     if first == NEVER {
                         self.counts.lost += 1;
                         continue;

@@ -1,16 +1,17 @@
 //! The world: nodes, their machines, and the time that passes for them.
 
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use machine::{Instant, OpId, Wire};
+use machine::{Instant, OpId, Rng, Wire};
 
+use crate::access::Queue;
 use crate::memory::prefer_large_pages;
 use crate::random::mix;
 use crate::shard::{Body, Shard, Slot, Start};
-use crate::terms::Terms;
+use crate::terms::{Lines, Terms};
 use crate::wheel::Entry;
-use crate::{Counts, Happening, Link, Node, Simulated, parallel};
+use crate::{Access, Counts, Cut, Happening, Link, Node, Simulated, parallel};
 
 /// What a world is made from.
 #[derive(Clone, Debug, Default)]
@@ -200,6 +201,47 @@ impl<M: Simulated> World<M> {
         &self.terms.link
     }
 
+    /// Gives messages a size, and each node a line that they have to pass through one after the
+    /// other: uplinks at their senders, downlinks at their receivers.
+    pub fn set_lines(&mut self, usual: Access, size: fn(&M::Message) -> u32) {
+        self.terms.lines = Some(Lines { size, usual, special: HashMap::new() });
+        self.make_queues();
+    }
+
+    /// Gives one node a line unlike the others', after [`set_lines`](Self::set_lines).
+    pub fn set_line(&mut self, node: Node, access: Access) {
+        if let Some(lines) = &mut self.terms.lines {
+            lines.special.insert(node, access);
+        }
+    }
+
+    /// Loses messages between some nodes for some time, whatever else is cut.
+    pub fn cut(&mut self, cut: Cut) {
+        let now = self.now();
+        self.terms.faults.cuts.retain(|cut| !cut.is_over(now));
+        self.terms.faults.cuts.push(cut);
+    }
+
+    /// Lets a node take `processing` for each message, one after the other; zero ends it.
+    pub fn slow(&mut self, node: Node, processing: Duration) {
+        if processing.is_zero() {
+            self.terms.faults.slow.remove(&node);
+        } else {
+            self.terms.faults.slow.insert(node, processing);
+        }
+        self.make_queues();
+    }
+
+    /// Lets a node lie: each message that it sends is first handed to `lie`, with its receiver,
+    /// to be changed, or to be suppressed by answering `false`.
+    pub fn corrupt(
+        &mut self,
+        node: Node,
+        lie: impl Fn(Node, &mut M::Message, &mut Rng) -> bool + Send + Sync + 'static,
+    ) {
+        self.terms.faults.liars.insert(node, Box::new(lie));
+    }
+
     /// Takes every message through its wire format from now on, so that each run is a test of it.
     /// The run panics at a message that does not survive.
     pub fn round_trip(&mut self)
@@ -320,6 +362,12 @@ impl<M: Simulated> World<M> {
     #[must_use]
     pub fn pending(&self) -> usize {
         self.shards.iter().map(|shard| shard.wheel.len()).sum()
+    }
+
+    fn make_queues(&mut self) {
+        for shard in &mut self.shards {
+            shard.queues.resize(shard.slots.len(), Queue::default());
+        }
     }
 
     fn shard(&mut self, node: Node) -> &mut Shard<M> {
