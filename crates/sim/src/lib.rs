@@ -55,6 +55,7 @@ mod latency;
 mod link;
 mod memory;
 mod node;
+pub mod observer;
 mod parallel;
 
 mod random;
@@ -64,6 +65,7 @@ pub mod stream;
 mod terms;
 #[cfg(test)]
 mod testing;
+pub mod trace;
 mod wheel;
 mod world;
 
@@ -73,6 +75,7 @@ pub use faults::Cut;
 pub use latency::{Latency, Matrix, NotSquare, TransitStub};
 pub use link::{Link, Rate};
 pub use node::Node;
+pub use observer::Observer;
 pub use world::{Settings, World};
 
 use machine::{DatagramMachine, Instant, Machine, OpId};

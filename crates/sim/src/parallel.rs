@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Barrier, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+use crate::observer::Watch;
 use crate::shard::{Away, Shard};
 use crate::terms::Terms;
 use crate::{Happening, Simulated};
@@ -58,11 +59,12 @@ pub(crate) fn run<M: Simulated>(
     end: u64,
     lookahead: u64,
     terms: &Terms<M>,
+    watch: &mut Watch<M>,
     mut deliver: impl FnMut(&mut Vec<Happening<M::Event>>),
 ) {
     let inputs: usize = shards.iter().map(|shard| shard.wheel.len()).sum();
-    if lookahead < WINDOW_MIN || (inputs < INPUTS_MIN && !cfg!(test)) {
-        in_turn(shards, end, terms, deliver);
+    if watch.is_some() || lookahead < WINDOW_MIN || (inputs < INPUTS_MIN && !cfg!(test)) {
+        in_turn(shards, end, terms, watch, deliver);
         return;
     }
     let count = shards.len();
@@ -111,7 +113,8 @@ fn work<M: Simulated>(
         let Some(next) = next.filter(|next| *next < u64::MAX) else { return };
 
         meeting.guard(AFTER, || {
-            shard.run(next.saturating_add(lookahead).min(end), usize::MAX, terms);
+            let window = next.saturating_add(lookahead).min(end);
+            shard.run(window, usize::MAX, terms, &mut None);
         });
         if !shard.events.is_empty() {
             lock(&meeting.events).append(&mut shard.events);
@@ -139,10 +142,11 @@ fn in_turn<M: Simulated>(
     shards: &mut [Shard<M>],
     end: u64,
     terms: &Terms<M>,
+    watch: &mut Watch<M>,
     mut deliver: impl FnMut(&mut Vec<Happening<M::Event>>),
 ) {
     while let Some(shard) = first(shards, end) {
-        shard.run(end, 1, terms);
+        shard.run(end, 1, terms, watch);
         deliver(&mut shard.events);
         exchange(shards);
     }

@@ -5,6 +5,7 @@ use machine::{Cx, DatagramMachine, Instant, OpId, Outbox, Output, Send as Sent};
 
 use crate::access::Queue;
 use crate::memory::prefetch;
+use crate::observer::{self, Made, Watch};
 use crate::random::{mix, rng};
 use crate::slab::Slab;
 use crate::terms::{Arrival, Terms};
@@ -84,6 +85,17 @@ enum Input<M: DatagramMachine> {
     Command(OpId, M::Command),
 }
 
+impl<M: Simulated> Input<M> {
+    fn seen(&self, from: Node) -> observer::Input<'_, M> {
+        match self {
+            Self::Start => observer::Input::Start,
+            Self::Timer(timer) => observer::Input::Timer(*timer),
+            Self::Message(message) => observer::Input::Message { from, message },
+            Self::Command(op, command) => observer::Input::Command { op: *op, command },
+        }
+    }
+}
+
 impl<M: Simulated> Shard<M> {
     pub(crate) fn new(index: u32, bits: u32, lookahead: u64) -> Self {
         Self {
@@ -128,7 +140,13 @@ impl<M: Simulated> Shard<M> {
     }
 
     /// Runs inputs in order, while their time is before `end`, `limit` at the most; says how many.
-    pub(crate) fn run(&mut self, end: u64, limit: usize, terms: &Terms<M>) -> usize {
+    pub(crate) fn run(
+        &mut self,
+        end: u64,
+        limit: usize,
+        terms: &Terms<M>,
+        watch: &mut Watch<M>,
+    ) -> usize {
         for done in 0..limit {
             let Some(entry) = self.wheel.pop(end) else { return done };
             if let Some(next) = self.wheel.upcoming(AHEAD) {
@@ -141,12 +159,12 @@ impl<M: Simulated> Shard<M> {
                     prefetch(message);
                 }
             }
-            self.handle(entry, terms);
+            self.handle(entry, terms, watch);
         }
         limit
     }
 
-    fn handle(&mut self, entry: Entry<Body<M::Timer>>, terms: &Terms<M>) {
+    fn handle(&mut self, entry: Entry<Body<M::Timer>>, terms: &Terms<M>, watch: &mut Watch<M>) {
         let input = match entry.body {
             Body::Timer(timer) => Some(Input::Timer(timer)),
             Body::Message(at) => {
@@ -161,17 +179,17 @@ impl<M: Simulated> Shard<M> {
             }
             Body::Start(at) => {
                 if let Some(start) = self.starts.take(at) {
-                    self.start(entry.time, entry.to, start, terms);
+                    self.start(entry.time, entry.to, start, terms, watch);
                 }
                 return;
             }
             Body::Crash => {
-                self.crash(entry.to);
+                self.crash(entry.time, entry.to, watch);
                 return;
             }
         };
         if let Some(input) = input {
-            self.input(entry.time, entry.to, entry.from, entry.seq, input, terms);
+            self.input(entry, input, terms, watch);
         }
     }
 
@@ -190,7 +208,14 @@ impl<M: Simulated> Shard<M> {
     }
 
     /// Begins to run a machine as `node`, in place of whoever lives in its slot.
-    pub(crate) fn start(&mut self, time: u64, node: Node, start: Start<M>, terms: &Terms<M>) {
+    pub(crate) fn start(
+        &mut self,
+        time: u64,
+        node: Node,
+        start: Start<M>,
+        terms: &Terms<M>,
+        watch: &mut Watch<M>,
+    ) {
         if terms.queues() {
             self.queues.resize(self.slots.len(), Queue::default());
         }
@@ -199,37 +224,44 @@ impl<M: Simulated> Shard<M> {
         slot.node = node;
         slot.born = slot.counter;
         let seq = slot.counter;
-        self.input(time, node, node, seq, Input::Start, terms);
+        let entry = Entry { time, to: node, from: Node::OUTSIDE, seq, body: Body::Crash };
+        self.input(entry, Input::Start, terms, watch);
         if let Some((op, command)) = start.first {
-            self.input(time, node, Node::OUTSIDE, seq, Input::Command(op, command), terms);
+            self.input(entry, Input::Command(op, command), terms, watch);
         }
     }
 
     /// Takes the machine of `node` away, without a word to anyone.
-    pub(crate) fn crash(&mut self, node: Node) -> Option<M> {
-        let slot = self.slot_mut(node)?;
-        let machine = if slot.node == node { slot.machine.take() } else { None };
-        self.counts.crashes += u64::from(machine.is_some());
-        machine
+    pub(crate) fn crash(&mut self, time: u64, node: Node, watch: &mut Watch<M>) -> Option<M> {
+        let slot = self.slot_mut(node).filter(|slot| slot.node == node)?;
+        let machine = slot.machine.take()?;
+        self.counts.crashes += 1;
+        if let Some(observer) = watch {
+            observer.input(Instant::from_nanos(time), node, observer::Input::Crash);
+        }
+        Some(machine)
     }
 
     /// Hands one input to a machine and carries out what it wants.
     #[inline]
     fn input(
         &mut self,
-        time: u64,
-        node: Node,
-        from: Node,
-        seq: u32,
+        entry: Entry<Body<M::Timer>>,
         input: Input<M>,
         terms: &Terms<M>,
+        watch: &mut Watch<M>,
     ) {
+        let Entry { time, to: node, from, seq, .. } = entry;
         let local = (node.slot() >> self.bits) as usize;
         let Some(slot) = self.slots.get_mut(local) else { return };
         let (Some(machine), true) = (&mut slot.machine, slot.node == node) else {
             self.counts.undeliverable += u64::from(matches!(input, Input::Message(_)));
             return;
         };
+        // Counters wrap; a timer set since the machine began is less than half a turn on.
+        if matches!(input, Input::Timer(_)) && seq.wrapping_sub(slot.born) > u32::MAX / 2 {
+            return;
+        }
         let mut counter = slot.counter;
         let mut rng = rng(terms.seed, node.raw(), counter);
         let hash = (u64::from(node.raw()) << 32 | u64::from(from.raw()))
@@ -237,6 +269,9 @@ impl<M: Simulated> Shard<M> {
             ^ (u64::from(counter) << 32 | u64::from(seq));
         let now = Instant::from_nanos(time);
         let mut cx = Cx::new(now, &mut rng, &mut self.outbox);
+        if let Some(observer) = watch {
+            observer.input(now, node, input.seen(from));
+        }
         let kind = match input {
             Input::Message(message) => {
                 self.counts.delivered += 1;
@@ -244,10 +279,6 @@ impl<M: Simulated> Shard<M> {
                 1
             }
             Input::Timer(timer) => {
-                // Counters wrap; a timer set since the machine began is less than half a turn on.
-                if seq.wrapping_sub(slot.born) > u32::MAX / 2 {
-                    return;
-                }
                 self.counts.timers += 1;
                 machine.on_timer(timer, &mut cx);
                 2
@@ -270,23 +301,24 @@ impl<M: Simulated> Shard<M> {
 
         for output in self.outbox.drain() {
             match output {
-                Output::Effect(Sent { to, message }) => {
+                Output::Effect(Sent { to, mut message }) => {
                     let seq = counter;
                     counter = counter.wrapping_add(1);
                     self.counts.sent += 1;
-                    let (message, left) = if terms.interferes() {
+                    let mut left = Some(time);
+                    if terms.interferes() {
                         let queue = self.queues.get_mut(local);
-                        match terms.interfere(time, node, to, seq, message, queue) {
-                            Some(sent) => sent,
-                            None => {
-                                self.counts.lost += 1;
-                                continue;
-                            }
-                        }
-                    } else {
-                        (message, time)
+                        left = terms.interfere(time, node, to, seq, &mut message, queue);
+                    }
+                    let Arrival { first, second } = match left {
+                        Some(left) => terms.arrival(left, node, to, seq),
+                        None => Arrival::LOST,
                     };
-                    let Arrival { first, second } = terms.arrival(left, node, to, seq);
+                    if let Some(observer) = watch {
+                        let arrives = (first != NEVER).then_some(Instant::from_nanos(first));
+                        let made = Made::Message { to, message: &message, arrives };
+                        observer.made(now, node, made);
+                    }
                     if first == NEVER {
                         self.counts.lost += 1;
                         continue;
@@ -309,11 +341,17 @@ impl<M: Simulated> Shard<M> {
                     send(first, seq, message);
                 }
                 Output::Timer(at, timer) => {
+                    if let Some(observer) = watch {
+                        observer.made(now, node, Made::Timer { at, timer });
+                    }
                     let (time, body) = (at.as_nanos().max(time), Body::Timer(timer));
                     self.wheel.push(Entry { time, to: node, from: node, seq: counter, body });
                     counter = counter.wrapping_add(1);
                 }
                 Output::Event(op, event) => {
+                    if let Some(observer) = watch {
+                        observer.made(now, node, Made::Event { op, event: &event });
+                    }
                     self.events.push(Happening { at: now, node, op, event });
                 }
             }

@@ -13,7 +13,7 @@ use crate::{Access, Link, Node};
 
 /// Takes a message through its wire format; says what is wrong with that, if something is.
 pub(crate) type RoundTrip<M> =
-    fn(<M as DatagramMachine>::Message) -> Result<<M as DatagramMachine>::Message, String>;
+    fn(&<M as DatagramMachine>::Message) -> Result<<M as DatagramMachine>::Message, String>;
 
 pub(crate) struct Terms<M: DatagramMachine> {
     /// The seed, mixed.
@@ -43,6 +43,10 @@ pub(crate) struct Arrival {
     pub(crate) first: u64,
     /// Of its copy, if it is delivered twice.
     pub(crate) second: Option<u64>,
+}
+
+impl Arrival {
+    pub(crate) const LOST: Self = Self { first: NEVER, second: None };
 }
 
 impl<M: DatagramMachine> Terms<M> {
@@ -75,8 +79,8 @@ impl<M: DatagramMachine> Terms<M> {
             || !self.faults.liars.is_empty()
     }
 
-    /// What the sender makes of its output number `seq`, and when that has left the sender, in
-    /// nanoseconds; `None` if it does not get away.
+    /// Does to the sender's output number `seq` what is wrong with the sender, and says when it
+    /// has left, in nanoseconds; `None` if it does not get away.
     #[cold]
     pub(crate) fn interfere(
         &self,
@@ -84,18 +88,18 @@ impl<M: DatagramMachine> Terms<M> {
         from: Node,
         to: Node,
         seq: u32,
-        mut message: M::Message,
+        message: &mut M::Message,
         queue: Option<&mut Queue>,
-    ) -> Option<(M::Message, u64)> {
+    ) -> Option<u64> {
         if let Some(lie) = self.faults.liars.get(&from) {
             // Draws of its own: the link's are the same whether somebody lies or not.
             let mut rng = rng(!self.seed, from.raw(), seq);
-            if !lie(to, &mut message, &mut rng) {
+            if !lie(to, message, &mut rng) {
                 return None;
             }
         }
         if let Some(round_trip) = self.round_trip {
-            message = match round_trip(message) {
+            *message = match round_trip(message) {
                 Ok(message) => message,
                 Err(what) => panic!("{from} to {to}: {what}"),
             };
@@ -104,11 +108,10 @@ impl<M: DatagramMachine> Terms<M> {
         if self.faults.cuts.iter().any(|cut| cut.severs(now, from, to)) {
             return None;
         }
-        let left = match (&self.lines, queue) {
-            (Some(lines), Some(queue)) => queue.leave(time, (lines.size)(&message), lines.of(from)),
+        Some(match (&self.lines, queue) {
+            (Some(lines), Some(queue)) => queue.leave(time, (lines.size)(message), lines.of(from)),
             _ => time,
-        };
-        Some((message, left))
+        })
     }
 
     /// When a message that could be here at `time` has been received and dealt with.
@@ -135,7 +138,7 @@ impl<M: DatagramMachine> Terms<M> {
     pub(crate) fn arrival(&self, time: u64, from: Node, to: Node, seq: u32) -> Arrival {
         let mut rng = rng(self.seed, from.raw(), seq);
         if self.link.loss.draw(&mut rng) {
-            return Arrival { first: NEVER, second: None };
+            return Arrival::LOST;
         }
         let mut arrival = || {
             let delay = nanos(self.link.delay(from, to, &mut rng));

@@ -7,6 +7,7 @@ use machine::{Instant, OpId, Rng, Wire};
 
 use crate::access::Queue;
 use crate::memory::prefer_large_pages;
+use crate::observer::{Observer, Watch};
 use crate::random::mix;
 use crate::shard::{Body, Shard, Slot, Start};
 use crate::terms::{Lines, Terms};
@@ -43,6 +44,7 @@ pub struct World<M: Simulated> {
     plans: BTreeMap<(u64, u32), Plan<M>>,
     events: Vec<Happening<M::Event>>,
     sink: Option<Sink<M::Event>>,
+    watch: Watch<M>,
 }
 
 /// Inputs between looks at the events of a world that runs on one thread.
@@ -66,6 +68,7 @@ impl<M: Simulated> World<M> {
             plans: BTreeMap::new(),
             events: Vec::new(),
             sink: None,
+            watch: None,
         }
     }
 
@@ -112,9 +115,9 @@ impl<M: Simulated> World<M> {
     /// Runs `machine` as `node` from now on; whatever ran there is gone. Starting a node again
     /// that crashed is its restart: same name, new machine.
     pub fn start(&mut self, node: Node, machine: M) {
-        let (now, Self { terms, shards, .. }) = (self.now, self);
+        let Self { now, terms, shards, watch, .. } = self;
         let shard = node.slot() as usize & (shards.len() - 1);
-        shards[shard].start(now, node, Start { machine, first: None }, terms);
+        shards[shard].start(*now, node, Start { machine, first: None }, terms, watch);
     }
 
     /// Runs a machine as a node in a new slot.
@@ -139,7 +142,9 @@ impl<M: Simulated> World<M> {
     /// Takes the machine of `node` away: it falls silent, and nobody is told. The machine is
     /// returned for its state to be looked at, or to be kept as if on a disk.
     pub fn crash(&mut self, node: Node) -> Option<M> {
-        self.shard(node).crash(node)
+        let Self { now, shards, watch, .. } = self;
+        let shard = node.slot() as usize & (shards.len() - 1);
+        shards[shard].crash(*now, node, watch)
     }
 
     /// [`crash`](Self::crash) at a later moment.
@@ -252,7 +257,7 @@ impl<M: Simulated> World<M> {
             let mut bytes = Vec::new();
             message.encode(&mut bytes);
             match M::Message::decode(&bytes) {
-                Ok(decoded) if decoded == message => Ok(decoded),
+                Ok(decoded) if decoded == *message => Ok(decoded),
                 Ok(decoded) => Err(format!("{message:?} became {decoded:?} on the wire")),
                 Err(error) => Err(format!("{message:?} cannot be read: {error:?} in {bytes:02x?}")),
             }
@@ -299,7 +304,7 @@ impl<M: Simulated> World<M> {
             (Some(time), _) => {
                 self.now = time;
                 let Some(shard) = parallel::first(&mut self.shards, end) else { return false };
-                shard.run(end, 1, &self.terms);
+                shard.run(end, 1, &self.terms, &mut self.watch);
                 parallel::exchange(&mut self.shards);
                 self.flush();
             }
@@ -314,15 +319,15 @@ impl<M: Simulated> World<M> {
     fn run_before(&mut self, end: u64) {
         // What starting machines told, before anything that comes now.
         self.flush();
-        let Self { terms, shards, events, sink, .. } = self;
+        let Self { terms, shards, events, sink, watch, .. } = self;
         if let [shard] = shards.as_mut_slice() {
-            while shard.run(end, INPUTS_PER_FLUSH, terms) == INPUTS_PER_FLUSH {
+            while shard.run(end, INPUTS_PER_FLUSH, terms, watch) == INPUTS_PER_FLUSH {
                 hand_over(&mut shard.events, events, sink);
             }
             hand_over(&mut shard.events, events, sink);
         } else {
             let lookahead = terms.lookahead();
-            parallel::run(shards, end, lookahead, terms, |new| hand_over(new, events, sink));
+            parallel::run(shards, end, lookahead, terms, watch, |new| hand_over(new, events, sink));
         }
     }
 
@@ -334,6 +339,12 @@ impl<M: Simulated> World<M> {
     }
 
     // --- Looking on ---
+
+    /// Lets `observer` watch from now on, in place of who did until now. To look at it later, share
+    /// it: an `Rc<RefCell<O>>` observes as `O` does.
+    pub fn observe(&mut self, observer: impl Observer<M> + 'static) {
+        self.watch = Some(Box::new(observer));
+    }
 
     /// Hands events to `sink` as the world runs, by time and node, instead of keeping them.
     pub fn on_event(&mut self, sink: impl FnMut(Happening<M::Event>) + 'static) {
