@@ -49,6 +49,8 @@
 //! Machines that hold connections have a driver of their own, [`stream`].
 
 mod access;
+mod campaign;
+mod churn;
 mod counts;
 mod faults;
 mod latency;
@@ -59,6 +61,7 @@ pub mod observer;
 mod parallel;
 
 mod random;
+mod schedule;
 mod shard;
 mod slab;
 pub mod stream;
@@ -70,12 +73,15 @@ mod wheel;
 mod world;
 
 pub use access::Access;
+pub use campaign::{SEED_VARIABLE, campaign, replay_command};
+pub use churn::{Change, Churn, Span};
 pub use counts::Counts;
 pub use faults::Cut;
 pub use latency::{Latency, Matrix, NotSquare, TransitStub};
 pub use link::{Link, Rate};
 pub use node::Node;
 pub use observer::Observer;
+pub use schedule::{Fault, Schedule, Severity};
 pub use world::{Settings, World};
 
 use machine::{DatagramMachine, Instant, Machine, OpId};

@@ -1,6 +1,6 @@
 //! Randomness by counting: every draw follows from the seed, who draws, and how often it has, so
-//! that neither the order of execution nor the number of threads changes any. The logarithm
-//! is computed here, from operations that every machine rounds alike.
+//! that neither the order of execution nor the number of threads changes any. Logarithm and
+//! exponential are computed here, from operations that every machine rounds alike.
 
 use core::time::Duration;
 
@@ -36,6 +36,13 @@ pub(crate) const fn nanos(duration: Duration) -> u64 {
     duration.as_secs().saturating_mul(1_000_000_000).saturating_add(duration.subsec_nanos() as u64)
 }
 
+/// Weibull distributed with `shape` and `scale`; shape 1 is the exponential distribution.
+pub(crate) fn weibull(shape: f64, scale_by: Duration, rng: &mut Rng) -> Duration {
+    let hazard = -ln(unit(rng));
+    let power = if hazard > 0.0 { exp(ln(hazard) / shape) } else { 0.0 };
+    scale(scale_by, power)
+}
+
 /// `duration` times `by`, in nanoseconds, at most 584 years.
 pub(crate) fn scale(duration: Duration, by: f64) -> Duration {
     Duration::from_nanos((nanos(duration) as f64 * by) as u64)
@@ -60,6 +67,23 @@ pub(crate) fn ln(x: f64) -> f64 {
     exponent as f64 * core::f64::consts::LN_2 + 2.0 * z * sum
 }
 
+/// e to the power of `x`, for results that are normal numbers; 0 or infinity beyond them.
+pub(crate) fn exp(x: f64) -> f64 {
+    if x < -700.0 {
+        return 0.0;
+    }
+    if x > 700.0 {
+        return f64::INFINITY;
+    }
+    let halvings = (x / core::f64::consts::LN_2 + if x < 0.0 { -0.5 } else { 0.5 }) as i64;
+    let rest = x - halvings as f64 * core::f64::consts::LN_2;
+    let mut sum = 1.0;
+    for n in (1..16).rev() {
+        sum = 1.0 + sum * rest / f64::from(n);
+    }
+    sum * f64::from_bits(((halvings + 1_023) as u64) << 52)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,8 +93,11 @@ mod tests {
         for step in 1..4_000 {
             let x = f64::from(step) / 1_000.0;
             assert!((ln(x) - x.ln()).abs() < 1e-14, "ln {x}");
+            assert!((exp(x) / x.exp() - 1.0).abs() < 1e-14, "exp {x}");
+            assert!((exp(-9.0 * x) / (-9.0 * x).exp() - 1.0).abs() < 1e-13, "exp {}", -9.0 * x);
         }
         assert!((ln(1.0 / (1u64 << 53) as f64) + 53.0 * 2f64.ln()).abs() < 1e-12);
+        assert_eq!((exp(-1e9), exp(1e9)), (0.0, f64::INFINITY));
     }
 
     #[test]
@@ -82,6 +109,9 @@ mod tests {
         };
         let second = Duration::from_secs(1);
         assert!((mean(&|rng| exponential(second, rng)) - 1.0).abs() < 0.01);
+        // The mean is the gamma function of 1 + 1 / shape: 2 for 1/2, 0.8862 for 2.
+        assert!((mean(&|rng| weibull(0.5, second, rng)) - 2.0).abs() < 0.05);
+        assert!((mean(&|rng| weibull(2.0, second, rng)) - 0.886_2).abs() < 0.01);
     }
 
     #[test]
