@@ -211,18 +211,11 @@ impl<C: Contact> Kademlia<C> {
     }
 
     /// A node that is part of the network and has heard from `contacts`, for experiments that do
-    /// not begin with joining.
+    /// not begin with joining: as many of them as its buckets hold.
     #[must_use]
-    pub fn wired(
-        me: C,
-        config: Arc<Config<C>>,
-        secret: [u8; 16],
-        contacts: impl IntoIterator<Item = C>,
-    ) -> Self {
+    pub fn wired(me: C, config: Arc<Config<C>>, secret: [u8; 16], contacts: Vec<C>) -> Self {
         let mut node = Self::new(me, config, secret);
-        for contact in contacts {
-            node.table.answered(contact, 0, &node.config);
-        }
+        node.table = Table::wired(me.key(), contacts, node.config.k);
         node.standing = Standing::In;
         node
     }

@@ -81,6 +81,32 @@ impl<C: Contact> Table<C> {
         Self { own, entries: Vec::new(), buckets: alloc::vec![bucket], spares: Vec::new() }
     }
 
+    /// A table of nodes that have all just answered: up to `k` of each bucket, in their order.
+    pub(super) fn wired(own: Key, mut contacts: Vec<C>, k: usize) -> Self {
+        let shared = |contact: &C| own.xor(&contact.key()).leading_zeros() as usize;
+        contacts.retain(|contact| contact.key() != own);
+        contacts.sort_by_cached_key(shared);
+        let mut table = Self::new(own);
+        table.entries.reserve_exact(contacts.len());
+        let mut rest = contacts.as_slice();
+        loop {
+            let index = table.buckets.len() - 1;
+            let is_last = rest.len() <= k || index == 159;
+            let (bucket, beyond) = match is_last {
+                true => (rest, &rest[..0]),
+                false => rest.split_at(rest.partition_point(|contact| shared(contact) == index)),
+            };
+            let stamp = Stamp::answered(0);
+            table.entries.extend(bucket.iter().take(k).map(|&contact| Entry { contact, stamp }));
+            table.buckets[index].end = table.entries.len() as u16;
+            if is_last {
+                return table;
+            }
+            table.buckets.push(Bucket { end: 0, due: Seconds::MAX });
+            rest = beyond;
+        }
+    }
+
     /// How many buckets there are.
     #[must_use]
     pub fn depth(&self) -> usize {
