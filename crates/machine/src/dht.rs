@@ -15,43 +15,42 @@ pub struct Key(pub [u8; 20]);
 impl Key {
     /// A key whose first 128 bits are `front` and whose last 32 are `back`.
     #[must_use]
+    #[inline]
     pub const fn new(front: u128, back: u32) -> Self {
-        let (front, back) = (front.to_be_bytes(), back.to_be_bytes());
         let mut bytes = [0; 20];
-        let mut at = 0;
-        while at < 20 {
-            bytes[at] = if at < 16 { front[at] } else { back[at - 16] };
-            at += 1;
-        }
+        let (first, last) = bytes.split_at_mut(16);
+        first.copy_from_slice(&front.to_be_bytes());
+        last.copy_from_slice(&back.to_be_bytes());
         Self(bytes)
     }
 
     /// The first 128 bits.
     #[must_use]
+    #[inline]
     pub const fn front(&self) -> u128 {
-        let mut front = 0;
-        let mut at = 0;
-        while at < 16 {
-            front = front << 8 | self.0[at] as u128;
-            at += 1;
+        match self.0.first_chunk() {
+            Some(front) => u128::from_be_bytes(*front),
+            None => 0,
         }
-        front
     }
 
     /// The last 32 bits.
     #[must_use]
+    #[inline]
     pub const fn back(&self) -> u32 {
         u32::from_be_bytes([self.0[16], self.0[17], self.0[18], self.0[19]])
     }
 
     /// The distance of the XOR metric (Kademlia, section 2.1).
     #[must_use]
+    #[inline]
     pub const fn xor(&self, other: &Self) -> Self {
         Self::new(self.front() ^ other.front(), self.back() ^ other.back())
     }
 
     /// How many leading bits are zero; 160 for the zero key.
     #[must_use]
+    #[inline]
     pub const fn leading_zeros(&self) -> u32 {
         match self.front().leading_zeros() {
             128 => 128 + self.back().leading_zeros(),

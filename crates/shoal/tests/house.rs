@@ -23,8 +23,16 @@ const ARROWS: &[(&str, &[&str])] = &[
 const FAMILY_ARROWS: &[&str] = &["machine", "codec"];
 
 /// Dependencies from outside that a `no_std` crate may have, because they are `no_std` too.
-const NO_STD_DEPENDENCIES: &[&str] =
-    &["crypto-bigint", "hashbrown", "icu_normalizer", "idna", "sha1", "sha2", "thiserror"];
+const NO_STD_DEPENDENCIES: &[&str] = &[
+    "crypto-bigint",
+    "ed25519-dalek",
+    "hashbrown",
+    "icu_normalizer",
+    "idna",
+    "sha1",
+    "sha2",
+    "thiserror",
+];
 
 /// What no program text may hold, and why. Split in two so that this file may.
 const BANNED: &[(&str, &str, &str)] = &[

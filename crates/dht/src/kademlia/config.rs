@@ -129,7 +129,7 @@ impl<C> Config<C> {
 
 impl Config<Peer> {
     /// The mainline DHT: k = 8, buckets and items as BEP 5, 42 and 44 have them. `signed` checks
-    /// the signatures of items.
+    /// the signatures of items: cryptography is the driver's.
     #[must_use]
     pub fn mainline(signed: fn(&Mutable) -> bool) -> Self {
         const MINUTE: Duration = Duration::from_secs(60);

@@ -248,11 +248,14 @@ impl<C: Contact> Lookup<C> {
         if is_full && self.candidates.last().is_some_and(|last| last.distance <= distance) {
             return;
         }
+        let at = self.candidates.partition_point(|c| c.distance < distance);
         let known = |c: &Candidate<C>| c.contact == contact;
-        if contact == self.own
-            || contact.key() == self.own.key()
+        // Most are known already, and stand where their distance says.
+        if self.candidates.get(at).is_some_and(known)
+            || contact == self.own
             || self.candidates.iter().any(known)
             || self.dead.contains(&contact)
+            || contact.key() == self.own.key()
         {
             return;
         }
@@ -262,7 +265,6 @@ impl<C: Contact> Lookup<C> {
                 return;
             }
         }
-        let at = self.candidates.partition_point(|c| c.distance < distance);
         let state = State::New;
         self.candidates.insert(at, Candidate { distance, contact, state, path, hops });
         if is_full && self.candidates.last().is_some_and(|last| last.state == State::New) {

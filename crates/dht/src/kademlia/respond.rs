@@ -32,11 +32,8 @@ impl<C: Contact> Kademlia<C> {
             Err(refusal) => Body::Refusal(refusal),
         };
         cx.send(from, Message { transaction, body });
-        if !read_only
-            && self.is_kin(&from)
-            && let Some(probe) = self.table.heard(from, seconds(cx.now()), &self.config)
-        {
-            self.probe(probe, cx);
+        if !read_only && self.is_kin(&from) && self.table.heard(from, &self.config) {
+            self.probe(from, cx);
         }
     }
 

@@ -48,7 +48,16 @@ struct Entry<C> {
 #[derive(Clone, Copy, Debug)]
 struct Bucket {
     end: u16,
+    /// How many nodes wait for a place in it.
+    waiting: u8,
     due: Seconds,
+}
+
+/// A node that waits, and how many bits it shares with us.
+#[derive(Clone, Copy, Debug)]
+struct Spare<C> {
+    contact: C,
+    shared: u8,
 }
 
 /// What became of a node that answered.
@@ -72,12 +81,12 @@ pub struct Table<C> {
     /// Bucket i holds nodes that share i bits with us, the last one those that share more too.
     buckets: Vec<Bucket>,
     /// Nodes that wait for a place, the latest last.
-    spares: Vec<C>,
+    spares: Vec<Spare<C>>,
 }
 
 impl<C: Contact> Table<C> {
     pub(super) fn new(own: Key) -> Self {
-        let bucket = Bucket { end: 0, due: Seconds::MAX };
+        let bucket = Bucket { end: 0, waiting: 0, due: Seconds::MAX };
         Self { own, entries: Vec::new(), buckets: alloc::vec![bucket], spares: Vec::new() }
     }
 
@@ -102,7 +111,7 @@ impl<C: Contact> Table<C> {
             if is_last {
                 return table;
             }
-            table.buckets.push(Bucket { end: 0, due: Seconds::MAX });
+            table.buckets.push(Bucket { end: 0, waiting: 0, due: Seconds::MAX });
             rest = beyond;
         }
     }
@@ -141,57 +150,69 @@ impl<C: Contact> Table<C> {
     }
 
     /// Nodes that wait for a place in a bucket.
-    #[must_use]
-    pub fn waiting(&self) -> &[C] {
-        &self.spares
+    pub fn waiting(&self) -> impl Iterator<Item = C> {
+        self.spares.iter().map(|spare| spare.contact)
     }
 
     /// The bucket in which a key belongs.
     #[must_use]
     pub fn index(&self, key: &Key) -> usize {
-        let shared = self.own.xor(key).leading_zeros() as usize;
-        shared.min(self.buckets.len() - 1)
+        self.shared(key).min(self.buckets.len() - 1)
+    }
+
+    /// How many bits a key shares with us.
+    fn shared(&self, key: &Key) -> usize {
+        self.own.xor(key).leading_zeros() as usize
     }
 
     /// Takes note that `contact` answered.
     pub(super) fn answered(&mut self, contact: C, now: Seconds, config: &Config<C>) -> Answered<C> {
-        let key = contact.key();
-        if key == self.own {
+        let shared = self.shared(&contact.key());
+        if shared == 160 {
             return Answered::Waits(None);
         }
-        let index = self.index(&key);
-        let range = self.range(index);
+        let range = self.range(shared.min(self.buckets.len() - 1));
         if let Some(at) = self.entries[range.clone()].iter().position(|e| e.contact == contact) {
             // Its id may have changed within the bucket.
             self.entries[range.start + at] = Entry { contact, stamp: Stamp::answered(now) };
             self.entries[range.start + at..range.end].rotate_left(1);
             return Answered::Known;
         }
-        // Elsewhere under an id that it has given up.
-        self.remove(&contact);
-        self.insert(contact, key, now, config)
+        self.insert(contact, shared, now, config)
     }
 
-    fn insert(&mut self, contact: C, key: Key, now: Seconds, config: &Config<C>) -> Answered<C> {
+    fn insert(
+        &mut self,
+        contact: C,
+        shared: usize,
+        now: Seconds,
+        config: &Config<C>,
+    ) -> Answered<C> {
         let entry = Entry { contact, stamp: Stamp::answered(now) };
         loop {
-            let index = self.index(&key);
+            let index = shared.min(self.buckets.len() - 1);
             let range = self.range(index);
             if !self.has_room_in_subnet(index, &contact, config) {
                 return Answered::Waits(None);
             }
             if range.len() < config.k {
-                self.spares.retain(|spare| *spare != contact);
+                let before = self.entries.len();
+                // Elsewhere under an id that it has given up, which may leave more room.
+                self.remove(&contact);
+                if self.entries.len() < before {
+                    continue;
+                }
+                self.stop_waiting(&contact, index);
                 self.reserve(config.k);
                 self.entries.insert(range.end, entry);
                 self.buckets[index..].iter_mut().for_each(|bucket| bucket.end += 1);
                 return Answered::Inserted;
             }
-            if index + 1 == self.buckets.len() && index < 159 {
+            if self.splits(index) {
                 self.split();
                 continue;
             }
-            let bucket = &mut self.entries[range.clone()];
+            let bucket = &self.entries[range.clone()];
             let unverified = |e: &Entry<C>| !(config.verified)(&e.contact);
             // One that failed is replaced at once, and one that has no right to its id.
             let replaced = bucket.iter().position(|e| e.stamp.failures() > 0).or_else(|| {
@@ -199,54 +220,90 @@ impl<C: Contact> Table<C> {
                 bucket.iter().position(unverified).filter(|_| verified)
             });
             if let Some(at) = replaced {
-                bucket[at] = entry;
-                bucket[at..].rotate_left(1);
-                self.spares.retain(|spare| *spare != contact);
-                return Answered::Inserted;
+                self.remove_at(range.start + at, index);
+                continue;
             }
             let oldest = bucket[0];
-            self.wait(contact, index, config);
+            self.wait(contact, shared, true, config);
             let stale = u64::from(now.saturating_sub(oldest.stamp.at()));
             let stale = stale >= config.questionable.as_secs();
             return Answered::Waits(stale.then_some(oldest.contact));
         }
     }
 
-    /// Takes note that `contact` asked something: whom to ping now, itself if there is room for
-    /// it, or the node that might have to make room.
-    pub(super) fn heard(&mut self, contact: C, now: Seconds, config: &Config<C>) -> Option<C> {
-        let key = contact.key();
-        let index = self.index(&key);
+    /// Takes note that `contact` asked something; whether to ping it because there is room for
+    /// it. Else it waits, if there is room for that: by asking nobody pushes others aside.
+    pub(super) fn heard(&mut self, contact: C, config: &Config<C>) -> bool {
+        let shared = self.shared(&contact.key());
+        let index = shared.min(self.buckets.len() - 1);
         let range = self.range(index);
-        let bucket = &self.entries[range.clone()];
-        if key == self.own || bucket.iter().any(|entry| entry.contact == contact) {
-            return None;
+        let is_full = range.len() >= config.k && !self.splits(index);
+        let waiting = usize::from(self.buckets[index].waiting);
+        if shared == 160 || is_full && waiting >= config.replacements {
+            return false;
         }
-        let splits = index + 1 == self.buckets.len() && index < 159;
-        if bucket.len() < config.k || splits {
-            return self.has_room_in_subnet(index, &contact, config).then_some(contact);
+        if self.entries[range].iter().any(|entry| entry.contact == contact) {
+            return false;
         }
-        let oldest = bucket[0];
-        self.wait(contact, index, config);
-        let stale = u64::from(now.saturating_sub(oldest.stamp.at()));
-        (oldest.stamp.failures() > 0 || stale >= config.questionable.as_secs())
-            .then_some(oldest.contact)
+        if is_full {
+            self.wait(contact, shared, false, config);
+        }
+        !is_full && self.has_room_in_subnet(index, &contact, config)
     }
 
     /// Takes note that `contact` left a request unanswered: whom to ping now, so that a node that
     /// waits may take its place.
     pub(super) fn failed(&mut self, contact: &C, config: &Config<C>) -> Option<C> {
-        self.spares.retain(|spare| spare != contact);
         let index = self.index(&contact.key());
+        self.stop_waiting(contact, index);
         let range = self.range(index);
-        let at = self.entries[range.clone()].iter().position(|e| e.contact == *contact)?;
-        let stamp = &mut self.entries[range.start + at].stamp;
-        *stamp = stamp.failed();
-        if stamp.failures() >= config.failures_max {
-            self.remove_at(range.start + at, index);
+        if let Some(at) = self.entries[range.clone()].iter().position(|e| e.contact == *contact) {
+            let stamp = &mut self.entries[range.start + at].stamp;
+            *stamp = stamp.failed();
+            if stamp.failures() >= config.failures_max {
+                self.remove_at(range.start + at, index);
+            }
+        } else if range.len() >= config.k {
+            return None;
         }
-        let spare = self.spares.iter().rposition(|spare| self.index(&spare.key()) == index)?;
-        Some(self.spares.remove(spare))
+        self.waits_for(index)
+    }
+
+    /// A node that may lose its place, though no request to it has failed: one that has not
+    /// answered since `before`, in a bucket for which others wait.
+    pub(super) fn questionable(&self, before: Seconds) -> impl Iterator<Item = C> {
+        (0..self.buckets.len()).filter_map(move |index| {
+            let oldest = self.entries[self.range(index)].first()?;
+            let is_old = self.buckets[index].waiting > 0 && oldest.stamp.at() < before;
+            is_old.then_some(oldest.contact)
+        })
+    }
+
+    /// The node that has waited shortest for a place in a bucket; it waits no more.
+    fn waits_for(&mut self, index: usize) -> Option<C> {
+        if self.buckets[index].waiting == 0 {
+            return None;
+        }
+        let last = self.buckets.len() - 1;
+        let in_bucket = |spare: &Spare<C>| usize::from(spare.shared).min(last) == index;
+        let spare = self.spares.iter().rposition(in_bucket)?;
+        self.buckets[index].waiting -= 1;
+        Some(self.spares.remove(spare).contact)
+    }
+
+    fn stop_waiting(&mut self, contact: &C, index: usize) {
+        if self.buckets[index].waiting > 0
+            && let Some(at) = self.spares.iter().position(|spare| spare.contact == *contact)
+        {
+            let shared = usize::from(self.spares.remove(at).shared);
+            let index = shared.min(self.buckets.len() - 1);
+            self.buckets[index].waiting -= 1;
+        }
+    }
+
+    /// Whether a bucket makes room by splitting.
+    fn splits(&self, index: usize) -> bool {
+        index + 1 == self.buckets.len() && index < 159
     }
 
     /// Drops a node, whatever it is called by now.
@@ -276,9 +333,7 @@ impl<C: Contact> Table<C> {
             out.extend(good.map(|entry| entry.contact));
             if out.len() >= end {
                 if out.len() > end {
-                    let key = |node: &C| target.xor(&node.key());
-                    out[start..].select_nth_unstable_by_key(end - start, key);
-                    out.truncate(end);
+                    keep_closest(target, start, end, out);
                 }
                 return;
             }
@@ -332,7 +387,7 @@ impl<C: Contact> Table<C> {
     pub fn heap_bytes(&self) -> usize {
         self.entries.capacity() * size_of::<Entry<C>>()
             + self.buckets.capacity() * size_of::<Bucket>()
-            + self.spares.capacity() * size_of::<C>()
+            + self.spares.capacity() * size_of::<Spare<C>>()
     }
 
     fn range(&self, index: usize) -> core::ops::Range<usize> {
@@ -362,25 +417,36 @@ impl<C: Contact> Table<C> {
             |entry: &Entry<C>| own.xor(&entry.contact.key()).leading_zeros() as usize == index;
         entries.sort_by_key(|entry| !far(entry));
         let count = entries.iter().filter(|entry| far(entry)).count();
-        let Bucket { end, due } = self.buckets[index];
+        let Bucket { end, due, .. } = self.buckets[index];
         // At most k entries in each of 160 buckets.
         self.buckets[index].end = (range.start + count) as u16;
-        self.buckets.push(Bucket { end, due });
+        self.buckets.push(Bucket { end, waiting: 0, due });
     }
 
-    /// Lets `contact` wait for a place in the bucket `index`, the oldest that waits giving way.
-    fn wait(&mut self, contact: C, index: usize, config: &Config<C>) {
-        self.spares.retain(|spare| *spare != contact);
-        let in_bucket = |spare: &C| self.index(&spare.key()) == index;
-        let count = self.spares.iter().filter(|spare| in_bucket(spare)).count();
-        if count >= config.replacements
-            && let Some(oldest) = self.spares.iter().position(in_bucket)
-        {
-            self.spares.remove(oldest);
+    /// Lets `contact` wait for a place in its bucket; if as many wait as may, in place of the one
+    /// that waits longest, should it be `preferred`.
+    fn wait(&mut self, contact: C, shared: usize, preferred: bool, config: &Config<C>) {
+        let last = self.buckets.len() - 1;
+        let index = shared.min(last);
+        let mut oldest = None;
+        for (at, spare) in self.spares.iter().enumerate() {
+            if spare.contact == contact {
+                return;
+            }
+            if usize::from(spare.shared).min(last) == index {
+                oldest = oldest.or(Some(at));
+            }
         }
-        if config.replacements > 0 {
-            self.spares.push(contact);
+        if usize::from(self.buckets[index].waiting) >= config.replacements.min(255) {
+            match oldest {
+                Some(oldest) if preferred => drop(self.spares.remove(oldest)),
+                _ => return,
+            }
+        } else {
+            self.buckets[index].waiting += 1;
         }
+        // At most 160 bits.
+        self.spares.push(Spare { contact, shared: shared as u8 });
     }
 
     /// Grows by half a bucket: doubling would waste most of a million nodes' memory.
@@ -389,4 +455,13 @@ impl<C: Contact> Table<C> {
             self.entries.reserve_exact((k / 2).max(1));
         }
     }
+}
+
+/// Leaves of the nodes from `start` on only those closest to `target`, up to `end`.
+fn keep_closest<C: Contact>(target: &Key, start: usize, end: usize, out: &mut Vec<C>) {
+    let distance = |node: C| ((target.xor(&node.key()).front() >> 64) as u64, node);
+    let mut nodes: Vec<(u64, C)> = out[start..].iter().copied().map(distance).collect();
+    nodes.select_nth_unstable_by_key(end - start, |(distance, _)| *distance);
+    out.truncate(start);
+    out.extend(nodes.iter().take(end - start).map(|(_, node)| *node));
 }

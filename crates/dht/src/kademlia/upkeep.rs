@@ -37,7 +37,14 @@ impl<C: Contact> Kademlia<C> {
             storage.items.expire(now);
             storage.peers.expire(now.saturating_sub(peer_expiry));
         }
-        if self.standing != Standing::In || self.operations.iter().any(|o| o.op.is_none()) {
+        if self.standing != Standing::In {
+            return;
+        }
+        if let Some(before) = now.checked_sub(self.config.questionable.as_secs() as Seconds) {
+            let questionable: Vec<C> = self.table.questionable(before).collect();
+            questionable.into_iter().for_each(|node| self.probe(node, cx));
+        }
+        if self.operations.iter().any(|o| o.op.is_none()) {
             return;
         }
         if let Some((target, item, age)) = self.item_due(now) {
