@@ -96,37 +96,35 @@ pub struct ShortArgs {
 pub fn run(args: &DhtArgs) -> Result<Exit, Failure> {
     match &args.command {
         DhtCommand::Join(args) => join::run(args),
-        DhtCommand::Put(args) => block_on(args.timeout(), value::put(args)),
-        DhtCommand::Get(args) => block_on(args.timeout(), value::get(args)),
-        DhtCommand::Lookup(args) => block_on(args.timeout(), find::lookup(args)),
-        DhtCommand::Status(args) => block_on(args.timeout(), find::status(args)),
+        DhtCommand::Put(args) => run_for(args.timeout(), value::put(args)),
+        DhtCommand::Get(args) => run_for(args.timeout(), value::get(args)),
+        DhtCommand::Lookup(args) => run_for(args.timeout(), find::lookup(args)),
+        DhtCommand::Status(args) => run_for(args.timeout(), find::status(args)),
     }
 }
 
 /// Runs `work` on one thread until it is done, a signal comes, or `timeout` has passed.
-fn block_on(
-    timeout: Option<Duration>,
+fn run_for(
+    timeout: Duration,
     work: impl Future<Output = Result<Exit, Failure>>,
 ) -> Result<Exit, Failure> {
-    interrupt::heed();
-    let runtime = runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.context("cannot start")?;
-    LocalSet::new().block_on(&runtime, async {
-        let patience = async {
-            match timeout {
-                Some(timeout) => tokio::time::sleep(timeout).await,
-                None => std::future::pending().await,
-            }
-        };
+    block_on(async {
         tokio::select! {
             done = work => done,
             () = interrupted() => Ok(Exit::Interrupted),
-            () = patience => {
+            () = tokio::time::sleep(timeout) => {
                 eprintln!("shoal: nothing came in time");
                 Ok(Exit::GaveUp)
             }
         }
     })
+}
+
+/// Runs `work` on one thread; from here on signals are looked at.
+fn block_on(work: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+    interrupt::heed();
+    let runtime = runtime::Builder::new_current_thread().enable_all().build();
+    LocalSet::new().block_on(&runtime.context("cannot start")?, work)
 }
 
 /// Waits for a signal.

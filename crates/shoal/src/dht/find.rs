@@ -40,8 +40,8 @@ pub struct StatusArgs {
 
 impl LookupArgs {
     /// When to give up.
-    pub fn timeout(&self) -> Option<Duration> {
-        Some(self.short.timeout)
+    pub fn timeout(&self) -> Duration {
+        self.short.timeout
     }
 
     fn say_nodes(&self, nodes: &[Place], took: Cost) -> Result<(), Failure> {
@@ -102,8 +102,8 @@ pub async fn lookup(args: &LookupArgs) -> Result<Exit, Failure> {
 
 impl StatusArgs {
     /// When to give up.
-    pub fn timeout(&self) -> Option<Duration> {
-        Some(self.short.timeout)
+    pub fn timeout(&self) -> Duration {
+        self.short.timeout
     }
 }
 

@@ -93,11 +93,7 @@ pub fn run(args: &JoinArgs) -> Result<Exit, Failure> {
     if args.stop_at_eof {
         interrupt::heed_end_of_input()?;
     }
-    // The signal is heeded within, so that the node says goodbye.
-    match block_on(None, args.stay())? {
-        Exit::Interrupted => Ok(Exit::Done),
-        exit => Ok(exit),
-    }
+    block_on(args.stay())
 }
 
 impl JoinArgs {

@@ -86,8 +86,8 @@ fn parse_salt(text: &str) -> Result<String, String> {
 
 impl PutArgs {
     /// When to give up.
-    pub fn timeout(&self) -> Option<Duration> {
-        Some(self.short.timeout)
+    pub fn timeout(&self) -> Duration {
+        self.short.timeout
     }
 
     fn value(&self) -> Result<Vec<u8>, Failure> {
@@ -229,8 +229,8 @@ impl PutArgs {
 
 impl GetArgs {
     /// When to give up.
-    pub fn timeout(&self) -> Option<Duration> {
-        Some(self.short.timeout)
+    pub fn timeout(&self) -> Duration {
+        self.short.timeout
     }
 }
 
