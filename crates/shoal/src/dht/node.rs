@@ -98,6 +98,7 @@ impl Node {
                     id: saved.id.filter(|_| wishes.stays),
                     read_only: !wishes.stays,
                     queries_per_host: wishes.queries_per_host,
+                    timeout: None,
                 };
                 let (node, _) = KademliaNode::start(socket, &config).context("cannot start")?;
                 Self::Kademlia(node, file)
