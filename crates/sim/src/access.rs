@@ -64,12 +64,12 @@ impl Queue {
         processing: Duration,
     ) -> u64 {
         let first = time.saturating_sub(transmission(bytes, up));
-        let received = self.down.max(first).saturating_add(transmission(bytes, access.down));
-        self.down = received.max(time);
+        self.down = self.down.max(first).saturating_add(transmission(bytes, access.down));
+        let received = self.down.max(time);
         if processing.is_zero() {
-            return self.down;
+            return received;
         }
-        self.processor = self.processor.max(self.down).saturating_add(nanos(processing));
+        self.processor = self.processor.max(received).saturating_add(nanos(processing));
         self.processor
     }
 }
