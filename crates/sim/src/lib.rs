@@ -50,6 +50,7 @@
 
 mod access;
 mod campaign;
+mod check;
 mod churn;
 mod counts;
 mod faults;
@@ -74,6 +75,7 @@ mod world;
 
 pub use access::Access;
 pub use campaign::{SEED_VARIABLE, campaign, replay_command};
+pub use check::{Every, Violation};
 pub use churn::{Change, Churn, Span};
 pub use counts::Counts;
 pub use faults::Cut;
