@@ -1,11 +1,32 @@
 //! The claims, one file each, and what several of one group share.
 
+mod chord;
 mod distribution;
+mod kademlia;
 
 use crate::claim::Claim;
 
 /// Every claim, grouped by what it is about.
 pub(crate) static ALL: &[&Claim] = &[
+    &chord::path_length_mean::CLAIM,
+    &chord::path_length_pdf::CLAIM,
+    &chord::load_keys_per_node::CLAIM,
+    &chord::load_virtual_nodes::CLAIM,
+    &chord::failures_mass::CLAIM,
+    &chord::failures_lost_keys::CLAIM,
+    &chord::churn_v2003::CLAIM,
+    &chord::churn_v2001::CLAIM,
+    &chord::latency_internet::CLAIM,
+    &chord::linear_walk::CLAIM,
+    &chord::join_cost::CLAIM,
+    &chord::half_failed::CLAIM,
+    &chord::state::CLAIM,
+    &kademlia::steps::CLAIM,
+    &kademlia::survival::CLAIM,
+    &kademlia::uptime::CLAIM,
+    &kademlia::mainline_latency::CLAIM,
+    &kademlia::kad_latency::CLAIM,
+    &kademlia::alpha_one::CLAIM,
     &distribution::client_server::CLAIM,
     &distribution::copies_and_chain::CLAIM,
     &distribution::piece_order::CLAIM,
@@ -16,4 +37,11 @@ pub(crate) static ALL: &[&Claim] = &[
 /// The mean of some numbers; 0 of none.
 fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
+}
+
+/// The value below which `share` of the values lie, which are sorted for it; 0 of none.
+fn percentile(values: &mut [f64], share: f64) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    let rank = (share * values.len() as f64).ceil() as usize;
+    values.get(rank.saturating_sub(1)).copied().unwrap_or(0.0)
 }

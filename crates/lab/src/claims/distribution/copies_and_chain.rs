@@ -34,7 +34,7 @@ pub(crate) static CLAIM: Claim = Claim {
             what: "size of the file F, MB (10^6 bytes)",
             kind: Kind::Integer(1, 16_000),
             paper: "1000",
-            small: "50",
+            small: "200",
         },
         Param {
             name: "rate",

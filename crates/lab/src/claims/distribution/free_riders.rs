@@ -31,7 +31,7 @@ pub(crate) static CLAIM: Claim = Claim {
             what: "share of free riders",
             kind: Kind::Reals(0.0, 0.99),
             paper: "0,0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9",
-            small: "0,0.5,0.9",
+            small: "0,0.5",
         },
         Param {
             name: "file",
