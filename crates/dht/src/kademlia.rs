@@ -21,6 +21,8 @@ mod peer;
 mod peers;
 mod respond;
 mod table;
+#[cfg(test)]
+mod testing;
 mod token;
 mod upkeep;
 

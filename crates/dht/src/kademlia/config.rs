@@ -39,7 +39,8 @@ pub struct Config<C> {
     pub paths: usize,
     /// Nodes that wait for a place in a full bucket.
     pub replacements: usize,
-    /// Unanswered requests in a row after which a node is dropped from its bucket.
+    /// Unanswered requests in a row after which a node is dropped from its bucket, if another
+    /// waits for its place; seven, if none does.
     pub failures_max: u8,
     /// How long a request waits for its reply.
     pub timeout: Duration,
@@ -100,7 +101,7 @@ impl<C> Config<C> {
             alpha: 3,
             paths: 1,
             replacements: 2,
-            failures_max: 2,
+            failures_max: 5,
             timeout: Duration::from_secs(2),
             slow: Duration::from_secs(1),
             questionable: HOUR,
@@ -137,6 +138,7 @@ impl Config<Peer> {
             k: 8,
             alpha: 4,
             replacements: 8,
+            failures_max: 2,
             timeout: Duration::from_secs(5),
             slow: Duration::from_secs(1),
             questionable: 15 * MINUTE,

@@ -115,9 +115,14 @@ impl<C: Contact> Lookup<C> {
 
     /// What to do next.
     pub fn next_step(&mut self) -> Step<C> {
-        if self.under_way[0] < self.share()
+        while self.under_way[0] < self.share()
             && let Some(contact) = self.strangers.pop()
         {
+            // Somebody may have named it meanwhile.
+            if self.candidates.iter().any(|c| c.contact == contact) || self.dead.contains(&contact)
+            {
+                continue;
+            }
             self.under_way[0] += 1;
             let distance = self.distance(&contact);
             let at = self.candidates.partition_point(|c| c.distance < distance);
@@ -272,3 +277,6 @@ impl<C: Contact> Lookup<C> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -146,6 +146,10 @@ impl<C: Contact> Kademlia<C> {
         let shape = Shape::from(&*self.config);
         let mut known = Vec::with_capacity(2 * shape.k);
         self.table.closest(&target, shape.k, None, &mut known);
+        if known.len() < shape.alpha {
+            // Better than giving up: we may have been cut off for a while.
+            known.extend(self.table.failing().take(shape.k));
+        }
         Box::new(Operation {
             serial: self.serial,
             op,

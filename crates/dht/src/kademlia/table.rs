@@ -13,6 +13,8 @@ pub(super) type Seconds = u32;
 
 /// Bits of a [`Stamp`] that are not the time.
 const FAILURE_BITS: u32 = 3;
+/// Unanswered requests in a row that a contact never survives.
+const FAILURES_MAX: u8 = 7;
 
 /// When a node answered last, and how many requests it has left unanswered since: one word, for
 /// there are hundreds of them in each of a million nodes.
@@ -33,8 +35,7 @@ impl Stamp {
     }
 
     fn failed(self) -> Self {
-        let full = u32::from(self.failures()) == (1 << FAILURE_BITS) - 1;
-        Self(self.0 + u32::from(!full))
+        Self(self.0 + u32::from(self.failures() < FAILURES_MAX))
     }
 }
 
@@ -253,6 +254,9 @@ impl<C: Contact> Table<C> {
 
     /// Takes note that `contact` left a request unanswered: whom to ping now, so that a node that
     /// waits may take its place.
+    ///
+    /// Without such a node a contact stays, and is named to nobody, until it has failed many
+    /// times: else an outage of our own would cost us all we know (Kademlia, section 4.1).
     pub(super) fn failed(&mut self, contact: &C, config: &Config<C>) -> Option<C> {
         let index = self.index(&contact.key());
         self.stop_waiting(contact, index);
@@ -260,13 +264,23 @@ impl<C: Contact> Table<C> {
         if let Some(at) = self.entries[range.clone()].iter().position(|e| e.contact == *contact) {
             let stamp = &mut self.entries[range.start + at].stamp;
             *stamp = stamp.failed();
-            if stamp.failures() >= config.failures_max {
+            let enough = match self.buckets[index].waiting {
+                0 => FAILURES_MAX,
+                _ => config.failures_max.min(FAILURES_MAX),
+            };
+            if stamp.failures() >= enough {
                 self.remove_at(range.start + at, index);
             }
-        } else if range.len() >= config.k {
-            return None;
         }
-        self.waits_for(index)
+        let range = self.range(index);
+        let mut bucket = self.entries[range.clone()].iter();
+        let has_room = range.len() < config.k || bucket.any(|entry| entry.stamp.failures() > 0);
+        if has_room { self.waits_for(index) } else { None }
+    }
+
+    /// Nodes that left the last request unanswered.
+    pub(super) fn failing(&self) -> impl Iterator<Item = C> {
+        self.entries.iter().filter(|entry| entry.stamp.failures() > 0).map(|entry| entry.contact)
     }
 
     /// A node that may lose its place, though no request to it has failed: one that has not
@@ -465,3 +479,6 @@ fn keep_closest<C: Contact>(target: &Key, start: usize, end: usize, out: &mut Ve
     out.truncate(start);
     out.extend(nodes.iter().take(end - start).map(|(_, node)| *node));
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,6 +18,9 @@ const HANDOVERS_MAX: usize = 1_024;
 /// Items that are being handed over.
 const HANDOVERS_AT_ONCE: usize = 8;
 
+/// Nodes that left a request unanswered and are asked again in one round of upkeep.
+const FAILING_AT_ONCE: usize = 4;
+
 /// An item that a new neighbour is to have.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Handover<C> {
@@ -44,6 +47,7 @@ impl<C: Contact> Kademlia<C> {
             let questionable: Vec<C> = self.table.questionable(before).collect();
             questionable.into_iter().for_each(|node| self.probe(node, cx));
         }
+        self.probe_failing(cx);
         if self.operations.iter().any(|o| o.op.is_none()) {
             return;
         }
@@ -57,6 +61,16 @@ impl<C: Contact> Kademlia<C> {
             cx.rng().fill(&mut random);
             let target = self.table.key_in(index, random);
             self.begin(None, target, Kind::Refresh, cx);
+        }
+    }
+
+    /// Sees whether some of those who left a request unanswered are back.
+    fn probe_failing(&mut self, cx: &mut Cx<'_, Self>) {
+        let failing = self.table.failing().count();
+        if failing > 0 {
+            let first = cx.rng().below(failing as u64) as usize;
+            let some: Vec<C> = self.table.failing().skip(first).take(FAILING_AT_ONCE).collect();
+            some.into_iter().for_each(|node| self.probe(node, cx));
         }
     }
 
