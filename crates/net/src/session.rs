@@ -191,6 +191,13 @@ impl Torrent {
         let _ = self.control.send(Control::AddPeers(self.tag, peers));
     }
 
+    /// Says which files (indices in the info dictionary) to fetch of a torrent that was added to
+    /// wait for this. Of no effect in any state but [`TorrentState::Selecting`].
+    pub fn select(&self, files: Vec<usize>) {
+        // A session that has ended fetches nothing anyway.
+        let _ = self.control.send(Control::Select(self.tag, files));
+    }
+
     /// Blocks until its state is another one than `from`, or `timeout` has passed; returns the
     /// state then, or `None` once the session has ended.
     #[must_use]

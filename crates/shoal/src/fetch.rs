@@ -16,7 +16,7 @@ use crate::report::say_json;
 use crate::select::{Pick, numbered, parse_pick, resolve};
 use crate::source;
 use crate::text;
-use crate::transfer::{self, Until, Watch};
+use crate::transfer::{self, Choice, Until, Watch};
 use crate::units::{parse_duration, size};
 
 /// Options of `shoal fetch`.
@@ -99,36 +99,27 @@ pub fn run(args: &FetchArgs) -> Result<Exit, Failure> {
     if args.recheck {
         forget_journal(&add)?;
     }
-    // Files can be chosen and listed only once they are known.
-    let mut ranges = Vec::new();
-    if let Source::Magnet(magnet) = &add.source {
-        ranges.clone_from(&magnet.select_only);
-        if args.list || !args.select.is_empty() || !ranges.is_empty() {
-            let trackers = magnet.trackers.clone();
-            match transfer::metadata(&args.network, add.clone(), args.watch())? {
-                Ok(found) => {
-                    add.source = Source::Metainfo(Box::new(found.metainfo));
-                    add.peers.extend(found.peers);
-                    add.trackers.extend(trackers);
-                }
-                Err(exit) => return Ok(exit),
-            }
+    let ranges = match &add.source {
+        Source::Magnet(magnet) => magnet.select_only.clone(),
+        Source::Metainfo(_) => Vec::new(),
+    };
+    let choose = |info: &Info| args.choose(&ranges, info);
+    let chosen = args.list || !args.select.is_empty() || !ranges.is_empty();
+    match &add.source {
+        Source::Metainfo(metainfo) if chosen => match choose(&metainfo.info)? {
+            Choice::Fetch(files) => add.selection = Some(files),
+            Choice::Leave(exit) => return Ok(exit),
+        },
+        Source::Metainfo(_) => {}
+        // Files can be chosen and listed only once they are known.
+        Source::Magnet(_) if chosen => {
+            // Whoever asks for a list gets a list and nothing else.
+            let watch = Watch { json: args.json && !args.list, ..args.watch() };
+            return transfer::run(&args.network, add, watch, Some(&choose));
         }
+        Source::Magnet(_) => {}
     }
-    if let Source::Metainfo(metainfo) = &add.source {
-        let info = &metainfo.info;
-        if args.list {
-            return list(info, args.json);
-        }
-        if !args.select.is_empty() {
-            add.selection = Some(resolve(&args.select, info).map_err(bad_input)?);
-        } else if !ranges.is_empty() {
-            let named =
-                |index: &usize| ranges.iter().any(|(from, to)| (from..=to).contains(&index));
-            add.selection = Some((0..info.files.len()).filter(named).collect());
-        }
-    }
-    transfer::run(&args.network, add, args.watch())
+    transfer::run(&args.network, add, args.watch(), None)
 }
 
 /// Prints the files of a torrent, with the numbers that `--select` takes.
@@ -145,6 +136,18 @@ fn list(info: &Info, json: bool) -> Result<Exit, Failure> {
 }
 
 impl FetchArgs {
+    /// Which files are wanted: those that the user names, else the `ranges` of a link.
+    fn choose(&self, ranges: &[(usize, usize)], info: &Info) -> Result<Choice, Failure> {
+        if self.list {
+            return list(info, self.json).map(Choice::Leave);
+        }
+        if !self.select.is_empty() {
+            return resolve(&self.select, info).map(Choice::Fetch).map_err(bad_input);
+        }
+        let named = |index: &usize| ranges.iter().any(|(from, to)| (from..=to).contains(&index));
+        Ok(Choice::Fetch((0..info.files.len()).filter(named).collect()))
+    }
+
     fn watch(&self) -> Watch<'_> {
         let seeds = self.seed || self.seed_ratio.is_some() || self.seed_time.is_some();
         Watch {
@@ -168,6 +171,7 @@ impl FetchArgs {
             dir: self.output.clone(),
             state_dir: None,
             selection: None,
+            hold: false,
             sequential: self.sequential,
             read_only: false,
             trusted: false,

@@ -47,8 +47,8 @@ pub struct PublishArgs {
     /// between them are equals
     #[arg(long = "tracker", value_name = "URL")]
     trackers: Vec<String>,
-    /// A web server that has it too; may be repeated
-    #[arg(long = "web-seed", value_name = "URL")]
+    /// A web server that has it too, named in the new .torrent file and link; may be repeated
+    #[arg(long = "web-seed", value_name = "URL", conflicts_with = "torrent")]
     web_seeds: Vec<String>,
     /// Bytes of a piece: a power of two from 16KiB [default: by the size of the whole]
     #[arg(long, value_name = "SIZE", value_parser = parse_piece_size)]
@@ -123,13 +123,14 @@ pub fn run(args: &PublishArgs) -> Result<Exit, Failure> {
         metainfo.trackers.clear();
     }
     let name = metainfo.info.name.clone();
-    // A new torrent has the trackers in it.
+    // A new torrent has the trackers in it, and its web servers are for those who fetch.
     let added = args.torrent.is_some();
     let add = AddTorrent {
         source: Source::Metainfo(Box::new(metainfo)),
         dir: dir.clone(),
         state_dir: None,
         selection: None,
+        hold: false,
         sequential: false,
         read_only: true,
         trusted: args.torrent.is_none() || args.skip_check,
@@ -141,7 +142,7 @@ pub fn run(args: &PublishArgs) -> Result<Exit, Failure> {
     };
     let watch =
         Watch { until: Until::Stopped, timeout: None, json: args.json, name: &name, dir: &dir };
-    transfer::run(&args.network, add, watch)
+    transfer::run(&args.network, add, watch, None)
 }
 
 impl PublishArgs {

@@ -246,6 +246,7 @@ impl Progress {
 pub fn state_name(state: &TorrentState) -> &'static str {
     match state {
         TorrentState::FetchingMetadata => "metadata",
+        TorrentState::Selecting => "selecting",
         TorrentState::Checking(_) => "checking",
         TorrentState::Downloading => "downloading",
         TorrentState::Seeding => "seeding",

@@ -1,11 +1,10 @@
 //! Watching one torrent of a session until it is done with: what `publish` and `fetch` share.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
-use bittorrent::metainfo::Metainfo;
+use bittorrent::metainfo::Info;
 use indicatif::ProgressBar;
 use net::session::{AddTorrent, Session, Torrent, TorrentState, TorrentStats};
 
@@ -48,11 +47,29 @@ pub struct Watch<'a> {
     pub dir: &'a Path,
 }
 
+/// What to do with a torrent once its files are known.
+#[derive(Debug)]
+pub enum Choice {
+    /// Fetch these, indices in the info dictionary.
+    Fetch(Vec<usize>),
+    /// Nothing more.
+    Leave(Exit),
+}
+
+/// Decides by the info dictionary of a magnet link which files to fetch.
+pub type Choose<'a> = &'a dyn Fn(&Info) -> Result<Choice, Failure>;
+
 /// Starts a session, takes part in one torrent of it, and ends both in order.
 ///
 /// # Errors
 /// When the session cannot start, the torrent's storage fails, or nothing can be printed.
-pub fn run(network: &NetworkArgs, add: AddTorrent, watch: Watch<'_>) -> Result<Exit, Failure> {
+pub fn run(
+    network: &NetworkArgs,
+    mut add: AddTorrent,
+    watch: Watch<'_>,
+    choose: Option<Choose<'_>>,
+) -> Result<Exit, Failure> {
+    add.hold = choose.is_some();
     if network.stop_at_eof {
         interrupt::heed_end_of_input()?;
     }
@@ -60,7 +77,7 @@ pub fn run(network: &NetworkArgs, add: AddTorrent, watch: Watch<'_>) -> Result<E
     let session = Session::start(config).context("cannot start")?;
     // From here on there is something to put in order.
     interrupt::heed();
-    let ended = take_part(&session, add, watch);
+    let ended = take_part(&session, add, watch, choose);
     session.shutdown();
     let exit = ended?;
     if watch.json {
@@ -69,52 +86,12 @@ pub fn run(network: &NetworkArgs, add: AddTorrent, watch: Watch<'_>) -> Result<E
     Ok(exit)
 }
 
-/// What peers know of a torrent.
-#[derive(Debug)]
-pub struct Found {
-    /// Its metainfo.
-    pub metainfo: Metainfo,
-    /// Peers that are connected.
-    pub peers: Vec<SocketAddr>,
-}
-
-/// Asks peers for the info dictionary of a magnet link, and fetches nothing else.
-///
-/// # Errors
-/// When the session cannot start. That nobody has it, or a signal comes, is an [`Exit`].
-pub fn metadata(
-    network: &NetworkArgs,
-    mut add: AddTorrent,
+fn take_part(
+    session: &Session,
+    add: AddTorrent,
     watch: Watch<'_>,
-) -> Result<Result<Found, Exit>, Failure> {
-    add.selection = Some(Vec::new());
-    let session = Session::start(network.session()).context("cannot start")?;
-    interrupt::heed();
-    let torrent = session.add(add).context("cannot add the torrent")?;
-    let bar = progress::bar(watch.name, 1);
-    let started = Instant::now();
-    let found = loop {
-        let Some(stats) = torrent.stats() else { return Err(ended()) };
-        if let Some(metainfo) = torrent.metainfo() {
-            let peers = stats.peers.iter().map(|peer| peer.listens.unwrap_or(peer.address));
-            break Ok(Found { metainfo: (*metainfo).clone(), peers: peers.collect() });
-        }
-        if interrupt::wanted() {
-            break Err(Exit::Interrupted);
-        }
-        if watch.timeout.is_some_and(|timeout| started.elapsed() >= timeout) {
-            say_why(&stats);
-            break Err(Exit::GaveUp);
-        }
-        progress::show(&bar, &Progress::new(&stats, started.elapsed()));
-        let _ = torrent.wait_while(&stats.state, TICK);
-    };
-    progress::remove(&bar);
-    session.shutdown();
-    Ok(found)
-}
-
-fn take_part(session: &Session, add: AddTorrent, watch: Watch<'_>) -> Result<Exit, Failure> {
+    choose: Option<Choose<'_>>,
+) -> Result<Exit, Failure> {
     if watch.json {
         let (addresses, dht) = (session.listen_addrs(), session.dht_addrs());
         say_json(&Event::Listening { addresses, dht })?;
@@ -128,13 +105,15 @@ fn take_part(session: &Session, add: AddTorrent, watch: Watch<'_>) -> Result<Exi
     }
     let torrent = session.add(add).context("cannot add the torrent")?;
     let bar = progress::bar(watch.name, 1);
-    let ended = Watcher { watch, torrent: &torrent, bar: &bar, started: Instant::now() }.watch();
+    let ended =
+        Watcher { watch, choose, torrent: &torrent, bar: &bar, started: Instant::now() }.watch();
     progress::remove(&bar);
     ended
 }
 
 struct Watcher<'a> {
     watch: Watch<'a>,
+    choose: Option<Choose<'a>>,
     torrent: &'a Torrent,
     bar: &'a ProgressBar,
     started: Instant,
@@ -149,6 +128,11 @@ impl Watcher<'_> {
             if !named && stats.info.is_some() {
                 named = true;
                 self.say_name(&stats)?;
+            }
+            if stats.state == TorrentState::Selecting
+                && let Some(exit) = self.select(&stats)?
+            {
+                return Ok(exit);
             }
             let whole = matches!(stats.state, TorrentState::Seeding | TorrentState::Finished);
             let newly_complete = whole && !complete;
@@ -176,6 +160,16 @@ impl Watcher<'_> {
             let _ = self.torrent.wait_while(&stats.state, TICK);
         }
         Ok(Exit::Done)
+    }
+
+    /// The files are known: which of them are wanted. If none of them, this is the end.
+    fn select(&self, stats: &TorrentStats) -> Result<Option<Exit>, Failure> {
+        let (Some(choose), Some(info)) = (self.choose, &stats.info) else { return Ok(None) };
+        match progress::beside_bars(|| choose(info))? {
+            Choice::Fetch(files) => self.torrent.select(files),
+            Choice::Leave(exit) => return Ok(Some(exit)),
+        }
+        Ok(None)
     }
 
     /// Whether this is the end, and which.

@@ -381,6 +381,7 @@ impl<C: PeerContact> Swarm<C> {
         self.forget_departed();
         let Some(content) = &mut self.content else { return };
         if !ok {
+            self.wasted += u64::from(content.info.data_size(piece));
             cx.emit(Event::Corrupt(piece));
             return self.others_may_request(ConnId(u32::MAX), cx);
         }

@@ -107,6 +107,9 @@ pub struct AddTorrent {
     pub state_dir: Option<PathBuf>,
     /// Indices of the files to fetch; `None` is all.
     pub selection: Option<Vec<usize>>,
+    /// Once the info dictionary of a magnet link is known, wait for
+    /// [`Torrent::select`](super::Torrent::select).
+    pub hold: bool,
     /// Fetch pieces in order.
     pub sequential: bool,
     /// Never write: seed what is there.
@@ -134,6 +137,7 @@ impl AddTorrent {
             dir,
             state_dir: None,
             selection: None,
+            hold: false,
             sequential: false,
             read_only: false,
             trusted: false,
@@ -151,6 +155,8 @@ impl AddTorrent {
 pub enum TorrentState {
     /// Waiting for the info dictionary.
     FetchingMetadata,
+    /// Waiting to be told which files to fetch.
+    Selecting,
     /// Hashing what is on disk; bytes hashed so far.
     Checking(u64),
     /// Fetching.

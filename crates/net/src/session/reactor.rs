@@ -41,6 +41,7 @@ pub(super) enum Control {
     Add(Box<AddTorrent>, SyncSender<Result<u64, SessionError>>),
     Stats(u64, SyncSender<Option<TorrentStats>>),
     Metainfo(u64, SyncSender<Option<Arc<Metainfo>>>),
+    Select(u64, Vec<usize>),
     /// Answer when the torrent's state is no longer this.
     Watch(u64, TorrentState, SyncSender<Option<TorrentState>>),
     /// Leave a torrent and forget it; answered when its files are at rest.
@@ -207,6 +208,11 @@ impl Reactor {
             Control::Metainfo(tag, to) => {
                 let torrent = self.shared.torrent(tag);
                 answer(&to, torrent.and_then(|torrent| torrent.metainfo.borrow().clone()));
+            }
+            Control::Select(tag, files) => {
+                if let Some(torrent) = self.shared.torrent(tag) {
+                    torrent.select(files);
+                }
             }
             Control::Watch(tag, from, to) => {
                 let torrent = self.shared.torrent(tag);

@@ -5,6 +5,7 @@ mod dht;
 mod dialing;
 mod disk_events;
 mod reading;
+mod stats;
 mod trackers;
 mod web_seeds;
 
@@ -24,13 +25,12 @@ use bittorrent::picker::PieceOrder;
 use bittorrent::swarm::{
     self, CloseReason, Command, Effect, Event, PeerSource, Swarm, SwarmConfig,
 };
-use codec::bitfield::Bitfield;
 use machine::{
     ConnId, Cx, Instant, Machine, OpId, Outbox, Output, Payload, Rng, Side, StreamMachine,
 };
 use tokio::sync::Notify;
 
-use super::config::{AddTorrent, PeerStats, TorrentState, TorrentStats, TrackerStats};
+use super::config::{AddTorrent, PeerStats, TorrentState, TrackerStats};
 use super::conn::{Conn, ConnHandle};
 use super::dht::Dht;
 use super::greeting::Greeted;
@@ -42,8 +42,6 @@ use crate::store::{Journal, Store, Totals};
 use disk_events::Checking;
 use reading::Reading;
 
-/// Peers that are gone and still shown.
-const PAST_MAX: usize = 200;
 /// Bytes of cold blocks that disk threads read for one torrent at once.
 const READ_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Seeding limits are looked at this often.
@@ -121,7 +119,12 @@ pub(super) struct Torrent {
     /// The user asked for an announcement that is not due.
     announce_again: Cell<bool>,
     reading: RefCell<Reading>,
-    corrupt: Cell<u64>,
+    /// Bytes of pieces that are wanted, and of those that are also here.
+    bytes: Cell<(u64, u64)>,
+    /// Files to fetch, once somebody has chosen; `None` is all.
+    selection: RefCell<Option<Vec<usize>>>,
+    /// Something has been told to the journal.
+    journal_told: Notify,
 }
 
 impl Torrent {
@@ -151,6 +154,7 @@ impl Torrent {
             super_seeding: options.super_seeding,
             partial_bytes_max: super::shared::PARTIAL_BYTES_MAX,
         };
+        let selection = RefCell::new(options.selection.clone());
         let core = Core {
             swarm: Swarm::new(config),
             rng: Rng::new(seed),
@@ -196,7 +200,9 @@ impl Torrent {
             announce_now: Notify::new(),
             announce_again: Cell::new(false),
             reading: RefCell::default(),
-            corrupt: Cell::new(0),
+            bytes: Cell::default(),
+            selection,
+            journal_told: Notify::new(),
         })
     }
 
@@ -295,14 +301,15 @@ impl Torrent {
             Event::Metadata(info_bytes) => self.metadata_here(info_bytes),
             Event::Layers(file, layer) => self.layer_here(file, &layer),
             Event::Piece(piece) => {
+                self.count_piece(piece);
                 if let Some(journal) = &*self.journal.borrow() {
                     journal.record(&[piece]);
+                    self.journal_told.notify_one();
                 }
                 self.piece_here(piece);
             }
             Event::Complete => self.complete(),
             Event::Corrupt(piece) => {
-                self.corrupt.set(self.corrupt.get() + 1);
                 tracing::warn!(piece = piece.0, "piece does not match its hash");
             }
             Event::Banned(contact) => tracing::warn!(%contact, "banned: sent false data"),
@@ -459,17 +466,9 @@ impl Torrent {
     }
 
     fn closed(self: &Rc<Self>, handle: &Rc<ConnHandle>, why: CloseReason) {
-        let now = self.shared.clock.now();
         let id = handle.id;
-        let past = self.peer_stats(now).into_iter().find(|(conn, _)| *conn == id);
+        self.keep_past(id);
         self.conns.borrow_mut().remove(&id);
-        if let Some((_, peer)) = past.filter(|(_, peer)| peer.downloaded + peer.uploaded > 0) {
-            let mut all = self.past.borrow_mut();
-            if all.len() >= PAST_MAX {
-                all.pop_front();
-            }
-            all.push_back(peer);
-        }
         tracing::debug!(peer = %handle.address, ?why, "connection closed");
         self.input(|swarm, cx| swarm.on_close(id, why, cx));
         self.shared.connection_closed();
@@ -568,83 +567,5 @@ impl Torrent {
     /// Whether its peers may come from elsewhere than its trackers (BEP 27).
     pub(super) fn is_public(&self) -> bool {
         self.info.borrow().as_ref().is_none_or(|info| !info.private)
-    }
-
-    // For people.
-
-    fn peer_stats(&self, now: Instant) -> Vec<(ConnId, PeerStats)> {
-        let core = self.core.borrow();
-        let conns = self.conns.borrow();
-        let shown = core.swarm.peers(now).filter_map(|peer| {
-            let handle = conns.get(&peer.conn)?;
-            let stats = PeerStats {
-                address: handle.address,
-                listens: peer.listens,
-                client: peer.client.to_owned(),
-                transport: handle.transport,
-                encrypted: handle.encrypted,
-                downloaded: peer.downloaded,
-                uploaded: peer.uploaded,
-                download_rate: peer.download_rate,
-                upload_rate: peer.upload_rate,
-                progress: peer.progress,
-                choked_by_us: peer.choked_by_us,
-                chokes_us: peer.chokes_us,
-                interested: peer.interested,
-                interesting: peer.interesting,
-            };
-            Some((peer.conn, stats))
-        });
-        shown.collect()
-    }
-
-    pub(super) fn state(&self) -> TorrentState {
-        self.state.borrow().clone()
-    }
-
-    fn set_state(&self, state: TorrentState) {
-        if matches!(state, TorrentState::Failed(_)) {
-            // Nothing will come for those who read.
-            self.reading.take();
-        }
-        *self.state.borrow_mut() = state;
-        self.state_changed.notify_waiters();
-    }
-
-    pub(super) fn stats(&self) -> TorrentStats {
-        let now = self.shared.clock.now();
-        let peers: Vec<PeerStats> =
-            self.peer_stats(now).into_iter().map(|(_, peer)| peer).collect();
-        let core = self.core.borrow();
-        let info = self.info.borrow().clone();
-        let totals = core.swarm.totals();
-        let have = core.swarm.have();
-        let (mut bytes_wanted, mut bytes_have) = (0, 0);
-        if let (Some(info), Some(have), Some(wanted)) = (&info, have, core.swarm.wanted()) {
-            for piece in 0..info.piece_count() {
-                if wanted.get(piece) {
-                    let bytes = u64::from(info.data_size(PieceIndex(piece)));
-                    bytes_wanted += bytes;
-                    bytes_have += if have.get(piece) { bytes } else { 0 };
-                }
-            }
-        }
-        TorrentStats {
-            state: self.state(),
-            bytes_wanted,
-            bytes_have,
-            pieces_total: info.as_ref().map_or(0, |info| info.piece_count()),
-            pieces_have: have.map_or(0, Bitfield::count_ones),
-            info,
-            downloaded: totals.downloaded,
-            uploaded: totals.uploaded,
-            wasted: totals.wasted,
-            download_rate: peers.iter().map(|peer| peer.download_rate).sum(),
-            upload_rate: peers.iter().map(|peer| peer.upload_rate).sum(),
-            peers,
-            peers_known: totals.known,
-            peers_past: self.past.borrow().iter().cloned().collect(),
-            trackers: self.trackers.borrow().clone(),
-        }
     }
 }

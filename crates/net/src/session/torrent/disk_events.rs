@@ -71,7 +71,8 @@ impl Torrent {
     /// Opens storage for content that is known now, and checks what is there.
     pub(super) fn load(self: &Rc<Self>, metainfo: Arc<Metainfo>) -> Result<(), SessionError> {
         let info = metainfo.info.clone();
-        let selection = self.options.selection.as_deref();
+        let selection = self.selection.borrow();
+        let selection = selection.as_deref();
         let options = StoreOptions { read_only: self.options.read_only, selection };
         let store = Arc::new(Store::open(info.clone(), &self.options.dir, options)?);
         store.set_piece_layers(&metainfo.piece_layers);
@@ -82,6 +83,7 @@ impl Torrent {
         *self.store.borrow_mut() = Some(store.clone());
 
         let count = info.piece_count();
+        self.count_bytes(&Bitfield::new(count), &self.wanted());
         self.set_state(TorrentState::Checking(0));
         if self.options.trusted {
             self.check(Bitfield::full(count), Vec::new());
@@ -132,9 +134,12 @@ impl Torrent {
         self.set_state(TorrentState::Downloading);
         if let (Some(_), Some(journal)) = (&checking.job, &*self.journal.borrow()) {
             journal.record(&checking.have.ones().map(PieceIndex).collect::<Vec<_>>());
+            self.journal_told.notify_one();
         }
+        let wanted = self.wanted();
+        self.count_bytes(&checking.have, &wanted);
         let content = Content {
-            wanted: self.wanted(),
+            wanted,
             info,
             info_bytes: metainfo.info_bytes.clone(),
             piece_layers: metainfo.piece_layers.clone(),
@@ -149,7 +154,8 @@ impl Torrent {
     fn wanted(&self) -> Bitfield {
         let info = self.info.borrow();
         let Some(info) = info.as_ref() else { return Bitfield::new(0) };
-        let Some(selection) = &self.options.selection else {
+        let selection = self.selection.borrow();
+        let Some(selection) = selection.as_ref() else {
             return Bitfield::full(info.piece_count());
         };
         let mut wanted = Bitfield::new(info.piece_count());
@@ -170,12 +176,31 @@ impl Torrent {
         let Source::Magnet(magnet) = &self.options.source else { return };
         let trackers = magnet.trackers.iter().map(|url| vec![url.clone()]).collect();
         match Metainfo::from_info(info_bytes, trackers, magnet.web_seeds.clone()) {
-            Ok(metainfo) => {
-                if let Err(error) = self.load(Arc::new(metainfo)) {
-                    self.set_state(TorrentState::Failed(error.to_string()));
-                }
+            Ok(metainfo) if self.options.hold => {
+                *self.info.borrow_mut() = Some(metainfo.info.clone());
+                *self.metainfo.borrow_mut() = Some(Arc::new(metainfo));
+                self.set_state(TorrentState::Selecting);
             }
+            Ok(metainfo) => self.load_or_fail(Arc::new(metainfo)),
             Err(error) => self.set_state(TorrentState::Failed(error.to_string())),
+        }
+    }
+
+    fn load_or_fail(self: &Rc<Self>, metainfo: Arc<Metainfo>) {
+        if let Err(error) = self.load(metainfo) {
+            self.set_state(TorrentState::Failed(error.to_string()));
+        }
+    }
+
+    /// The files of a torrent that waited for this are chosen.
+    pub(in crate::session) fn select(self: &Rc<Self>, files: Vec<usize>) {
+        if self.state() != TorrentState::Selecting || self.stopped.get() {
+            return;
+        }
+        *self.selection.borrow_mut() = Some(files);
+        let metainfo = self.metainfo.borrow().clone();
+        if let Some(metainfo) = metainfo {
+            self.load_or_fail(metainfo);
         }
     }
 
@@ -247,6 +272,10 @@ impl Torrent {
                         self.command(Command::Stop);
                     }
                 }
+                if self.stopped.get() {
+                    // The journal waits for what is being verified.
+                    self.journal_told.notify_one();
+                }
             }
             DiskEvent::Rechecked { good, bad, .. } => {
                 let info = self.info.borrow().clone();
@@ -288,6 +317,7 @@ impl Torrent {
             DiskEvent::Flushed { result, .. } => {
                 if let Err(error) = result {
                     for &piece in &error.lost {
+                        self.discount_piece(piece);
                         self.command(Command::Lost(piece));
                     }
                     self.fail(&error.source);
@@ -348,6 +378,7 @@ impl Torrent {
     /// A stored piece cannot be read any more.
     fn lost(self: &Rc<Self>, piece: PieceIndex, error: &StoreError) {
         tracing::warn!(piece = piece.0, %error, "a stored piece is gone");
+        self.discount_piece(piece);
         self.command(Command::Lost(piece));
         if self.options.read_only {
             self.set_state(TorrentState::Failed(error.to_string()));
@@ -374,7 +405,11 @@ impl Torrent {
     /// Brings verified pieces into the journal as they become due, and at the end.
     pub(super) async fn run_journal(self: Rc<Self>) {
         while !(self.stopped.get() && self.verifying.get() == 0) {
-            let due = tokio::time::sleep(JOURNAL_INTERVAL);
+            // Most torrents have nothing to write most of the time.
+            let due = async {
+                self.journal_told.notified().await;
+                tokio::time::sleep(JOURNAL_INTERVAL).await;
+            };
             tokio::select! {
                 () = due => {}
                 () = self.stopping.notified() => {}
@@ -382,6 +417,8 @@ impl Torrent {
             let journal = self.journal.borrow().clone();
             if journal.is_some_and(|journal| journal.is_due(std::time::Instant::now())) {
                 self.flush_journal(false).await;
+            } else {
+                self.journal_told.notify_one();
             }
         }
         self.flush_journal(true).await;

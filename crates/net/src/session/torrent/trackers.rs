@@ -123,9 +123,8 @@ impl Torrent {
     ) {
         let Announcement { tracker, url, event, tracker_id } = announcement;
         let totals = self.core.borrow().swarm.totals();
-        let stats = self.stats();
-        let metadata_missing = stats.info.is_none();
-        let left = stats.bytes_wanted - stats.bytes_have + u64::from(metadata_missing);
+        // Whoever does not know yet how much it is lacks something.
+        let left = self.bytes_left().unwrap_or(1);
         let num_want = (event == Event::Stopped).then_some(0);
         let mut error = None;
         let mut counts = None;
