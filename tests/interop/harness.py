@@ -63,6 +63,8 @@ def set_up_network() -> None:
         commands += [f"addr add 198.18.0.{number}/32 dev lo", f"addr add fd00::{number}/128 dev lo"]
         # These are of one network, as local service discovery wants it.
         commands += [f"addr add 198.19.0.{number}/24 dev lo"]
+        # Private ones: rules that tie nodes of the DHT to addresses leave them out.
+        commands += [f"addr add 10.83.0.{number}/32 dev lo"]
     subprocess.run(["ip", "-batch", "-"], input="\n".join(commands), text=True, check=True)
 
 
@@ -90,7 +92,8 @@ def listening(port: int, kind: str = "tcp") -> bool:
 class Process:
     """A program that runs, with its output in a file."""
 
-    def __init__(self, case: "Case", name: str, command: list, **environment: str):
+    def __init__(self, case: "Case", name: str, command: list, talks: bool = False, **environment: str):
+        """One that `talks` is told what to do by lines on its standard input."""
         self.name = name
         self.dir = case.folder(f"{len(case.processes):02}-{name}")
         self.log = self.dir / "log"
@@ -101,7 +104,7 @@ class Process:
             try:
                 self.process = subprocess.Popen(
                     [str(word) for word in command],
-                    stdin=subprocess.DEVNULL,
+                    stdin=subprocess.PIPE if talks else subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     cwd=self.dir,
@@ -113,6 +116,10 @@ class Process:
 
     def text(self) -> str:
         return self.log.read_text(errors="replace")
+
+    def tell(self, line: str) -> None:
+        self.process.stdin.write(line.encode() + b"\n")
+        self.process.stdin.flush()
 
     def code(self) -> int | None:
         """The exit code, once it has ended."""
@@ -150,8 +157,9 @@ class Process:
 class Case:
     """One case that runs: its folder, its processes, its addresses."""
 
-    def __init__(self, folder: Path, shoal: Path, modules: Path):
+    def __init__(self, folder: Path, shoal: Path, modules: Path, mainline: Path):
         self.root = folder
+        self.mainline = mainline
         self.shoal = shoal
         self.modules = modules
         self.processes: list[Process] = []
@@ -168,6 +176,11 @@ class Case:
         if family == 6:
             return f"fd00::{self.hosts}"
         return f"198.{19 if lan else 18}.0.{self.hosts}"
+
+    def dht_host(self) -> str:
+        """An address of its own for a node of the DHT."""
+        self.hosts += 1
+        return f"10.83.0.{self.hosts}"
 
     def end(self, keep: bool = False) -> None:
         for process in reversed(self.processes):

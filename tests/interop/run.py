@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Shoal shares with the programs that people use, and they with it.
 
-    run.py [--list] [--shoal PATH] [--modules DIR] [--jobs N] [--keep] [CASE...]
+    run.py [--list] [--shoal PATH] [--modules DIR] [--mainline PATH] [--jobs N] [--keep] [CASE...]
 
 Cases may be named with * and ?. SHOAL is by default target/release/shoal; MODULES, a folder with
-node_modules of webtorrent and bittorrent-tracker, target/interop. Needs the Python module `libtorrent`,
+node_modules of webtorrent, bittorrent-tracker and bittorrent-dht, target/interop; MAINLINE, what is
+built of mainline_node, target/interop/mainline/release/mainline-node. Needs the Python module `libtorrent`,
 transmission-daemon, aria2c, opentracker and node; and the right to make network namespaces, because
 each case runs in one of its own, from which nothing leaves the machine. A program that is missing is
 a failure. Cases mostly wait for timers of the programs, so several run at once. KEEP leaves what they
@@ -36,7 +37,7 @@ def run_here(name: str, function: object, told: argparse.Namespace) -> bool:
     """Runs one case in the network that this program is in, and says how it went."""
     folder = Path(tempfile.mkdtemp(prefix=f"shoal-{name}-"))
     folder.chmod(0o755)
-    case = Case(folder, told.shoal, told.modules)
+    case = Case(folder, told.shoal, told.modules, told.mainline)
     started = time.monotonic()
     why = None
     try:
@@ -62,7 +63,8 @@ class Runs:
     """Runs cases, each as a process in a network of its own."""
 
     def __init__(self, told: argparse.Namespace):
-        self.options = ["--shoal", told.shoal, "--modules", told.modules, *(["--keep"] if told.keep else [])]
+        self.options = ["--shoal", told.shoal, "--modules", told.modules, "--mainline", told.mainline]
+        self.options += ["--keep"] if told.keep else []
         self.running: set[subprocess.Popen] = set()
         self.stopping = False
 
@@ -92,6 +94,8 @@ def main() -> int:
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     parser.add_argument("--shoal", type=Path, default=target / "release/shoal")
     parser.add_argument("--modules", type=Path, default=ROOT / "target/interop")
+    mainline = target / "interop/mainline/release/mainline-node"
+    parser.add_argument("--mainline", type=Path, default=mainline)
     parser.add_argument("--jobs", type=int, default=2 * (os.cpu_count() or 1), help="how many cases at once")
     parser.add_argument("--keep", action="store_true", help="leave what the cases wrote")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
@@ -99,6 +103,7 @@ def main() -> int:
     # It imports libtorrent, which --help does not need.
     from cases import CASES
 
+    import dht  # noqa: F401 (it adds its cases)
     import rqbit  # noqa: F401 (it adds its cases)
 
     names = [name for name in CASES if not name.startswith("rqbit_")]
@@ -113,6 +118,7 @@ def main() -> int:
     if not told.shoal.is_file():
         sys.exit(f"run.py: {told.shoal} is not there: cargo build --release")
     told.shoal, told.modules = told.shoal.resolve(), told.modules.resolve()
+    told.mainline = told.mainline.resolve()
     # As Ctrl-C does, so that what was started is ended.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if told.here:

@@ -4,6 +4,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::demo::DemoArgs;
+use crate::dht::DhtArgs;
 use crate::exit::EXIT_CODES_HELP;
 use crate::fetch::FetchArgs;
 use crate::inspect::InspectArgs;
@@ -42,6 +43,9 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Run a tracker, over HTTP and UDP
     Tracker(TrackerArgs),
+    /// Take part in a distributed hash table, and store and find values in it
+    #[command(after_help = EXIT_CODES_HELP)]
+    Dht(DhtArgs),
     /// Run a small swarm on this machine, and watch it
     #[command(after_help = EXIT_CODES_HELP)]
     Demo(DemoArgs),

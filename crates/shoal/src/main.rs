@@ -4,6 +4,7 @@
 mod args;
 mod cli;
 mod demo;
+mod dht;
 mod exit;
 mod fetch;
 mod inspect;
@@ -52,6 +53,7 @@ fn run(command: &Command) -> Result<Exit, Failure> {
         Command::Inspect(args) => inspect::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Tracker(args) => tracker::run(args),
+        Command::Dht(args) => dht::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Lab(args) => lab::run(args),
         Command::Completions(args) => manual::completions(args.shell),

@@ -71,6 +71,7 @@ impl fmt::Debug for Position {
 }
 
 /// Where a contact stands.
+#[inline]
 pub(super) fn position<C: Contact>(contact: C) -> Position {
     Position::from(contact.key())
 }

@@ -68,6 +68,8 @@ pub struct KademliaConfig {
     pub read_only: bool,
     /// Queries of one host that are answered in a second; `None` for the usual number, 0 for all.
     pub queries_per_host: Option<u32>,
+    /// How long a request waits for its reply; `None` for the usual time.
+    pub timeout: Option<Duration>,
 }
 
 impl KademliaConfig {
@@ -87,6 +89,10 @@ impl KademliaConfig {
             Some(0) => rules.host_rate = None,
             Some(rate) => rules.host_rate = Some(rate),
             None => {}
+        }
+        if let Some(timeout) = self.timeout {
+            rules.slow = rules.slow.min(timeout / 2);
+            rules.timeout = timeout;
         }
         let (seen_at, seen) = watch::channel(None);
         let me = Peer { id, addr: address };

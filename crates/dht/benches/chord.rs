@@ -1,0 +1,187 @@
+//! How fast the simulator runs Chord, and how large a node is. `cargo bench -p shoal-dht --bench
+//! chord -- [dynamic|static] [nodes] [threads] [simulated seconds]` prints one line of JSON; with
+//! no arguments, both at a size that takes seconds.
+//!
+//! `dynamic` is a ring under upkeep (stabilising, successor lists of 8, a finger each tick, checks
+//! of predecessors, timeouts), with a lookup per node and minute and one node in 2,000 crashing,
+//! and another joining, every minute. `static` is what the simulators in the comparison do: exact
+//! tables, recursive lookups, nothing fails.
+
+use core::time::Duration;
+use std::sync::Arc;
+use std::time::Instant as Clock;
+
+use dht::chord::{Chord, Config, Event, Routing, Style};
+use machine::dht::{Command, Contact, Key, Report};
+use machine::{Instant, OpId, Rng};
+use sim::{Latency, Link, Node, Settings, World};
+
+/// What a run is.
+#[derive(Clone, Copy)]
+struct Run {
+    dynamic: bool,
+    nodes: usize,
+    threads: usize,
+    seconds: u64,
+}
+
+fn main() {
+    // Cargo adds an argument of its own.
+    let args: Vec<_> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
+    let number =
+        |at: usize, otherwise| args.get(at).map_or(otherwise, |arg| arg.parse().expect("a number"));
+    let of = |dynamic| Run {
+        dynamic,
+        nodes: number(1, 20_000) as usize,
+        threads: number(2, 1) as usize,
+        seconds: number(3, 60),
+    };
+    match args.first().map(String::as_str) {
+        Some("dynamic") => of(true).print(),
+        Some("static") => of(false).print(),
+        _ => [true, false].into_iter().for_each(|dynamic| of(dynamic).print()),
+    }
+}
+
+impl Run {
+    fn print(self) {
+        let Self { dynamic, nodes, threads, seconds } = self;
+        let before = status("VmRSS:");
+        let config = Arc::new(match dynamic {
+            true => Config { fingers_on_join: false, ..Config::default() },
+            false => Config {
+                tick: None,
+                reach_owner: false,
+                routing: Routing::Fingers,
+                style: Style::Recursive { acknowledged: false },
+                ..Config::default()
+            },
+        });
+        let latency = Latency::Uniform { least: MILLI * 10, most: MILLI * 200 };
+        let settings = Settings { seed: 1, threads, link: Link::new(latency) };
+        let mut world = World::new(settings);
+        let began = Clock::now();
+        // Room for all who will ever come: it does not grow under a million machines.
+        let mut spare = world.reserve(nodes + self.comers() * seconds as usize);
+        let mut ring = spare.split_off(self.comers() * seconds as usize);
+        ring.sort_by_cached_key(Contact::key);
+        for index in 0..nodes {
+            world.start(ring[index], Chord::wired(&ring, index, config.clone()));
+        }
+        let wired = began.elapsed();
+        let mut tally = Tally::default();
+        let mut rng = Rng::new(2);
+        // The first rounds of upkeep reach their pace.
+        if dynamic {
+            world.run_for(Duration::from_secs(45));
+            world.drain_events().for_each(drop);
+        }
+        let (counts, cpu, began) = (world.counts(), cpu_seconds(), Clock::now());
+        let mut op = 0;
+        for _ in 0..seconds {
+            // Dynamic: one a minute each. Static: as many as make a like number of messages.
+            let lookups = if dynamic { nodes / 60 } else { nodes / 12 };
+            for _ in 0..lookups {
+                let from = ring[rng.below(nodes as u64) as usize];
+                let key = Key::new(u128::from(rng.next_u64()) << 64, 0);
+                let at = world.now() + Duration::from_nanos(rng.below(1_000_000_000));
+                world.command_at(at, from, OpId(op), Command::Lookup { key });
+                op += 1;
+            }
+            if dynamic {
+                self.churn(&mut world, &ring, &mut spare, &config, &mut rng);
+            }
+            world.run_for(Duration::from_secs(1));
+            world.drain_events().for_each(|event| tally.count(event.event));
+        }
+        let delivered = world.counts().delivered - counts.delivered;
+        let timers = world.counts().timers - counts.timers;
+        let cpu = cpu_seconds() - cpu;
+        let bytes = (status("VmHWM:") - before) / nodes as f64;
+        let state: usize = world.nodes().map(|(_, node)| node.memory()).sum();
+        println!(
+            "{{\"dynamic\":{dynamic},\"nodes\":{nodes},\"threads\":{threads},\
+             \"simulated_s\":{seconds},\"messages\":{delivered},\"timers\":{timers},\
+             \"messages_per_cpu_s\":{:.0},\"messages_per_s\":{:.0},\"cpu_s\":{cpu:.2},\
+             \"peak_bytes_per_node\":{bytes:.0},\"state_bytes_per_node\":{:.0},\
+             \"machine_bytes\":{},\"wiring_s\":{:.2},\"lookups\":{},\"failed\":{},\
+             \"mean_hops\":{:.3},\"suspected\":{},\"hash\":\"{:016x}\"}}",
+            delivered as f64 / cpu,
+            delivered as f64 / began.elapsed().as_secs_f64(),
+            state as f64 / nodes as f64,
+            size_of::<Chord<Node>>(),
+            wired.as_secs_f64(),
+            tally.located + tally.failed,
+            tally.failed,
+            tally.hops as f64 / tally.located.max(1) as f64,
+            tally.suspected,
+            world.trace_hash(),
+        );
+    }
+
+    /// How many nodes come, and go, each second: of 2,000 one a minute.
+    const fn comers(self) -> usize {
+        self.nodes.div_ceil(120_000)
+    }
+
+    /// What a second of coming and going does.
+    fn churn(
+        self,
+        world: &mut World<Chord<Node>>,
+        ring: &[Node],
+        spare: &mut Vec<Node>,
+        config: &Arc<Config>,
+        rng: &mut Rng,
+    ) {
+        for new in spare.drain(spare.len() - self.comers()..) {
+            let pick = |rng: &mut Rng| ring[rng.below(self.nodes as u64) as usize];
+            let at =
+                |rng: &mut Rng, now: Instant| now + Duration::from_nanos(rng.below(1_000_000_000));
+            world.crash_at(at(rng, world.now()), pick(rng));
+            let join = Command::Join { known: vec![pick(rng)] };
+            let machine = Chord::new(new, config.clone());
+            world.start_at(at(rng, world.now()), new, machine, Some((OpId(u64::MAX), join)));
+        }
+    }
+}
+
+const MILLI: Duration = Duration::from_millis(1);
+
+/// What nodes told.
+#[derive(Default)]
+struct Tally {
+    located: u64,
+    hops: u64,
+    failed: u64,
+    suspected: u64,
+}
+
+impl Tally {
+    fn count(&mut self, event: Event<Node>) {
+        match event {
+            Event::Report(Report::Located { cost, .. }) => {
+                self.located += 1;
+                self.hops += u64::from(cost.hops);
+            }
+            Event::Report(Report::Failed { .. }) => self.failed += 1,
+            Event::Suspected(_) => self.suspected += 1,
+            Event::Report(_) => {}
+        }
+    }
+}
+
+/// A number of this process in bytes, as the system gives it.
+fn status(name: &str) -> f64 {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
+    kib.map_or(f64::NAN, |kib| kib * 1024.0)
+}
+
+/// Seconds of CPU that this process has taken, in steps of 10 ms.
+fn cpu_seconds() -> f64 {
+    let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let after_name = text.rsplit(')').next().unwrap_or_default();
+    let ticks = after_name.split_whitespace().skip(11).take(2);
+    ticks.filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
+}
