@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use dht::kademlia::krpc::Packet;
 use dht::kademlia::{
-    Command, Config, Event, Item, Kademlia, Message, Mutable, Peer, Refusal, Timer, bencoded,
-    immutable_key, signed_bytes,
+    Body, Command, Config, Event, Item, Kademlia, Message, Mutable, Peer, Query, Refusal, Reply,
+    Timer, Token, Transaction, Want, bencoded, immutable_key, signed_bytes,
 };
 use machine::dht::{Command as Dht, Key, Report, Value};
 use machine::{Cx, DatagramMachine, Instant, Machine, OpId, Outbox, Output, Rng, Wire};
@@ -227,4 +227,136 @@ fn kr_10_items_are_replaced_by_later_ones_alone() {
     let found = net.ask(15, Command::GetItem { target, salt: (*b"salt").into() });
     let [Event::Item { item, .. }] = &found[..] else { panic!("{found:?}") };
     assert_eq!(*item, mutable(6, b"salt", b"six"));
+}
+
+/// What one node makes of one message.
+fn tell(
+    node: &mut Node,
+    from: Peer,
+    body: Body<Peer>,
+    transaction: &[u8],
+    now: Instant,
+) -> Vec<(SocketAddr, Message<Peer>)> {
+    let transaction = Transaction::new(transaction).unwrap();
+    let mut outbox = Outbox::new();
+    let mut rng = Rng::new(5);
+    let mut cx = Cx::new(now, &mut rng, &mut outbox);
+    node.on_message(from, Message { transaction, body }, &mut cx);
+    let sent = outbox.drain().filter_map(|output| match output {
+        Output::Effect(send) => Some((send.to.addr, send.message)),
+        _ => None,
+    });
+    sent.collect()
+}
+
+fn query(query: Query) -> Body<Peer> {
+    Body::Query { read_only: false, query }
+}
+
+fn peer(n: u8) -> Peer {
+    Peer { id: Key([n; 20]), addr: ([8, n, 8, 8], 6_881).into() }
+}
+
+fn node(config: Config<Peer>) -> Node {
+    Kademlia::new(peer(1), Arc::new(config), [7; 16])
+}
+
+#[test]
+fn kr_03_only_who_was_asked_can_answer() {
+    let mut node = node(config());
+    // Whoever asks is pinged, and is nobody until it answers.
+    let sent = tell(&mut node, peer(2), query(Query::Ping), b"aa", Instant::ZERO);
+    assert_eq!((sent.len(), node.table().len()), (2, 0));
+    assert_eq!(sent[0].1.transaction.as_slice(), b"aa");
+    let ping = sent[1].1.transaction;
+    let pong = || Body::Reply(Reply::plain());
+    tell(&mut node, peer(2), pong(), b"what", Instant::ZERO);
+    tell(&mut node, peer(3), pong(), ping.as_slice(), Instant::ZERO);
+    assert_eq!(node.table().len(), 0);
+    tell(&mut node, peer(2), pong(), ping.as_slice(), Instant::ZERO);
+    assert_eq!(node.table().nodes().collect::<Vec<_>>(), [peer(2)]);
+    // Nor can it answer twice, under another name.
+    let renamed = Peer { id: Key([9; 20]), ..peer(2) };
+    tell(&mut node, renamed, pong(), ping.as_slice(), Instant::ZERO);
+    assert_eq!(node.table().nodes().map(|node| node.id).collect::<Vec<_>>(), [peer(2).id]);
+}
+
+#[test]
+fn transactions_of_any_length_are_echoed() {
+    let mut node = node(config());
+    for length in 0..=16 {
+        let transaction = vec![b'x'; length];
+        let sent = tell(&mut node, peer(2), query(Query::Ping), &transaction, Instant::ZERO);
+        assert_eq!(sent[0].1.transaction.as_slice(), transaction);
+    }
+}
+
+#[test]
+fn kr_06_announces_need_a_token_of_their_own_host_and_hour() {
+    let mut node = node(config());
+    let info_hash = Key::new(5, 5);
+    let minutes = |minutes: u64| Instant::ZERO + Duration::from_secs(60 * minutes);
+    let get = query(Query::GetPeers { info_hash, want: Want::Same });
+    let Body::Reply(reply) = &tell(&mut node, peer(2), get, b"t", minutes(1))[0].1.body else {
+        panic!("no reply")
+    };
+    let token = reply.token.unwrap();
+    let mut announce = |from, token, now| {
+        let announce = Query::AnnouncePeer { info_hash, token, port: Some(80) };
+        tell(&mut node, from, query(announce), b"t", now)[0].1.body.clone()
+    };
+    let refused = Body::Refusal(Refusal::Protocol);
+    assert_eq!(announce(peer(2), Token::new(b"forged").unwrap(), minutes(1)), refused);
+    assert_eq!(announce(peer(3), token, minutes(1)), refused, "another host");
+    assert_eq!(announce(peer(2), token, minutes(11)), refused, "stale");
+    assert_eq!(announce(peer(2), token, minutes(9)), Body::Reply(Reply::plain()));
+    assert_eq!(node.torrents(), (1, 1));
+}
+
+#[test]
+fn kr_09_a_flood_from_one_address_is_answered_at_its_rate_alone() {
+    let mut node = node(Config::mainline(|_| true));
+    let mut sent = 0;
+    for millisecond in 0..5_000 {
+        let now = Instant::ZERO + Duration::from_millis(millisecond);
+        let get = Query::GetPeers { info_hash: Key::new(5, 5), want: Want::Same };
+        let body = Body::Query { read_only: true, query: get };
+        sent += tell(&mut node, peer(2), body, b"t", now).len();
+    }
+    assert!((400..=460).contains(&sent), "{sent} of 5 s x 50 and what was saved up");
+}
+
+#[test]
+fn read_only_nodes_are_answered_and_not_kept_and_do_not_answer() {
+    let mut normal = node(config());
+    let body = Body::Query { read_only: true, query: Query::Ping };
+    let sent = tell(&mut normal, peer(2), body.clone(), b"t", Instant::ZERO);
+    assert_eq!(sent.len(), 1, "a reply, and no ping");
+    let mut quiet = node(Config { read_only: true, ..config() });
+    assert_eq!(tell(&mut quiet, peer(2), body, b"t", Instant::ZERO), []);
+    let (mut rng, mut outbox) = (Rng::new(1), Outbox::new());
+    let ping = Command::Ping { contact: peer(2) };
+    quiet.on_command(OpId(1), ping, &mut Cx::new(Instant::ZERO, &mut rng, &mut outbox));
+    let asks = outbox.drain().any(|output| {
+        matches!(output, Output::Effect(send)
+            if matches!(send.message.body, Body::Query { read_only: true, .. }))
+    });
+    assert!(asks);
+}
+
+#[test]
+fn nodes_of_the_other_family_are_named_to_those_who_want_them() {
+    let mut node = node(config());
+    let foreign = Peer { id: Key([6; 20]), addr: "[2a00::1]:6881".parse().unwrap() };
+    let (mut rng, mut outbox) = (Rng::new(1), Outbox::new());
+    let command = Command::Foreign { nodes: vec![foreign] };
+    node.on_command(OpId(1), command, &mut Cx::new(Instant::ZERO, &mut rng, &mut outbox));
+    for (want, expected) in [(Want::Same, 0), (Want::V4, 0), (Want::V6, 1), (Want::Both, 1)] {
+        let find = query(Query::FindNode { target: Key::default(), want });
+        let Body::Reply(reply) = &tell(&mut node, peer(2), find, b"t", Instant::ZERO)[0].1.body
+        else {
+            panic!("no reply")
+        };
+        assert_eq!(reply.nodes.len(), expected, "{want:?}");
+    }
 }

@@ -347,7 +347,9 @@ impl<C: Contact> Kademlia<C> {
                 }
             }
         }
-        for node in closest {
+        // Whoever keeps values up is one of the k; elsewhere others are, should we be out of reach.
+        let kept = usize::from(self.config.republish.is_some() && operation.copies > 0);
+        for node in closest.into_iter().take(self.config.k - kept) {
             let Some((_, token)) = operation.tokens.iter().find(|(by, _)| *by == node) else {
                 continue;
             };
