@@ -9,8 +9,11 @@ line, behind `= `; the nodes take turns. The lines are those of mainline_node.
 import hashlib
 import sys
 import time
+import warnings
 
 import libtorrent as lt
+
+warnings.filterwarnings("ignore", category=DeprecationWarning)
 
 # One host has many nodes here, and ids say nothing of addresses: what keeps a real network from harm
 # would keep this one from forming.
@@ -97,6 +100,16 @@ def main() -> None:
     # Who begins with nobody has nothing to tell of.
     for session in sessions if known else sessions[1:]:
         await_alert(session, lt.dht_bootstrap_alert)
+    # All began with one that knew nobody either, and would meet by and by.
+    for session in sessions:
+        for host, port in (place.split(":") for place in places):
+            session.add_dht_node((host, int(port)))
+    deadline = time.monotonic() + PATIENCE
+    enough = min(len(sessions) - 1, 8)
+    while any(session.status().dht_nodes < enough for session in sessions):
+        if time.monotonic() > deadline:
+            sys.exit("the nodes do not meet")
+        time.sleep(0.05)
     print("ready", flush=True)
     for number, line in enumerate(sys.stdin):
         session = sessions[number % len(sessions)]
