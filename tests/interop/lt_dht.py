@@ -35,9 +35,9 @@ SETTINGS = {
 PATIENCE = 20
 
 
-def await_alert(session: lt.session, kind: type) -> lt.alert:
+def await_alert(session: lt.session, kind: type, patience: float = PATIENCE) -> lt.alert:
     """The first alert of that kind, in which libtorrent says how an operation ended."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         session.wait_for_alert(100)
         for alert in session.pop_alerts():
@@ -84,7 +84,8 @@ def obey(session: lt.session, words: list[str]) -> str:
         case ["get_peers", info_hash]:
             session.dht_get_peers(lt.sha1_hash(unhex(info_hash)))
             try:
-                peers = await_alert(session, lt.dht_get_peers_reply_alert).peers()
+                # Of a search that finds nobody it says nothing.
+                peers = await_alert(session, lt.dht_get_peers_reply_alert, 3).peers()
             except TimeoutError:
                 peers = []
             return " ".join(f"{ip}:{port}" for ip, port in peers) or "-"
