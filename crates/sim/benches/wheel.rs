@@ -61,19 +61,22 @@ fn rows(nodes: &[Node]) -> Vec<Row> {
     let mut ring: Vec<_> = nodes.iter().map(|node| (node.place(), *node)).collect();
     ring.sort_unstable();
     let log = nodes.len().ilog2() as usize + 4;
-    let successor = |key: u64| {
-        let at = ring.partition_point(|(place, _)| *place < key);
-        ring[at % ring.len()].1
-    };
-    let row = |node: &Node| {
-        let place = node.place();
-        let mut fingers = [successor(place.wrapping_add(1)); FINGERS];
-        for (bit, finger) in fingers[1..].iter_mut().enumerate().take(log) {
-            *finger = successor(place.wrapping_add(1 << (63 - bit)));
+    let count = ring.len();
+    let mut rows = vec![Row { fingers: [ring[0].1; FINGERS] }; count];
+    // Around the ring once, and each finger goes around before its node.
+    let mut ahead = [0usize; FINGERS];
+    for (at, (place, node)) in ring.iter().enumerate() {
+        let row = &mut rows[node.slot() as usize];
+        for (index, next) in ahead.iter_mut().enumerate().take(1 + log) {
+            let distance = if index == 0 { 1 } else { 1 << (64 - index) };
+            *next = (*next).max(at + 1);
+            while *next < at + count && ring[*next % count].0.wrapping_sub(*place) < distance {
+                *next += 1;
+            }
+            row.fingers[index] = ring[*next % count].1;
         }
-        Row { fingers }
-    };
-    nodes.iter().map(row).collect()
+    }
+    rows
 }
 
 /// What was measured.

@@ -147,6 +147,7 @@ fn below(random: u64, bound: u32) -> u32 {
 
 impl Latency {
     /// How long a message is on its way. `rng` is for this message alone.
+    #[inline]
     pub fn delay(&self, from: Node, to: Node, rng: &mut Rng) -> Duration {
         match self {
             Self::Constant(delay) => *delay,

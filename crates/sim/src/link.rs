@@ -90,6 +90,7 @@ impl Link {
     }
 
     /// How long this message takes.
+    #[inline]
     pub(crate) fn delay(&self, from: Node, to: Node, rng: &mut Rng) -> Duration {
         let delay = self.latency.delay(from, to, rng);
         if self.reordering.draw(rng) { delay + scale(self.held_up, unit(rng)) } else { delay }

@@ -13,10 +13,9 @@ pub(crate) fn prefetch<T>(value: &T) {
     {
         use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         let first = core::ptr::from_ref(value).cast::<i8>();
-        let last = first.wrapping_add(size_of::<T>().saturating_sub(1));
-        // Values that do not fill lines reach into one more than their size says.
-        let lines = last.addr() / LINE - first.addr() / LINE;
-        for line in 0..=lines.min(LINES_MAX) {
+        // A value that does not begin with a line may reach into one more than its size says.
+        let lines = const { (size_of::<T>() + LINE / 2) / LINE + 1 };
+        for line in 0..lines.min(LINES_MAX) {
             // SAFETY: a prefetch reads nothing: it is a hint, for which any address will do.
             unsafe { _mm_prefetch::<_MM_HINT_T0>(first.wrapping_add(line * LINE)) };
         }

@@ -38,7 +38,7 @@ const LEVEL_BITS: u32 = 12;
 const BUCKETS: usize = 1 << LEVEL_BITS;
 const LEVELS: usize = 4;
 /// Entries of a chunk.
-const CHUNK: usize = 16;
+const CHUNK: usize = 8;
 /// A run is long enough for prefetching once it has this many entries.
 const RUN: usize = 256;
 /// The levels reach to the end of time, which never comes.
@@ -102,6 +102,14 @@ pub(crate) struct Wheel<B> {
     stretch: u64,
 }
 
+/// One more chunk, that is not part of anything; the free ones are used up.
+#[cold]
+fn grow<B: Copy>(pool: &mut Vec<Entry<B>>, links: &mut Vec<u32>, entry: Entry<B>) -> u32 {
+    pool.extend([entry; CHUNK]);
+    links.push(NONE);
+    links.len() as u32 - 1
+}
+
 struct Late<B>(Entry<B>);
 
 impl<B> PartialEq for Late<B> {
@@ -151,6 +159,7 @@ impl<B: Copy> Wheel<B> {
     }
 
     /// Adds an entry; one for [`NEVER`] is dropped.
+    #[inline]
     pub(crate) fn push(&mut self, entry: Entry<B>) {
         if entry.time == NEVER {
             return;
@@ -197,6 +206,7 @@ impl<B: Copy> Wheel<B> {
     }
 
     /// Puts an entry that is not before the cursor into the lowest level that reaches so far.
+    #[inline(always)]
     fn place(&mut self, entry: Entry<B>) {
         let mut level = 0;
         let mut number = entry.time >> GRAIN_BITS;
@@ -207,29 +217,28 @@ impl<B: Copy> Wheel<B> {
             level += 1;
         }
         let at = number as usize % BUCKETS;
-        let bucket = &mut self.levels[level].buckets[at];
+        let level = &mut self.levels[level];
+        level.entries += 1;
+        let bucket = &mut level.buckets[at];
         let filled = bucket.entries as usize % CHUNK;
-        if filled != 0 {
-            bucket.entries += 1;
-            self.pool[bucket.chunk as usize * CHUNK + filled] = entry;
-            self.levels[level].entries += 1;
-            return;
-        }
-        let chunk = self.free;
-        let follows = bucket.chunk;
-        if chunk == NONE {
-            bucket.chunk = self.links.len() as u32;
-            self.links.push(follows);
-            self.pool.extend([entry; CHUNK]);
-        } else {
+        bucket.entries += 1;
+        if filled == 0 {
+            level.full[at / 64] |= 1 << (at % 64);
+            let follows = bucket.chunk;
+            let chunk = match self.free {
+                NONE => grow(&mut self.pool, &mut self.links, entry),
+                chunk => chunk,
+            };
             bucket.chunk = chunk;
             self.free = core::mem::replace(&mut self.links[chunk as usize], follows);
-            self.pool[chunk as usize * CHUNK] = entry;
         }
-        bucket.entries += 1;
-        let level = &mut self.levels[level];
-        level.full[at / 64] |= 1 << (at % 64);
-        level.entries += 1;
+        // Part by part: a whole copy would read what has just been written in parts.
+        let place = &mut self.pool[bucket.chunk as usize * CHUNK + filled];
+        place.time = entry.time;
+        place.to = entry.to;
+        place.from = entry.from;
+        place.seq = entry.seq;
+        place.body = entry.body;
     }
 
     /// Takes a bucket out of its level: its chunks and how many entries the first of them has.
