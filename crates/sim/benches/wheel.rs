@@ -1,5 +1,8 @@
 //! How fast worlds run: static Chord, exact fingers, recursive lookups and nothing that fails, on a
-//! bare timing wheel and as machines in a [`World`], with the same touches of memory.
+//! bare timing wheel and as machines in a [`World`]. The bare wheel touches the same memory: what a
+//! node knows is read, and a counter beside it is written, as any machine writes when it is handed
+//! something. It does nothing else: no incarnations, no order among the messages of a moment but
+//! by destination, one generator for all draws, no outbox, no counts.
 //!
 //! `cargo bench -p shoal-sim --bench wheel [-- NODES...]`; each row is a process of its own, since
 //! it reports its peak of memory. Messages count the one that begins a lookup, as SimGrid's
@@ -135,7 +138,7 @@ const BUCKETS: usize = 4_096;
 
 fn bare(count: usize) -> Outcome {
     let nodes: Vec<_> = (0..count as u32).map(|slot| Node::new(slot, 0)).collect();
-    let rows = rows(&nodes);
+    let mut rows: Vec<_> = rows(&nodes).into_iter().map(|row| (row, 0u64)).collect();
     let (per_slice, slices) = load(count);
     let mut buckets: Vec<Vec<Entry>> = vec![Vec::new(); BUCKETS];
     let (mut rng, mut outcome) = (Rng::new(7), Outcome::default());
@@ -164,7 +167,9 @@ fn bare(count: usize) -> Outcome {
             }
             outcome.messages += 1;
             waiting -= 1;
-            match rows[to.slot() as usize].route(to.place(), key) {
+            let (row, inputs) = &mut rows[to.slot() as usize];
+            *inputs += 1;
+            match row.route(to.place(), key) {
                 Step::Done(last) => {
                     outcome.lookups += 1;
                     outcome.hops += u64::from(hops + last);
@@ -184,7 +189,7 @@ fn bare(count: usize) -> Outcome {
 }
 
 #[allow(unsafe_code)]
-fn prefetch(row: &Row) {
+fn prefetch(row: &(Row, u64)) {
     #[cfg(target_arch = "x86_64")]
     {
         use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};

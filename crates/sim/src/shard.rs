@@ -12,15 +12,16 @@ use crate::terms::{Arrival, Terms};
 use crate::wheel::{Entry, NEVER, Wheel};
 use crate::{Counts, Happening, Node, Simulated};
 
-/// Where a node lives.
+/// Where a node lives. What every input reads comes first, so that the first fetch brings it.
+#[repr(C)]
 pub(crate) struct Slot<M> {
-    pub(crate) machine: Option<M>,
     /// Who lives here, or lived here last.
     pub(crate) node: Node,
     /// Counts inputs and outputs: from it follow randomness and the order of what is sent.
     pub(crate) counter: u32,
     /// The counter when the machine began; timers set before are another machine's.
     pub(crate) born: u32,
+    pub(crate) machine: Option<M>,
 }
 
 /// What an entry of the wheel does to its destination.
