@@ -15,8 +15,8 @@ use crate::{Happening, Simulated};
 /// Windows shorter than this are not worth a meeting of threads, in nanoseconds.
 const WINDOW_MIN: u64 = 100_000;
 
-/// Fewer inputs than this, all in all, are not worth a second thread.
-const INPUTS_MIN: usize = 2_048;
+/// With fewer inputs to come than this, all in all, windows hold too few to be worth a meeting.
+const INPUTS_MIN: usize = 20_000;
 
 /// What threads tell each other between windows.
 struct Meeting<M: Simulated> {
@@ -62,9 +62,13 @@ pub(crate) fn run<M: Simulated>(
     watch: &mut Watch<M>,
     mut deliver: impl FnMut(&mut Vec<Happening<M::Event>>),
 ) {
+    if watch.is_some() || lookahead == 0 {
+        one_by_one(shards, end, terms, watch, deliver);
+        return;
+    }
     let inputs: usize = shards.iter().map(|shard| shard.wheel.len()).sum();
-    if watch.is_some() || lookahead < WINDOW_MIN || (inputs < INPUTS_MIN && !cfg!(test)) {
-        in_turn(shards, end, terms, watch, deliver);
+    if lookahead < WINDOW_MIN || (inputs < INPUTS_MIN && !cfg!(test)) {
+        in_turn(shards, end, lookahead, terms, deliver);
         return;
     }
     let count = shards.len();
@@ -137,8 +141,30 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The same on one thread, input by input: right however short the delays are.
+/// The same on one thread.
 fn in_turn<M: Simulated>(
+    shards: &mut [Shard<M>],
+    end: u64,
+    lookahead: u64,
+    terms: &Terms<M>,
+    mut deliver: impl FnMut(&mut Vec<Happening<M::Event>>),
+) {
+    let mut events = Vec::new();
+    while let Some(next) = shards.iter_mut().filter_map(|shard| shard.wheel.first(end)).min() {
+        let window = next.0.saturating_add(lookahead).min(end);
+        for shard in &mut *shards {
+            shard.run(window, usize::MAX, terms, &mut None);
+            events.append(&mut shard.events);
+        }
+        exchange(shards);
+        order(&mut events);
+        deliver(&mut events);
+    }
+}
+
+/// The same input by input, in the order of all: right however short the delays are, and the order
+/// that an observer is to see.
+fn one_by_one<M: Simulated>(
     shards: &mut [Shard<M>],
     end: u64,
     terms: &Terms<M>,
@@ -150,6 +176,11 @@ fn in_turn<M: Simulated>(
         deliver(&mut shard.events);
         exchange(shards);
     }
+}
+
+/// Puts events of several shards in the order that one would have given them.
+fn order<E>(events: &mut [Happening<E>]) {
+    events.sort_by_key(|event| (event.at, event.node));
 }
 
 /// The shard whose input is the first of all, if that is before `end`.
@@ -168,9 +199,4 @@ pub(crate) fn exchange<M: Simulated>(shards: &mut [Shard<M>]) {
             shards[from].away[to] = away;
         }
     }
-}
-
-/// Puts events of several shards in the order that one would have given them.
-fn order<E>(events: &mut [Happening<E>]) {
-    events.sort_by_key(|event| (event.at, event.node));
 }
