@@ -1,0 +1,117 @@
+//! What happens, as it happens: server-sent events.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::response::IntoResponse;
+use hyper::body::{Body as HttpBody, Frame};
+use serde::Serialize;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::error::{ApiError, ErrorBody};
+use super::{Ctx, Shared};
+use crate::event::Event;
+
+/// A comment is sent after so much silence, so that dead connections are noticed.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// Texts that wait for a slow listener; then the node's own queue fills, and it begins anew.
+const WAITING_MAX: usize = 8;
+
+pub(super) fn routes() -> OpenApiRouter<Arc<Shared>> {
+    OpenApiRouter::new().routes(routes!(events))
+}
+
+#[utoipa::path(get, path = "/api/v1/events", tag = "events",
+    description = "Server-sent events: status, transfers, log, lab and notice. A stream begins \
+                   with status and all transfers.",
+    responses((status = 200, body = String, content_type = "text/event-stream"),
+        (status = 401, body = ErrorBody), (status = 503, body = ErrorBody)))]
+async fn events(State(shared): Ctx) -> Result<impl IntoResponse, ApiError> {
+    let place = shared.event_streams.clone().try_acquire_owned().map_err(|_| {
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        ApiError::new(status, "too many listen already").hint("Close another window of this page")
+    })?;
+    let (texts, receiver) = mpsc::channel(WAITING_MAX);
+    tokio::spawn(tell(shared, texts));
+    let headers = [(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-store")];
+    Ok((headers, Body::new(Texts { receiver, _place: place })))
+}
+
+/// Sends events until the listener is gone or the node ends.
+async fn tell(shared: Arc<Shared>, texts: mpsc::Sender<Bytes>) {
+    let mut events = shared.node.subscribe();
+    let mut anew = true;
+    loop {
+        if anew {
+            anew = false;
+            let first = shared.run(|node| Ok((node.status(), node.all_as_changed()))).await;
+            let Ok((status, all)) = first else { return };
+            for text in [text("status", &status), text("transfers", &all)] {
+                if texts.send(text).await.is_err() {
+                    return;
+                }
+            }
+        }
+        let next = tokio::select! {
+            next = tokio::time::timeout(KEEP_ALIVE, events.recv()) => next,
+            () = texts.closed() => return,
+        };
+        let text = match next {
+            Ok(Ok(event)) => text_of(&event),
+            // It was too slow for what happened meanwhile.
+            Ok(Err(RecvError::Lagged(_))) => {
+                anew = true;
+                continue;
+            }
+            Ok(Err(RecvError::Closed)) => return,
+            Err(_) => Bytes::from_static(b":\n\n"),
+        };
+        if texts.send(text).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn text_of(event: &Event) -> Bytes {
+    match event {
+        Event::Status(status) => text("status", &**status),
+        Event::Transfers(changed) => text("transfers", &**changed),
+        Event::Log(entry) => text("log", &**entry),
+        Event::Lab(run) => text("lab", &**run),
+        Event::Notice(notice) => text("notice", &**notice),
+    }
+}
+
+/// One event. JSON has no line ends of its own.
+fn text(name: &str, data: &impl Serialize) -> Bytes {
+    let data = serde_json::to_string(data).unwrap_or_else(|_| "null".to_owned());
+    format!("event: {name}\ndata: {data}\n\n").into()
+}
+
+/// A body that is sent as it comes.
+struct Texts {
+    receiver: mpsc::Receiver<Bytes>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl HttpBody for Texts {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.receiver.poll_recv(cx).map(|text| text.map(|text| Ok(Frame::data(text))))
+    }
+}

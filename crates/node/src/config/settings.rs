@@ -1,0 +1,110 @@
+//! The list of all settings, for people: what each is, and whether it takes effect at once.
+
+use serde::Serialize;
+use toml::Value;
+
+/// What kind of value a setting has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Words.
+    Text,
+    /// A number.
+    Number,
+    /// Yes or no.
+    Bool,
+    /// Several texts.
+    List,
+    /// Bytes per second; 0 is no limit.
+    Rate,
+}
+
+/// One setting.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// `section.key`
+    pub name: &'static str,
+    /// The kind of its value.
+    pub kind: Kind,
+    /// Whether a change takes effect at once, rather than after a restart.
+    pub live: bool,
+    /// What it is, in words.
+    pub what: &'static str,
+}
+
+const fn setting(name: &'static str, kind: Kind, live: bool, what: &'static str) -> Setting {
+    Setting { name, kind, live, what }
+}
+
+/// All settings.
+pub const SETTINGS: &[Setting] = &[
+    setting("node.state_dir", Kind::Text, false, "Folder for what the node remembers"),
+    setting("api.listen", Kind::Text, false, "Where this page is: ADDR:PORT, or unix:/path"),
+    setting("api.hosts", Kind::List, false, "Names by which this page may be asked for"),
+    setting("network.listen", Kind::List, false, "Where to accept peers"),
+    setting("network.interface", Kind::Text, false, "The one network interface to use"),
+    setting(
+        "network.encryption",
+        Kind::Text,
+        false,
+        "Obfuscated connections: off, allow, prefer or require",
+    ),
+    setting("network.tcp", Kind::Bool, false, "Use TCP"),
+    setting("network.utp", Kind::Bool, false, "Use uTP, which gives way to other traffic"),
+    setting("network.lsd", Kind::Bool, false, "Look for peers on the local network"),
+    setting("network.pex", Kind::Bool, false, "Exchange addresses of peers with peers"),
+    setting("network.dht", Kind::Bool, false, "Take part in the DHT: magnets without trackers"),
+    setting("network.dht_bootstrap", Kind::List, false, "Nodes of the DHT to begin with"),
+    setting("network.max_connections", Kind::Number, false, "Most connections at once"),
+    setting("transfers.download_dir", Kind::Text, true, "Where files go"),
+    setting("transfers.roots", Kind::List, true, "Other folders in which transfers may be put"),
+    setting(
+        "transfers.publish_roots",
+        Kind::List,
+        true,
+        "Folders from which files may be published through this page",
+    ),
+    setting("transfers.upload_limit", Kind::Rate, true, "Most bytes per second sent"),
+    setting("transfers.download_limit", Kind::Rate, true, "Most bytes per second received"),
+    setting("transfers.seed_ratio", Kind::Number, true, "Share until this ratio; 0 is for ever"),
+    setting(
+        "transfers.seed_time",
+        Kind::Number,
+        true,
+        "Share for so many seconds once complete; 0 is for ever",
+    ),
+    setting("log.level", Kind::Text, false, "What is logged: error, warn, info, debug or trace"),
+];
+
+impl Setting {
+    /// The environment variable that overrides it.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        format!("SHOAL_{}", self.name.replace('.', "_").to_uppercase())
+    }
+
+    /// Reads a value from a variable.
+    ///
+    /// # Errors
+    /// In words, when it is not of this setting's kind.
+    pub fn parse(&self, text: &str) -> Result<Value, String> {
+        match self.kind {
+            Kind::Text => Ok(Value::String(text.to_owned())),
+            Kind::Bool => match text {
+                "true" | "1" | "yes" => Ok(Value::Boolean(true)),
+                "false" | "0" | "no" => Ok(Value::Boolean(false)),
+                _ => Err(format!("`{text}` is neither true nor false")),
+            },
+            Kind::Number | Kind::Rate => {
+                let whole = text.parse().map(Value::Integer);
+                whole
+                    .or_else(|_| text.parse().map(Value::Float))
+                    .map_err(|_| format!("`{text}` is not a number"))
+            }
+            Kind::List => {
+                let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+                Ok(Value::Array(parts.map(|part| Value::String(part.to_owned())).collect()))
+            }
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Moving and deleting the files of a transfer that is out of the session. Paths come from the
+//! sanitised names of the metainfo, beneath a folder that is allowed.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use bittorrent::metainfo::Info;
+
+use super::NodeError;
+use super::change::disk_path;
+
+/// Moves the files of a torrent.
+pub(super) struct Mover<'a> {
+    pub(super) info: &'a Info,
+    pub(super) from: &'a Path,
+    pub(super) to: &'a Path,
+}
+
+impl Mover<'_> {
+    /// Moves all files that exist, or none.
+    pub(super) fn run(&self) -> Result<(), NodeError> {
+        let pairs = self.pairs();
+        if let Some((_, taken)) = pairs.iter().find(|(from, to)| from.exists() && to.exists()) {
+            return Err(NodeError::Conflict(format!("{} is there already", taken.display())));
+        }
+        for (moved, (from, to)) in pairs.iter().enumerate() {
+            if let Err(source) = move_file(from, to) {
+                for (from, to) in &pairs[..moved] {
+                    if let Err(error) = move_file(to, from) {
+                        tracing::error!(path = %to.display(), %error, "cannot be moved back");
+                    }
+                }
+                return Err(NodeError::File { path: from.clone(), source });
+            }
+        }
+        remove_empty_folders(pairs.iter().map(|(from, _)| from.as_path()), self.from);
+        Ok(())
+    }
+
+    fn pairs(&self) -> Vec<(PathBuf, PathBuf)> {
+        let name = self.info.hashes.primary().map(|hash| hash.to_string()).unwrap_or_default();
+        let parts = PathBuf::from(format!(".{name}.parts"));
+        let files = self.info.files.iter().filter(|file| !file.disk_path.is_empty());
+        let pair = |file| (disk_path(self.from, file), disk_path(self.to, file));
+        let files = files.map(pair);
+        files.chain([(self.from.join(&parts), self.to.join(&parts))]).collect()
+    }
+}
+
+/// Moves one file; one that does not exist is moved already.
+fn move_file(from: &Path, to: &Path) -> io::Result<()> {
+    if from.symlink_metadata().is_err() {
+        return Ok(());
+    }
+    if let Some(parent) = to.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    match fs::rename(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
+            // To another name first, so that a copy cut short is never taken for the file.
+            let mut unfinished = to.as_os_str().to_owned();
+            unfinished.push(".moving");
+            let unfinished = PathBuf::from(unfinished);
+            fs::copy(from, &unfinished)?;
+            fs::File::open(&unfinished)?.sync_all()?;
+            fs::rename(&unfinished, to)?;
+            fs::remove_file(from)
+        }
+        other => other,
+    }
+}
+
+/// Deletes the files of a torrent, and folders that are empty then.
+pub(super) fn delete_files(info: &Info, dir: &Path) -> Result<(), NodeError> {
+    let name = info.hashes.primary().map(|hash| hash.to_string()).unwrap_or_default();
+    let files = info.files.iter().filter(|file| !file.disk_path.is_empty());
+    let mut paths: Vec<PathBuf> = files.map(|file| disk_path(dir, file)).collect();
+    paths.push(dir.join(format!(".{name}.parts")));
+    let mut failed = None;
+    for path in &paths {
+        match fs::remove_file(path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                failed = Some(NodeError::File { path: path.clone(), source });
+            }
+            _ => {}
+        }
+    }
+    remove_empty_folders(paths.iter().map(PathBuf::as_path), dir);
+    failed.map_or(Ok(()), Err)
+}
+
+/// Removes the folders above `paths` that are empty, up to `top`, which stays.
+fn remove_empty_folders<'a>(paths: impl Iterator<Item = &'a Path>, top: &Path) {
+    let mut folders: Vec<&Path> = paths
+        .flat_map(|path| path.ancestors().skip(1).take_while(|folder| *folder != top))
+        .collect();
+    folders.sort_by_key(|folder| std::cmp::Reverse(folder.components().count()));
+    folders.dedup();
+    for folder in folders {
+        // One that is not empty stays, which is right.
+        let _ = fs::remove_dir(folder);
+    }
+}

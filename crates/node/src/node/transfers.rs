@@ -1,0 +1,358 @@
+//! The table of transfers: what is remembered of each, its torrent in the session while it runs,
+//! and the picture of it that was last seen. No calls to the session are made from here.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use bittorrent::id::InfoHashes;
+use bittorrent::magnet::Magnet;
+use net::session::{Torrent, TorrentState, TorrentStats};
+
+use crate::record::Record;
+use crate::view::{State, Status, Transfer};
+
+/// All transfers, by id.
+#[derive(Debug, Default)]
+pub(super) struct Transfers {
+    entries: BTreeMap<String, Entry>,
+    /// Files that are being hashed to be published, by their provisional id.
+    pub(super) hashing: BTreeMap<String, Transfer>,
+    /// Ids of transfers that went away since that was last told.
+    pub(super) removed: Vec<String>,
+    next_number: u64,
+}
+
+/// One transfer.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) record: Record,
+    pub(super) hashes: InfoHashes,
+    /// Its torrent, unless it is paused or could not begin.
+    pub(super) torrent: Option<Torrent>,
+    /// Why it could not begin.
+    pub(super) error: Option<String>,
+    /// Taken by whoever starts, stops or moves it.
+    pub(super) turn: Arc<Mutex<()>>,
+    /// Whether its metainfo is written down.
+    pub(super) has_torrent_file: bool,
+    /// What was seen last.
+    pub(super) stats: Option<TorrentStats>,
+    /// What was told last.
+    pub(super) told: Option<Transfer>,
+    /// Payload that is in the record already, of what this session counts.
+    pub(super) counted: (u64, u64),
+    /// The record differs from the one that is written down.
+    pub(super) unsaved: bool,
+}
+
+impl Transfers {
+    /// The table that was written down.
+    pub(super) fn restore(records: Vec<(String, Record)>) -> Self {
+        let mut transfers = Self::default();
+        for (id, record) in records {
+            let Some(hashes) = hashes_of(&id) else {
+                tracing::error!(%id, "a transfer without an infohash is left out");
+                continue;
+            };
+            transfers.next_number = transfers.next_number.max(record.number + 1);
+            let has_torrent_file = record.magnet.is_none() || record.seen.files > 0;
+            transfers.entries.insert(id, Entry::new(record, hashes, has_torrent_file));
+        }
+        transfers
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub(super) fn get(&self, id: &str) -> Option<&Entry> {
+        self.entries.get(id)
+    }
+
+    pub(super) fn get_mut(&mut self, id: &str) -> Option<&mut Entry> {
+        self.entries.get_mut(id)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&String, &Entry)> {
+        self.entries.iter()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (&String, &mut Entry)> {
+        self.entries.iter_mut()
+    }
+
+    /// Takes a new transfer in, with a number of its own and at the end of the queue.
+    pub(super) fn insert(&mut self, id: String, mut entry: Entry) {
+        entry.record.number = self.next_number();
+        entry.record.queue_position = self.entries.len() as u64;
+        self.removed.retain(|removed| *removed != id);
+        self.entries.insert(id, entry);
+    }
+
+    pub(super) fn next_number(&mut self) -> u64 {
+        self.next_number = self.next_number.max(1);
+        let number = self.next_number;
+        self.next_number += 1;
+        number
+    }
+
+    pub(super) fn remove(&mut self, id: &str) -> Option<Entry> {
+        let entry = self.entries.remove(id)?;
+        let gap = entry.record.queue_position;
+        for other in self.entries.values_mut() {
+            if other.record.queue_position > gap {
+                other.record.queue_position -= 1;
+                other.unsaved = true;
+            }
+        }
+        self.removed.push(id.to_owned());
+        Some(entry)
+    }
+
+    /// Moves a transfer to `position` of the queue, or to its end.
+    pub(super) fn move_in_queue(&mut self, id: &str, position: u64) {
+        let mut order: Vec<(u64, String)> = self
+            .entries
+            .iter()
+            .map(|(other, entry)| (entry.record.queue_position, other.clone()))
+            .filter(|(_, other)| other != id)
+            .collect();
+        order.sort();
+        let place = usize::try_from(position).unwrap_or(usize::MAX).min(order.len());
+        order.insert(place, (position, id.to_owned()));
+        for (position, (_, other)) in (0..).zip(order) {
+            if let Some(entry) = self.entries.get_mut(&other)
+                && entry.record.queue_position != position
+            {
+                entry.record.queue_position = position;
+                entry.unsaved = true;
+            }
+        }
+    }
+
+    /// Adds what the transfers do to `status`.
+    pub(super) fn sum_up(&self, status: &mut Status) {
+        for entry in self.entries.values() {
+            status.transfers.add(entry.state().0);
+            if let (Some(stats), true) = (&entry.stats, entry.torrent.is_some()) {
+                status.downloaded += stats.downloaded;
+                status.uploaded += stats.uploaded;
+                status.download_rate += stats.download_rate;
+                status.upload_rate += stats.upload_rate;
+                status.peers_connected += stats.peers.len();
+            }
+        }
+        self.hashing.values().for_each(|transfer| status.transfers.add(transfer.state));
+    }
+}
+
+impl Entry {
+    pub(super) fn new(record: Record, hashes: InfoHashes, has_torrent_file: bool) -> Self {
+        Self {
+            record,
+            hashes,
+            torrent: None,
+            error: None,
+            turn: Arc::default(),
+            has_torrent_file,
+            stats: None,
+            told: None,
+            counted: (0, 0),
+            unsaved: false,
+        }
+    }
+
+    /// What it does, and what went wrong.
+    pub(super) fn state(&self) -> (State, Option<String>) {
+        if let Some(error) = &self.error {
+            return (State::Failed, Some(error.clone()));
+        }
+        match self.stats.as_ref().map(|stats| &stats.state) {
+            _ if self.record.paused => (State::Paused, None),
+            None => (State::Checking, None),
+            Some(TorrentState::FetchingMetadata | TorrentState::Selecting) => {
+                (State::Metadata, None)
+            }
+            Some(TorrentState::Checking(_)) => (State::Checking, None),
+            Some(TorrentState::Downloading) => (State::Downloading, None),
+            Some(TorrentState::Seeding) => (State::Seeding, None),
+            Some(TorrentState::Finished) => (State::Finished, None),
+            Some(TorrentState::Failed(why)) => (State::Failed, Some(why.clone())),
+        }
+    }
+
+    /// Takes a picture in, and brings the record up to date with it.
+    pub(super) fn see(&mut self, stats: TorrentStats) {
+        let record = &mut self.record;
+        let (down, up) = self.counted;
+        let fresh = (stats.downloaded.saturating_sub(down), stats.uploaded.saturating_sub(up));
+        if fresh != (0, 0) {
+            record.downloaded += fresh.0;
+            record.uploaded += fresh.1;
+            self.unsaved = true;
+        }
+        self.counted = (stats.downloaded, stats.uploaded);
+        let checking = matches!(stats.state, TorrentState::Checking(_));
+        if let (Some(info), false) = (&stats.info, checking) {
+            let mut seen = record.seen.clone();
+            seen.bytes_wanted = stats.bytes_wanted;
+            seen.bytes_have = stats.bytes_have;
+            seen.pieces_total = stats.pieces_total;
+            seen.pieces_have = stats.pieces_have;
+            if seen.files == 0 {
+                let files = info.files.iter().filter(|file| !file.padding);
+                (seen.files, seen.bytes_total) =
+                    files.fold((0, 0), |(count, sum), file| (count + 1, sum + file.len));
+                seen.private = info.private;
+            }
+            if record.name.as_ref() != Some(&info.name) && !record.renamed {
+                record.name = Some(info.name.clone());
+                self.unsaved = true;
+            }
+            if seen != record.seen {
+                record.seen = seen;
+                self.unsaved = true;
+            }
+        }
+        self.stats = Some(stats);
+    }
+
+    /// The session forgot its torrent: nothing moves any more.
+    pub(super) fn left(&mut self) {
+        self.torrent = None;
+        self.counted = (0, 0);
+        self.stats = None;
+    }
+
+    /// A magnet link to it.
+    pub(super) fn magnet(&self) -> Magnet {
+        let trackers = self.stats.iter().flat_map(|stats| &stats.trackers);
+        Magnet {
+            name: self.record.name.clone(),
+            trackers: trackers.map(|tracker| tracker.url.clone()).collect(),
+            ..Magnet::new(self.hashes)
+        }
+    }
+
+    /// The picture of it that people see.
+    pub(super) fn view(&self, id: &str) -> Transfer {
+        let record = &self.record;
+        let seen = &record.seen;
+        let (state, error) = self.state();
+        let mut view = Transfer {
+            id: id.to_owned(),
+            number: record.number,
+            name: record.name.clone(),
+            infohash_v1: self.hashes.v1.map(|hash| hash.to_string()),
+            infohash_v2: self.hashes.v2.map(|hash| hash.to_string()),
+            magnet: Some(self.magnet().to_string()),
+            state,
+            error,
+            bytes_total: seen.bytes_total,
+            bytes_wanted: seen.bytes_wanted,
+            bytes_have: seen.bytes_have,
+            pieces_total: seen.pieces_total,
+            pieces_have: seen.pieces_have,
+            downloaded: record.downloaded,
+            uploaded: record.uploaded,
+            ratio: ratio(record.uploaded, seen.bytes_wanted),
+            added: record.added,
+            completed: record.completed,
+            dir: record.dir.clone(),
+            labels: record.labels.clone(),
+            queue_position: record.queue_position,
+            sequential: record.sequential,
+            private: seen.private,
+            published: record.published,
+            seed_ratio: record.seed_ratio,
+            seed_time: record.seed_time,
+            files: seen.files,
+            ..Transfer::default()
+        };
+        if let (Some(stats), true) = (&self.stats, self.torrent.is_some()) {
+            if let TorrentState::Checking(bytes) = stats.state {
+                view.bytes_checked = Some(bytes);
+            }
+            view.wasted = stats.wasted;
+            view.download_rate = stats.download_rate;
+            view.upload_rate = stats.upload_rate;
+            view.peers_connected = stats.peers.len();
+            view.peers_known = stats.peers_known;
+            let counts = || stats.trackers.iter().filter_map(|tracker| tracker.counts);
+            view.seeds = counts().map(|(seeds, _)| seeds).max();
+            view.leechers = counts().map(|(_, leechers)| leechers).max();
+            let missing = view.bytes_wanted.saturating_sub(view.bytes_have);
+            if state == State::Downloading && missing > 0 && stats.download_rate > 0 {
+                view.eta = Some(missing as f64 / stats.download_rate as f64);
+            }
+        }
+        view
+    }
+}
+
+/// Bytes sent over bytes of the whole; 0 while that is not known.
+fn ratio(uploaded: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { uploaded as f64 / whole as f64 }
+}
+
+/// The infohash that an id is.
+fn hashes_of(id: &str) -> Option<InfoHashes> {
+    let scheme = match id.len() {
+        40 => "btih:",
+        64 => "btmh:1220",
+        _ => return None,
+    };
+    Magnet::parse(&format!("magnet:?xt=urn:{scheme}{id}")).ok().map(|magnet| magnet.hashes)
+}
+
+/// The id of a transfer with these infohashes.
+pub(super) fn id_of(hashes: &InfoHashes) -> Option<String> {
+    let v1 = hashes.v1.map(|hash| hash.to_string());
+    v1.or_else(|| hashes.v2.map(|hash| hash.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(count: usize) -> (Transfers, Vec<String>) {
+        let mut transfers = Transfers::default();
+        let ids: Vec<_> = (0..count).map(|index| format!("{index:040x}")).collect();
+        for id in &ids {
+            let hashes = hashes_of(id).expect("an infohash");
+            assert_eq!(id_of(&hashes).as_ref(), Some(id));
+            transfers.insert(id.clone(), Entry::new(Record::default(), hashes, false));
+        }
+        (transfers, ids)
+    }
+
+    fn order(transfers: &Transfers) -> Vec<String> {
+        let mut all: Vec<_> =
+            transfers.iter().map(|(id, entry)| (entry.record.queue_position, id.clone())).collect();
+        all.sort();
+        assert!(all.iter().zip(0..).all(|((position, _), place)| *position == place));
+        all.into_iter().map(|(_, id)| id).collect()
+    }
+
+    #[test]
+    fn the_queue_has_no_gaps() {
+        let (mut transfers, ids) = table(4);
+        transfers.move_in_queue(&ids[3], 0);
+        assert_eq!(order(&transfers), [&*ids[3], &*ids[0], &*ids[1], &*ids[2]]);
+        transfers.move_in_queue(&ids[0], u64::MAX);
+        assert_eq!(order(&transfers), [&*ids[3], &*ids[1], &*ids[2], &*ids[0]]);
+        transfers.remove(&ids[1]);
+        assert_eq!(order(&transfers), [&*ids[3], &*ids[2], &*ids[0]]);
+        assert_eq!(transfers.removed, [ids[1].clone()]);
+    }
+
+    #[test]
+    fn numbers_are_never_used_twice() {
+        let (mut transfers, ids) = table(2);
+        let number = transfers.get(&ids[1]).expect("there").record.number;
+        transfers.remove(&ids[1]);
+        let hashes = hashes_of(&ids[1]).expect("an infohash");
+        transfers.insert(ids[1].clone(), Entry::new(Record::default(), hashes, false));
+        assert!(transfers.get(&ids[1]).expect("there").record.number > number);
+    }
+}

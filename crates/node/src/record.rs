@@ -1,0 +1,138 @@
+//! What is remembered of one transfer: enough to take part in it again.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// How much a file is wanted.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// Not at all.
+    Skip,
+    /// After the others.
+    Low,
+    /// As most.
+    #[default]
+    Normal,
+    /// Before the others.
+    High,
+}
+
+/// A transfer as it is written down. Fields may be added, with a default.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Record {
+    /// Counts transfers in the order in which they came; never used twice.
+    pub number: u64,
+    /// Its name, once it is known.
+    pub name: Option<String>,
+    /// The magnet link by which it was added; without one, there is metainfo.
+    pub magnet: Option<String>,
+    /// The folder in which its files lie.
+    pub dir: PathBuf,
+    /// When it was added, in unix seconds.
+    pub added: u64,
+    /// When it was complete, in unix seconds.
+    pub completed: Option<u64>,
+    /// It does nothing until it is resumed.
+    pub paused: bool,
+    /// Fetch from the beginning to the end.
+    pub sequential: bool,
+    /// It is the user's own files: they are never written.
+    pub published: bool,
+    /// Size and time of last change (nanoseconds) of published files when they were hashed.
+    pub stamps: Vec<(u64, i64)>,
+    /// Files that are not wanted as [`Priority::Normal`], by their index.
+    pub priorities: Vec<(usize, Priority)>,
+    /// Words of the user's.
+    pub labels: Vec<String>,
+    /// Trackers beyond those of the source.
+    pub trackers: Vec<String>,
+    /// Peers that the user named.
+    pub peers: Vec<SocketAddr>,
+    /// Stop sharing at this ratio.
+    pub seed_ratio: Option<f64>,
+    /// Stop sharing after so many seconds.
+    pub seed_time: Option<u64>,
+    /// Its place in the queue.
+    pub queue_position: u64,
+    /// Payload bytes received, ever.
+    pub downloaded: u64,
+    /// Payload bytes sent, ever.
+    pub uploaded: u64,
+    /// The user gave it a name of their own.
+    pub renamed: bool,
+    /// Files to fetch of a magnet link whose files are not known yet.
+    pub only: Option<Vec<usize>>,
+    /// How far it was when it was last seen.
+    pub seen: Seen,
+}
+
+/// How far a transfer was when it was last seen, to be shown while it does nothing.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Seen {
+    /// Bytes of all files.
+    pub bytes_total: u64,
+    /// Bytes wanted.
+    pub bytes_wanted: u64,
+    /// Bytes of those that were verified.
+    pub bytes_have: u64,
+    /// Pieces of the torrent.
+    pub pieces_total: u32,
+    /// Pieces that were verified.
+    pub pieces_have: u32,
+    /// How many files it has; 0 while they are not known.
+    pub files: usize,
+    /// Whether its peers come from its trackers alone.
+    pub private: bool,
+}
+
+impl Record {
+    /// How much file `index` is wanted.
+    #[must_use]
+    pub fn priority(&self, index: usize) -> Priority {
+        let set = self.priorities.iter().find(|(file, _)| *file == index);
+        set.map_or(Priority::Normal, |(_, priority)| *priority)
+    }
+
+    /// Sets how much file `index` is wanted.
+    pub fn set_priority(&mut self, index: usize, priority: Priority) {
+        self.priorities.retain(|(file, _)| *file != index);
+        if priority != Priority::Normal {
+            self.priorities.push((index, priority));
+            self.priorities.sort_unstable();
+        }
+    }
+
+    /// The files that are wanted, of `count`; `None` is all.
+    #[must_use]
+    pub fn selection(&self, count: usize) -> Option<Vec<usize>> {
+        let skips = self.priorities.iter().any(|(_, priority)| *priority == Priority::Skip);
+        skips.then(|| (0..count).filter(|&index| self.priority(index) != Priority::Skip).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_differs_is_remembered() {
+        let mut record = Record::default();
+        assert_eq!(record.selection(3), None);
+        record.set_priority(1, Priority::Skip);
+        record.set_priority(2, Priority::High);
+        record.set_priority(0, Priority::Normal);
+        assert_eq!(record.selection(3), Some(vec![0, 2]));
+        assert_eq!(record.priorities.len(), 2);
+        record.set_priority(1, Priority::Normal);
+        assert_eq!(record.selection(3), None);
+        assert_eq!(record.priority(2), Priority::High);
+    }
+}

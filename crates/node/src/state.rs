@@ -1,0 +1,333 @@
+//! What a node remembers from one run to the next: transfers, their metainfo, changed settings.
+//! One redb file; every change is on disk before it is reported as done, so that the end of the
+//! process at any point loses nothing that was said. Verified pieces are not here: they are in the
+//! journals beside the files.
+
+use std::path::{Path, PathBuf};
+
+use redb::{
+    Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction,
+};
+
+use crate::record::Record;
+
+/// Numbers about the file itself.
+const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+/// Records by id, in JSON.
+const TRANSFERS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("transfers");
+/// Metainfo files by id.
+const TORRENTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("torrents");
+/// Settings changed while the node ran, by name, in JSON.
+const SETTINGS: TableDefinition<'_, &str, &str> = TableDefinition::new("settings");
+
+/// The key of the schema's version.
+const SCHEMA: &str = "schema";
+
+/// One step for each version: the first leads from an empty file to version 1.
+const MIGRATIONS: &[fn(&WriteTransaction) -> Result<(), redb::Error>] = &[|write| {
+    write.open_table(TRANSFERS)?;
+    write.open_table(TORRENTS)?;
+    write.open_table(SETTINGS)?;
+    Ok(())
+}];
+
+/// Why the state cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// The folder cannot be made.
+    #[error("{}: {source}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Another node has it open.
+    #[error("another node uses {}: end it, or choose another node.state_dir", .0.display())]
+    InUse(PathBuf),
+    /// A later version of this program wrote it.
+    #[error("{} is of schema {found}, this program knows {known}: use a newer one", path.display())]
+    FromTheFuture {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u64,
+        /// The version that is known here.
+        known: u64,
+    },
+    /// It cannot be read or written.
+    #[error("{}: {source}. Downloaded files are not affected. If it is damaged, move it away to begin anew", path.display())]
+    Database {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: Box<redb::Error>,
+    },
+    /// A record in it makes no sense.
+    #[error("{}: record {id}: {source}", path.display())]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// Whose.
+        id: String,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
+}
+
+/// The state file of a node, open.
+#[derive(Debug)]
+pub struct State {
+    path: PathBuf,
+    database: Database,
+}
+
+impl State {
+    /// Opens the state in `folder`, made if need be, and brings it to this program's schema.
+    ///
+    /// # Errors
+    /// When it is in use, damaged, or of a later schema.
+    pub fn open(folder: &Path) -> Result<Self, StateError> {
+        let made = std::fs::create_dir_all(folder);
+        made.map_err(|source| StateError::Folder { path: folder.to_owned(), source })?;
+        let path = folder.join("state.redb");
+        let database = Database::create(&path).map_err(|error| match error {
+            DatabaseError::DatabaseAlreadyOpen => StateError::InUse(path.clone()),
+            error => StateError::Database { path: path.clone(), source: Box::new(error.into()) },
+        })?;
+        let state = Self { path, database };
+        state.migrate()?;
+        Ok(state)
+    }
+
+    fn migrate(&self) -> Result<(), StateError> {
+        let known = MIGRATIONS.len() as u64;
+        let found = self.write(|write| {
+            let meta = write.open_table(META)?;
+            Ok(meta.get(SCHEMA)?.map_or(0, |version| version.value()))
+        })?;
+        if found > known {
+            return Err(StateError::FromTheFuture { path: self.path.clone(), found, known });
+        }
+        for (version, step) in (1..).zip(MIGRATIONS).skip(found as usize) {
+            // Each step and its number are one transaction.
+            self.write(|write| {
+                step(write)?;
+                write.open_table(META)?.insert(SCHEMA, version)?;
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    fn failed(&self, source: redb::Error) -> StateError {
+        StateError::Database { path: self.path.clone(), source: Box::new(source) }
+    }
+
+    fn write<T>(
+        &self,
+        change: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>,
+    ) -> Result<T, StateError> {
+        let run = || {
+            let write = self.database.begin_write()?;
+            let value = change(&write)?;
+            write.commit()?;
+            Ok(value)
+        };
+        run().map_err(|error| self.failed(error))
+    }
+
+    /// All records, with their ids.
+    ///
+    /// # Errors
+    /// When one cannot be read.
+    pub fn records(&self) -> Result<Vec<(String, Record)>, StateError> {
+        let rows = || {
+            let read = self.database.begin_read()?;
+            let table = read.open_table(TRANSFERS)?;
+            let rows = table.iter()?.map(|row| {
+                let (id, bytes) = row?;
+                Ok((id.value().to_owned(), bytes.value().to_vec()))
+            });
+            rows.collect::<Result<Vec<_>, redb::Error>>()
+        };
+        let rows = rows().map_err(|error| self.failed(error))?;
+        let parse = |(id, bytes): (String, Vec<u8>)| match serde_json::from_slice(&bytes) {
+            Ok(record) => Ok((id, record)),
+            Err(source) => Err(StateError::Record { path: self.path.clone(), id, source }),
+        };
+        rows.into_iter().map(parse).collect()
+    }
+
+    /// Remembers a record under its id, over what was there.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn save(&self, id: &str, record: &Record) -> Result<(), StateError> {
+        self.save_all([(id, record)])
+    }
+
+    /// Remembers several records in one step.
+    ///
+    /// # Errors
+    /// When they cannot be written; then none is.
+    pub fn save_all<'a>(
+        &self,
+        records: impl IntoIterator<Item = (&'a str, &'a Record)>,
+    ) -> Result<(), StateError> {
+        let mut rows = Vec::new();
+        for (id, record) in records {
+            let bytes = serde_json::to_vec(record).map_err(|source| StateError::Record {
+                path: self.path.clone(),
+                id: id.to_owned(),
+                source,
+            })?;
+            rows.push((id, bytes));
+        }
+        self.write(|write| {
+            let mut table = write.open_table(TRANSFERS)?;
+            for (id, bytes) in &rows {
+                table.insert(*id, bytes.as_slice())?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Forgets a transfer.
+    ///
+    /// # Errors
+    /// When that cannot be written.
+    pub fn remove(&self, id: &str) -> Result<(), StateError> {
+        self.write(|write| {
+            write.open_table(TRANSFERS)?.remove(id)?;
+            write.open_table(TORRENTS)?.remove(id)?;
+            Ok(())
+        })
+    }
+
+    /// A transfer's metainfo file.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn torrent(&self, id: &str) -> Result<Option<Vec<u8>>, StateError> {
+        let get = || {
+            let read = self.database.begin_read()?;
+            let bytes = read.open_table(TORRENTS)?.get(id)?;
+            Ok(bytes.map(|bytes| bytes.value().to_vec()))
+        };
+        get().map_err(|error| self.failed(error))
+    }
+
+    /// Remembers a transfer's metainfo file.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn save_torrent(&self, id: &str, bytes: &[u8]) -> Result<(), StateError> {
+        self.write(|write| {
+            write.open_table(TORRENTS)?.insert(id, bytes)?;
+            Ok(())
+        })
+    }
+
+    /// Settings that were changed, by name.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn settings(&self) -> Result<Vec<(String, serde_json::Value)>, StateError> {
+        let rows = || {
+            let read = self.database.begin_read()?;
+            let table = read.open_table(SETTINGS)?;
+            let rows = table.iter()?.map(|row| {
+                let (name, value) = row?;
+                Ok((name.value().to_owned(), value.value().to_owned()))
+            });
+            rows.collect::<Result<Vec<_>, redb::Error>>()
+        };
+        let rows = rows().map_err(|error| self.failed(error))?;
+        let parse = |(id, text): (String, String)| match serde_json::from_str(&text) {
+            Ok(value) => Ok((id, value)),
+            Err(source) => Err(StateError::Record { path: self.path.clone(), id, source }),
+        };
+        rows.into_iter().map(parse).collect()
+    }
+
+    /// Remembers changed settings in one step; `None` forgets one.
+    ///
+    /// # Errors
+    /// When that cannot be written.
+    pub fn save_settings<'a>(
+        &self,
+        settings: impl IntoIterator<Item = (&'a str, Option<&'a serde_json::Value>)>,
+    ) -> Result<(), StateError> {
+        self.write(|write| {
+            let mut table = write.open_table(SETTINGS)?;
+            for (name, value) in settings {
+                match value {
+                    Some(value) => _ = table.insert(name, value.to_string().as_str())?,
+                    None => _ = table.remove(name)?,
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(name: &str) -> Record {
+        Record { name: Some(name.to_owned()), ..Record::default() }
+    }
+
+    #[test]
+    fn what_was_saved_is_there_when_it_is_opened_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let state = State::open(folder.path()).expect("opens");
+        state.save("aa", &record("one")).expect("saved");
+        state.save("bb", &record("two")).expect("saved");
+        state.save("aa", &record("three")).expect("saved");
+        state.save_torrent("aa", b"d4:info").expect("saved");
+        let one = serde_json::json!(1);
+        state.save_settings([("a.b", Some(&one)), ("a.c", None)]).expect("saved");
+        drop(state);
+        let state = State::open(folder.path()).expect("opens");
+        let names: Vec<_> =
+            state.records().expect("read").into_iter().map(|(_, r)| r.name).collect();
+        assert_eq!(names, [Some("three".to_owned()), Some("two".to_owned())]);
+        assert_eq!(state.torrent("aa").expect("read").as_deref(), Some(&b"d4:info"[..]));
+        assert_eq!(state.settings().expect("read"), [("a.b".to_owned(), one)]);
+        state.remove("aa").expect("removed");
+        assert_eq!(state.torrent("aa").expect("read"), None);
+        assert_eq!(state.records().expect("read").len(), 1);
+    }
+
+    #[test]
+    fn a_second_node_is_told_of_the_first() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let _first = State::open(folder.path()).expect("opens");
+        assert!(matches!(State::open(folder.path()), Err(StateError::InUse(_))));
+    }
+
+    #[test]
+    fn a_file_from_the_future_is_left_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let state = State::open(folder.path()).expect("opens");
+        state.write(|write| Ok(_ = write.open_table(META)?.insert(SCHEMA, 99)?)).expect("written");
+        drop(state);
+        let error = State::open(folder.path()).expect_err("too new");
+        assert!(matches!(error, StateError::FromTheFuture { found: 99, .. }), "{error}");
+    }
+
+    #[test]
+    fn di_04_a_damaged_file_is_an_error_in_words() {
+        let folder = tempfile::tempdir().expect("a folder");
+        drop(State::open(folder.path()).expect("opens"));
+        let path = folder.path().join("state.redb");
+        let len = std::fs::metadata(&path).expect("there").len();
+        std::fs::write(&path, vec![0x55; len as usize]).expect("written");
+        let error = State::open(folder.path()).expect_err("damaged").to_string();
+        assert!(error.contains("state.redb") && error.contains("begin anew"), "{error}");
+        std::fs::metadata(&path).expect("it is kept");
+    }
+}

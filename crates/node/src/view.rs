@@ -1,0 +1,318 @@
+//! Pictures of a node for programs and people: what the HTTP API answers with. Times are seconds,
+//! points in time unix seconds, sizes bytes, rates bytes per second; what is not known is `null`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use net::session::{PeerStats, TrackerStats, Transport};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::record::Priority;
+
+/// What a transfer is doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Waiting for the info dictionary.
+    Metadata,
+    /// Hashing what is on disk.
+    Checking,
+    /// Fetching.
+    Downloading,
+    /// Complete, and offering it.
+    Seeding,
+    /// Its seeding limit is reached.
+    Finished,
+    /// It does nothing until it is resumed.
+    #[default]
+    Paused,
+    /// Stopped by an error.
+    Failed,
+    /// New files are being hashed to be published.
+    Hashing,
+}
+
+/// A transfer.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Transfer {
+    /// Its infohash in hexadecimal: v1 if there is one, else v2.
+    pub id: String,
+    /// A number that no other transfer of this node ever had.
+    pub number: u64,
+    /// Its name; text from a stranger.
+    pub name: Option<String>,
+    /// BEP 3 infohash, in hexadecimal.
+    pub infohash_v1: Option<String>,
+    /// BEP 52 infohash, in hexadecimal.
+    pub infohash_v2: Option<String>,
+    /// A magnet link to it.
+    pub magnet: Option<String>,
+    /// What it is doing.
+    pub state: State,
+    /// What went wrong, if the state is `failed`.
+    pub error: Option<String>,
+    /// Bytes hashed so far, if the state is `checking` or `hashing`.
+    pub bytes_checked: Option<u64>,
+    /// Bytes of all files.
+    pub bytes_total: u64,
+    /// Bytes wanted.
+    pub bytes_wanted: u64,
+    /// Bytes of those that are verified.
+    pub bytes_have: u64,
+    /// Pieces of the torrent.
+    pub pieces_total: u32,
+    /// Pieces that are verified.
+    pub pieces_have: u32,
+    /// Payload bytes received, ever.
+    pub downloaded: u64,
+    /// Payload bytes sent, ever.
+    pub uploaded: u64,
+    /// Payload bytes received in this run that were of no use.
+    pub wasted: u64,
+    /// Bytes per second received.
+    pub download_rate: u64,
+    /// Bytes per second sent.
+    pub upload_rate: u64,
+    /// Bytes sent over bytes of what is wanted.
+    pub ratio: f64,
+    /// Seconds to completion at this rate, if it can be said.
+    pub eta: Option<f64>,
+    /// Connected peers.
+    pub peers_connected: usize,
+    /// Addresses known and not connected.
+    pub peers_known: usize,
+    /// Seeds that trackers count.
+    pub seeds: Option<u32>,
+    /// Leechers that trackers count.
+    pub leechers: Option<u32>,
+    /// When it was added.
+    pub added: u64,
+    /// When it was complete.
+    pub completed: Option<u64>,
+    /// The folder in which its files lie.
+    #[schema(value_type = String)]
+    pub dir: PathBuf,
+    /// Words of the user's.
+    pub labels: Vec<String>,
+    /// Its place in the queue, from 0.
+    pub queue_position: u64,
+    /// Whether it is fetched from the beginning to the end.
+    pub sequential: bool,
+    /// Whether its peers come from its trackers alone.
+    pub private: bool,
+    /// Whether it is the user's own files, which are never written.
+    pub published: bool,
+    /// It stops sharing at this ratio.
+    pub seed_ratio: Option<f64>,
+    /// It stops sharing after so many seconds.
+    pub seed_time: Option<u64>,
+    /// How many files it has.
+    pub files: usize,
+}
+
+/// A file of a transfer.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct File {
+    /// Its index among the files of the torrent.
+    pub index: usize,
+    /// Its path; text from a stranger.
+    pub path: String,
+    /// Its length in bytes.
+    pub length: u64,
+    /// Bytes of it that are verified.
+    pub bytes_have: u64,
+    /// How much it is wanted.
+    pub priority: Priority,
+    /// Its MIME type, by its name.
+    #[serde(rename = "type")]
+    pub mime: &'static str,
+    /// Where it can be read while it comes; `null` if it is not wanted.
+    pub stream: Option<String>,
+}
+
+/// A peer of a transfer.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct Peer {
+    /// Its end of the connection.
+    #[schema(value_type = String)]
+    pub address: SocketAddr,
+    /// Where it listens, if it said so.
+    #[schema(value_type = Option<String>)]
+    pub listens: Option<SocketAddr>,
+    /// Its program, as it calls itself; text from a stranger.
+    pub client: String,
+    /// `tcp`, `utp` or `http`.
+    pub transport: &'static str,
+    /// Whether the connection is obfuscated.
+    pub encrypted: bool,
+    /// Payload bytes received from it.
+    pub downloaded: u64,
+    /// Payload bytes sent to it.
+    pub uploaded: u64,
+    /// Bytes per second received.
+    pub download_rate: u64,
+    /// Bytes per second sent.
+    pub upload_rate: u64,
+    /// Pieces it has, as a share from 0 to 1.
+    pub progress: f32,
+    /// We choke it.
+    pub choked_by_us: bool,
+    /// It chokes us.
+    pub chokes_us: bool,
+    /// It wants pieces of ours.
+    pub interested: bool,
+    /// We want pieces of its.
+    pub interesting: bool,
+    /// The same in letters, as other programs show it: `D` and `d` we fetch, or would if it let
+    /// us; `U` and `u` it fetches, or would; `E` obfuscated; `T` uTP; `H` a web seed.
+    pub flags: String,
+}
+
+/// A tracker of a transfer.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct Tracker {
+    /// Its URL.
+    pub url: String,
+    /// Seeds it counts.
+    pub seeds: Option<u32>,
+    /// Leechers it counts.
+    pub leechers: Option<u32>,
+    /// What went wrong last.
+    pub error: Option<String>,
+}
+
+/// Which pieces of a transfer are verified.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct Pieces {
+    /// Pieces of the torrent.
+    pub pieces_total: u32,
+    /// Bytes of each but the last.
+    pub piece_length: u32,
+    /// One bit for each piece, the most significant first, in base64.
+    pub have: String,
+    /// How many connected peers have each piece, as pairs of peers and run length; not known yet.
+    pub availability: Option<Vec<(u32, u32)>>,
+}
+
+/// How many transfers do what.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
+#[expect(missing_docs, reason = "named as the states are")]
+pub struct Counts {
+    pub total: usize,
+    pub metadata: usize,
+    pub checking: usize,
+    pub downloading: usize,
+    pub seeding: usize,
+    pub finished: usize,
+    pub paused: usize,
+    pub failed: usize,
+    pub hashing: usize,
+}
+
+/// A network, in short.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct NetworkState {
+    /// Its name.
+    pub name: &'static str,
+    /// `up`, `starting`, `off` or `failed`.
+    pub state: &'static str,
+}
+
+/// A node as a whole.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct Status {
+    /// This program's version.
+    pub version: &'static str,
+    /// Seconds since the node began.
+    pub uptime: f64,
+    /// Whether nothing was ever added.
+    pub first_start: bool,
+    /// Where it accepts peers.
+    #[schema(value_type = Vec<String>)]
+    pub addresses: Vec<SocketAddr>,
+    /// Where files go.
+    #[schema(value_type = String)]
+    pub download_dir: PathBuf,
+    /// Bytes that are free there.
+    pub free_space: Option<u64>,
+    /// Payload bytes received in this run.
+    pub downloaded: u64,
+    /// Payload bytes sent in this run.
+    pub uploaded: u64,
+    /// Bytes per second received.
+    pub download_rate: u64,
+    /// Bytes per second sent.
+    pub upload_rate: u64,
+    /// Most bytes per second received.
+    pub download_limit: Option<u64>,
+    /// Most bytes per second sent.
+    pub upload_limit: Option<u64>,
+    /// Connected peers.
+    pub peers_connected: usize,
+    /// What the transfers do.
+    pub transfers: Counts,
+    /// What the networks do.
+    pub networks: Vec<NetworkState>,
+}
+
+impl From<&PeerStats> for Peer {
+    fn from(peer: &PeerStats) -> Self {
+        let (transport, letter) = match peer.transport {
+            Transport::Tcp => ("tcp", None),
+            Transport::Utp => ("utp", Some('T')),
+            Transport::Http => ("http", Some('H')),
+        };
+        let letters = [
+            peer.interesting.then_some(if peer.chokes_us { 'd' } else { 'D' }),
+            peer.interested.then_some(if peer.choked_by_us { 'u' } else { 'U' }),
+            peer.encrypted.then_some('E'),
+            letter,
+        ];
+        Self {
+            address: peer.address,
+            listens: peer.listens,
+            client: peer.client.clone(),
+            transport,
+            encrypted: peer.encrypted,
+            downloaded: peer.downloaded,
+            uploaded: peer.uploaded,
+            download_rate: peer.download_rate,
+            upload_rate: peer.upload_rate,
+            progress: peer.progress,
+            choked_by_us: peer.choked_by_us,
+            chokes_us: peer.chokes_us,
+            interested: peer.interested,
+            interesting: peer.interesting,
+            flags: letters.into_iter().flatten().collect(),
+        }
+    }
+}
+
+impl From<&TrackerStats> for Tracker {
+    fn from(tracker: &TrackerStats) -> Self {
+        Self {
+            url: tracker.url.clone(),
+            seeds: tracker.counts.map(|(seeds, _)| seeds),
+            leechers: tracker.counts.map(|(_, leechers)| leechers),
+            error: tracker.error.clone(),
+        }
+    }
+}
+
+impl Counts {
+    /// Counts one more transfer in `state`.
+    pub fn add(&mut self, state: State) {
+        self.total += 1;
+        *match state {
+            State::Metadata => &mut self.metadata,
+            State::Checking => &mut self.checking,
+            State::Downloading => &mut self.downloading,
+            State::Seeding => &mut self.seeding,
+            State::Finished => &mut self.finished,
+            State::Paused => &mut self.paused,
+            State::Failed => &mut self.failed,
+            State::Hashing => &mut self.hashing,
+        } += 1;
+    }
+}
