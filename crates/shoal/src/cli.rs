@@ -1,8 +1,9 @@
 //! The command line: one definition, from which help, completions and manual pages are made.
 
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::config::ConfigCommand;
 use crate::demo::DemoArgs;
 use crate::dht::DhtArgs;
 use crate::exit::EXIT_CODES_HELP;
@@ -12,6 +13,7 @@ use crate::lab::LabArgs;
 use crate::manual::ManArgs;
 use crate::publish::PublishArgs;
 use crate::tracker::TrackerArgs;
+use crate::up::UpArgs;
 use crate::verify::VerifyArgs;
 
 /// Share files with no server in the middle.
@@ -25,11 +27,26 @@ pub struct Cli {
     /// module, as in SHOAL_LOG=net=debug
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub verbose: u8,
+    /// How to write the log
+    #[arg(long, global = true, value_name = "FORMAT", value_enum, default_value = "text")]
+    pub log: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people
+    Text,
+    /// One JSON object per line
+    Json,
 }
 
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Run the node, with its page and its interfaces for programs, until Ctrl-C
+    #[command(after_help = EXIT_CODES_HELP)]
+    Up(UpArgs),
     /// Share a file or a folder until Ctrl-C
     #[command(after_help = EXIT_CODES_HELP)]
     Publish(Box<PublishArgs>),
@@ -52,6 +69,9 @@ pub enum Command {
     /// Measure what lectures and papers claim, in the simulator
     #[command(after_help = EXIT_CODES_HELP)]
     Lab(LabArgs),
+    /// Look at the configuration of the node
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
     /// Print the manual page

@@ -3,6 +3,7 @@
 
 mod args;
 mod cli;
+mod config;
 mod demo;
 mod dht;
 mod exit;
@@ -21,20 +22,25 @@ mod text;
 mod tracker;
 mod transfer;
 mod units;
+mod up;
 mod verify;
 
 use std::env;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser;
-use tracing_subscriber::EnvFilter;
+use node::LogBuffer;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, LogFormat};
 use crate::exit::{Exit, Failure};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    match log(cli.verbose).and_then(|()| run(&cli.command)) {
+    match log(&cli).and_then(|log| run(&cli.command, log)) {
         Ok(exit) => exit.into(),
         // Whoever read our output has seen enough.
         Err(failure) if failure.is_closed_pipe() => Exit::Done.into(),
@@ -45,9 +51,10 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: &Command) -> Result<Exit, Failure> {
+fn run(command: &Command, log: Arc<LogBuffer>) -> Result<Exit, Failure> {
     interrupt::install()?;
     match command {
+        Command::Up(args) => up::run(args, log),
         Command::Publish(args) => publish::run(args),
         Command::Fetch(args) => fetch::run(args),
         Command::Inspect(args) => inspect::run(args),
@@ -56,28 +63,33 @@ fn run(command: &Command) -> Result<Exit, Failure> {
         Command::Dht(args) => dht::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Lab(args) => lab::run(args),
+        Command::Config(command) => config::run(command),
         Command::Completions(args) => manual::completions(args.shell),
         Command::Man(args) => manual::man(args),
     }
 }
 
-/// Logs to standard error, as far as `-v` or `SHOAL_LOG` asks for it.
-fn log(verbose: u8) -> Result<(), Failure> {
-    let level = match verbose {
-        0 => "warn",
-        1 => "info",
-        2 => "debug",
-        _ => "trace",
+/// Logs to standard error, as far as `-v`, `SHOAL_LOG` or the node's configuration asks for it.
+/// What the node shows of its log is kept besides.
+fn log(cli: &Cli) -> Result<Arc<LogBuffer>, Failure> {
+    let level = match (cli.verbose, &cli.command) {
+        (0, Command::Up(args)) => args.layers()?.config().log.level,
+        (0, _) => "warn".to_owned(),
+        (1, _) => "info".to_owned(),
+        (2, _) => "debug".to_owned(),
+        (_, _) => "trace".to_owned(),
     };
-    let filter = match env::var("SHOAL_LOG") {
-        Ok(directives) => EnvFilter::try_new(&directives)
-            .map_err(|error| exit::bad_input(format!("SHOAL_LOG={directives}: {error}")))?,
-        Err(_) => EnvFilter::new(level),
-    };
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let directives = env::var("SHOAL_LOG").unwrap_or(level);
+    let filter = EnvFilter::try_new(&directives)
+        .map_err(|error| exit::bad_input(format!("log {directives}: {error}")))?;
+    let kept = LogBuffer::new();
+    let lines = tracing_subscriber::fmt::layer()
         .with_ansi(progress::visible() && env::var_os("NO_COLOR").is_none())
-        .with_writer(|| progress::LogWriter)
-        .init();
-    Ok(())
+        .with_writer(|| progress::LogWriter);
+    let lines = match cli.log {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    };
+    tracing_subscriber::registry().with(filter).with(lines).with(kept.layer()).init();
+    Ok(kept)
 }

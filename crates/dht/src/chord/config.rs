@@ -58,10 +58,8 @@ pub enum Fault {
     StaleSuccessors,
     /// Never pass over a dead successor.
     KeepDeadHead,
-    /// Forget all successors when the first is dead, and stay a member.
-    ForgetSuccessors,
-    /// Take a successor's list without the successor.
-    DropHead,
+    /// Adopt a successor's predecessor wherever it stands.
+    AdoptAnybody,
     /// Refer to fingers past the target.
     Overshoot,
     /// Let keys stay where they are when nodes come and go.

@@ -103,8 +103,7 @@ impl Udp {
 
     /// Sends one datagram if the socket takes it now.
     pub(super) fn try_send(&self, bytes: &[u8], to: SocketAddr) -> io::Result<usize> {
-        // Past the runtime, which takes a socket that it has not polled yet for a full one.
-        SockRef::from(&self.socket).send_to(bytes, &to.into())
+        self.socket.try_send_to(bytes, to)
     }
 
     /// Sends the rest of `batch` and clears it, or registers for room in the socket.
