@@ -8,6 +8,9 @@ use machine::dht::{Contact, Key};
 
 use super::config::Config;
 
+/// How many more nodes there is room for that wait, when there is none.
+const SPARES_STEP: usize = 8;
+
 /// Seconds since the driver began.
 pub(super) type Seconds = u32;
 
@@ -45,14 +48,9 @@ struct Entry<C> {
     stamp: Stamp,
 }
 
-/// The end of a bucket among all entries, and when it is to get a lookup if none goes there before.
-#[derive(Clone, Copy, Debug)]
-struct Bucket {
-    end: u16,
-    /// How many nodes wait for a place in it.
-    waiting: u8,
-    due: Seconds,
-}
+/// Most buckets: the last one does not split. Enough for k = 8 in a network of a billion nodes, and
+/// a bound on what nodes can do that choose their ids close to ours.
+const BUCKETS_MAX: usize = 28;
 
 /// A node that waits, and how many bits it shares with us.
 #[derive(Clone, Copy, Debug)]
@@ -80,15 +78,29 @@ pub struct Table<C> {
     /// last comes last.
     entries: Vec<Entry<C>>,
     /// Bucket i holds nodes that share i bits with us, the last one those that share more too.
-    buckets: Vec<Bucket>,
+    depth: u8,
+    /// Where each bucket ends among the entries. In the table itself: one place in memory less to
+    /// wait for.
+    ends: [u16; BUCKETS_MAX],
+    /// How many nodes wait for a place in each.
+    waiting: [u8; BUCKETS_MAX],
+    /// When each is to get a lookup, if none goes there before.
+    due: [Seconds; BUCKETS_MAX],
     /// Nodes that wait for a place, the latest last.
     spares: Vec<Spare<C>>,
 }
 
 impl<C: Contact> Table<C> {
     pub(super) fn new(own: Key) -> Self {
-        let bucket = Bucket { end: 0, waiting: 0, due: Seconds::MAX };
-        Self { own, entries: Vec::new(), buckets: alloc::vec![bucket], spares: Vec::new() }
+        Self {
+            own,
+            entries: Vec::new(),
+            depth: 1,
+            ends: [0; BUCKETS_MAX],
+            waiting: [0; BUCKETS_MAX],
+            due: [Seconds::MAX; BUCKETS_MAX],
+            spares: Vec::new(),
+        }
     }
 
     /// A table of nodes that have all just answered: up to `k` of each bucket, in their order.
@@ -100,19 +112,19 @@ impl<C: Contact> Table<C> {
         table.entries.reserve_exact(contacts.len());
         let mut rest = contacts.as_slice();
         loop {
-            let index = table.buckets.len() - 1;
-            let is_last = rest.len() <= k || index == 159;
+            let index = table.depth() - 1;
+            let is_last = rest.len() <= k || index + 1 == BUCKETS_MAX;
             let (bucket, beyond) = match is_last {
                 true => (rest, &rest[..0]),
                 false => rest.split_at(rest.partition_point(|contact| shared(contact) == index)),
             };
             let stamp = Stamp::answered(0);
             table.entries.extend(bucket.iter().take(k).map(|&contact| Entry { contact, stamp }));
-            table.buckets[index].end = table.entries.len() as u16;
+            table.ends[index] = table.entries.len() as u16;
             if is_last {
                 return table;
             }
-            table.buckets.push(Bucket { end: 0, waiting: 0, due: Seconds::MAX });
+            table.depth += 1;
             rest = beyond;
         }
     }
@@ -120,7 +132,7 @@ impl<C: Contact> Table<C> {
     /// How many buckets there are.
     #[must_use]
     pub fn depth(&self) -> usize {
-        self.buckets.len()
+        self.depth.into()
     }
 
     /// How many nodes there are.
@@ -158,7 +170,7 @@ impl<C: Contact> Table<C> {
     /// The bucket in which a key belongs.
     #[must_use]
     pub fn index(&self, key: &Key) -> usize {
-        self.shared(key).min(self.buckets.len() - 1)
+        self.shared(key).min(self.depth() - 1)
     }
 
     /// How many bits a key shares with us.
@@ -172,7 +184,7 @@ impl<C: Contact> Table<C> {
         if shared == 160 {
             return Answered::Waits(None);
         }
-        let range = self.range(shared.min(self.buckets.len() - 1));
+        let range = self.range(shared.min(self.depth() - 1));
         if let Some(at) = self.entries[range.clone()].iter().position(|e| e.contact == contact) {
             // Its id may have changed within the bucket.
             self.entries[range.start + at] = Entry { contact, stamp: Stamp::answered(now) };
@@ -191,7 +203,7 @@ impl<C: Contact> Table<C> {
     ) -> Answered<C> {
         let entry = Entry { contact, stamp: Stamp::answered(now) };
         loop {
-            let index = shared.min(self.buckets.len() - 1);
+            let index = shared.min(self.depth() - 1);
             let range = self.range(index);
             if !self.has_room_in_subnet(index, &contact, config) {
                 return Answered::Waits(None);
@@ -206,7 +218,7 @@ impl<C: Contact> Table<C> {
                 self.stop_waiting(&contact, index);
                 self.reserve(config.k);
                 self.entries.insert(range.end, entry);
-                self.buckets[index..].iter_mut().for_each(|bucket| bucket.end += 1);
+                self.ends[index..self.depth.into()].iter_mut().for_each(|end| *end += 1);
                 return Answered::Inserted;
             }
             if self.splits(index) {
@@ -236,10 +248,10 @@ impl<C: Contact> Table<C> {
     /// it. Else it waits, if there is room for that: by asking nobody pushes others aside.
     pub(super) fn heard(&mut self, contact: C, config: &Config<C>) -> bool {
         let shared = self.shared(&contact.key());
-        let index = shared.min(self.buckets.len() - 1);
+        let index = shared.min(self.depth() - 1);
         let range = self.range(index);
         let is_full = range.len() >= config.k && !self.splits(index);
-        let waiting = usize::from(self.buckets[index].waiting);
+        let waiting = usize::from(self.waiting[index]);
         if shared == 160 || is_full && waiting >= config.replacements {
             return false;
         }
@@ -264,7 +276,7 @@ impl<C: Contact> Table<C> {
         if let Some(at) = self.entries[range.clone()].iter().position(|e| e.contact == *contact) {
             let stamp = &mut self.entries[range.start + at].stamp;
             *stamp = stamp.failed();
-            let enough = match self.buckets[index].waiting {
+            let enough = match self.waiting[index] {
                 0 => FAILURES_MAX,
                 _ => config.failures_max.min(FAILURES_MAX),
             };
@@ -286,44 +298,44 @@ impl<C: Contact> Table<C> {
     /// A node that may lose its place, though no request to it has failed: one that has not
     /// answered since `before`, in a bucket for which others wait.
     pub(super) fn questionable(&self, before: Seconds) -> impl Iterator<Item = C> {
-        (0..self.buckets.len()).filter_map(move |index| {
+        (0..self.depth()).filter_map(move |index| {
             let oldest = self.entries[self.range(index)].first()?;
-            let is_old = self.buckets[index].waiting > 0 && oldest.stamp.at() < before;
+            let is_old = self.waiting[index] > 0 && oldest.stamp.at() < before;
             is_old.then_some(oldest.contact)
         })
     }
 
     /// The node that has waited shortest for a place in a bucket; it waits no more.
     fn waits_for(&mut self, index: usize) -> Option<C> {
-        if self.buckets[index].waiting == 0 {
+        if self.waiting[index] == 0 {
             return None;
         }
-        let last = self.buckets.len() - 1;
+        let last = self.depth() - 1;
         let in_bucket = |spare: &Spare<C>| usize::from(spare.shared).min(last) == index;
         let spare = self.spares.iter().rposition(in_bucket)?;
-        self.buckets[index].waiting -= 1;
+        self.waiting[index] -= 1;
         Some(self.spares.remove(spare).contact)
     }
 
     fn stop_waiting(&mut self, contact: &C, index: usize) {
-        if self.buckets[index].waiting > 0
+        if self.waiting[index] > 0
             && let Some(at) = self.spares.iter().position(|spare| spare.contact == *contact)
         {
             let shared = usize::from(self.spares.remove(at).shared);
-            let index = shared.min(self.buckets.len() - 1);
-            self.buckets[index].waiting -= 1;
+            let index = shared.min(self.depth() - 1);
+            self.waiting[index] -= 1;
         }
     }
 
     /// Whether a bucket makes room by splitting.
     fn splits(&self, index: usize) -> bool {
-        index + 1 == self.buckets.len() && index < 159
+        index + 1 == self.depth() && index + 1 < BUCKETS_MAX
     }
 
     /// Drops a node, whatever it is called by now.
     pub(super) fn remove(&mut self, contact: &C) {
         if let Some(at) = self.entries.iter().position(|entry| entry.contact == *contact) {
-            let index = self.buckets.partition_point(|bucket| usize::from(bucket.end) <= at);
+            let index = self.ends[..self.depth()].partition_point(|end| usize::from(*end) <= at);
             self.remove_at(at, index);
         }
     }
@@ -333,11 +345,12 @@ impl<C: Contact> Table<C> {
     pub(super) fn closest(&self, target: &Key, count: usize, except: Option<&C>, out: &mut Vec<C>) {
         let distance = self.own.xor(target);
         let end = out.len() + count;
-        let last = self.buckets.len() - 1;
+        let last = self.depth() - 1;
         let bit = |index: usize| distance.0[index / 8] >> (7 - index % 8) & 1 == 1;
         // Nodes of a bucket differ from us first in the bucket's bit. Where the target does too,
         // they are closer to it than all nodes of buckets beyond, and else farther.
-        let towards = (0..last).filter(|&index| bit(index));
+        let first = (distance.leading_zeros() as usize).min(last);
+        let towards = (first..last).filter(|&index| bit(index));
         let away = (0..last).rev().filter(|&index| !bit(index));
         for index in towards.chain([last]).chain(away) {
             let start = out.len();
@@ -357,23 +370,23 @@ impl<C: Contact> Table<C> {
     /// A lookup for `key` has begun: its bucket needs none before `due`.
     pub(super) fn touch(&mut self, key: &Key, due: Seconds) {
         let index = self.index(key);
-        self.buckets[index].due = due;
+        self.due[index] = due;
     }
 
     /// Every bucket gets a lookup at the moment that `due` names for it.
     pub(super) fn schedule(&mut self, mut due: impl FnMut() -> Seconds) {
-        self.buckets.iter_mut().for_each(|bucket| bucket.due = due());
+        self.due[..self.depth.into()].iter_mut().for_each(|moment| *moment = due());
     }
 
     /// Every bucket but the one around us is to get a lookup soon.
     pub(super) fn make_far_due(&mut self, now: Seconds) {
-        let last = self.buckets.len() - 1;
-        self.buckets[..last].iter_mut().for_each(|bucket| bucket.due = now);
+        let last = self.depth() - 1;
+        self.due[..last].fill(now);
     }
 
     /// The farthest bucket that is due for a lookup.
     pub(super) fn due(&self, now: Seconds) -> Option<usize> {
-        self.buckets.iter().position(|bucket| bucket.due <= now)
+        self.due[..self.depth()].iter().position(|due| *due <= now)
     }
 
     /// A key in a bucket, from 20 random bytes.
@@ -383,7 +396,7 @@ impl<C: Contact> Table<C> {
             let mask = 0x80 >> (at % 8);
             key.0[at / 8] = key.0[at / 8] & !mask | self.own.0[at / 8] & mask;
         }
-        if index + 1 < self.buckets.len() {
+        if index + 1 < self.depth() {
             let mask = 0x80 >> (index % 8);
             key.0[index / 8] = key.0[index / 8] & !mask | !self.own.0[index / 8] & mask;
         }
@@ -400,18 +413,17 @@ impl<C: Contact> Table<C> {
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
         self.entries.capacity() * size_of::<Entry<C>>()
-            + self.buckets.capacity() * size_of::<Bucket>()
             + self.spares.capacity() * size_of::<Spare<C>>()
     }
 
     fn range(&self, index: usize) -> core::ops::Range<usize> {
-        let start = index.checked_sub(1).map_or(0, |before| self.buckets[before].end.into());
-        start..self.buckets[index].end.into()
+        let start = index.checked_sub(1).map_or(0, |before| self.ends[before].into());
+        start..self.ends[index].into()
     }
 
     fn remove_at(&mut self, at: usize, index: usize) {
         self.entries.remove(at);
-        self.buckets[index..].iter_mut().for_each(|bucket| bucket.end -= 1);
+        self.ends[index..self.depth.into()].iter_mut().for_each(|end| *end -= 1);
     }
 
     fn has_room_in_subnet(&self, index: usize, contact: &C, config: &Config<C>) -> bool {
@@ -423,7 +435,7 @@ impl<C: Contact> Table<C> {
 
     /// Splits the bucket around us in two; the order of answers stays.
     fn split(&mut self) {
-        let index = self.buckets.len() - 1;
+        let index = self.depth() - 1;
         let range = self.range(index);
         let own = self.own;
         let entries = &mut self.entries[range.clone()];
@@ -431,16 +443,16 @@ impl<C: Contact> Table<C> {
             |entry: &Entry<C>| own.xor(&entry.contact.key()).leading_zeros() as usize == index;
         entries.sort_by_key(|entry| !far(entry));
         let count = entries.iter().filter(|entry| far(entry)).count();
-        let Bucket { end, due, .. } = self.buckets[index];
-        // At most k entries in each of 160 buckets.
-        self.buckets[index].end = (range.start + count) as u16;
-        self.buckets.push(Bucket { end, waiting: 0, due });
+        (self.ends[index + 1], self.due[index + 1]) = (self.ends[index], self.due[index]);
+        // At most k entries in each bucket.
+        self.ends[index] = (range.start + count) as u16;
+        self.depth += 1;
     }
 
     /// Lets `contact` wait for a place in its bucket; if as many wait as may, in place of the one
     /// that waits longest, should it be `preferred`.
     fn wait(&mut self, contact: C, shared: usize, preferred: bool, config: &Config<C>) {
-        let last = self.buckets.len() - 1;
+        let last = self.depth() - 1;
         let index = shared.min(last);
         let mut oldest = None;
         for (at, spare) in self.spares.iter().enumerate() {
@@ -451,13 +463,16 @@ impl<C: Contact> Table<C> {
                 oldest = oldest.or(Some(at));
             }
         }
-        if usize::from(self.buckets[index].waiting) >= config.replacements.min(255) {
+        if usize::from(self.waiting[index]) >= config.replacements.min(255) {
             match oldest {
                 Some(oldest) if preferred => drop(self.spares.remove(oldest)),
                 _ => return,
             }
         } else {
-            self.buckets[index].waiting += 1;
+            self.waiting[index] += 1;
+        }
+        if self.spares.len() == self.spares.capacity() {
+            self.spares.reserve_exact(SPARES_STEP);
         }
         // At most 160 bits.
         self.spares.push(Spare { contact, shared: shared as u8 });
