@@ -33,7 +33,7 @@ pub use message::{
 
 use crate::choker::{self, Choker};
 use crate::extension::Extended;
-use crate::id::{Block, PieceIndex};
+use crate::id::{Block, InfoHash, PieceIndex};
 use crate::metainfo::Info;
 use crate::peer_priority::peer_priority;
 use crate::peer_wire::Frame;
@@ -122,6 +122,8 @@ pub struct Swarm<C: PeerContact> {
     peers: BTreeMap<ConnId, Peer<C>>,
     known: Known<C>,
     dialing: BTreeSet<C>,
+    /// What the next connection that we dialled greets by, if not the preferred hash.
+    greet_by: Option<InfoHash>,
     /// Which neighbour named an address, for holepunching.
     relays: BTreeMap<C, ConnId>,
     content: Option<Loaded>,
@@ -156,6 +158,7 @@ impl<C: PeerContact> Swarm<C> {
             content: None,
             metadata: None,
             choker,
+            greet_by: None,
             super_seeding: None,
             smart_ban: SmartBan::new(),
             departed: BTreeMap::new(),
@@ -207,6 +210,10 @@ impl<C: PeerContact> Swarm<C> {
         let conns: Vec<ConnId> = self.peers.keys().copied().collect();
         for conn in conns {
             self.say_pieces(conn, cx);
+            // Again, now that there is metadata to offer (BEP 9, BEP 10).
+            if self.peers.get(&conn).is_some_and(|peer| peer.is_ready() && peer.extended) {
+                self.say_extension_handshake(conn, cx);
+            }
             self.settle_pieces(conn, cx);
             self.ask_layers(conn, cx);
         }
@@ -485,6 +492,12 @@ impl<C: PeerContact> Swarm<C> {
                 interesting: peer.interesting,
             }
         })
+    }
+
+    /// The next connection that opens was dialled for `hash`, one of this torrent's: whoever knows a
+    /// hybrid torrent by one hash only refuses the other.
+    pub fn greet_by(&mut self, hash: InfoHash) {
+        self.greet_by = Some(hash);
     }
 
     /// Totals since the machine began.

@@ -11,6 +11,7 @@ use super::peer::Peer;
 use super::{Ctx, PeerContact, Swarm};
 use crate::choker::RECHOKE_INTERVAL;
 use crate::extension::{Extended, ExtensionHandshake, Extensions};
+use crate::id::InfoHash;
 use crate::peer_wire::{Frame, Handshake, Reserved, allowed_fast_set, client_name};
 
 /// A peer that ended in peace may be dialled again after this.
@@ -21,6 +22,7 @@ const SIMULTANEOUS: Duration = Duration::from_secs(10);
 impl<C: PeerContact> Swarm<C> {
     pub(super) fn opened(&mut self, conn: ConnId, contact: C, side: Side, cx: &mut Ctx<'_, C>) {
         self.dialing.remove(&contact);
+        let greet_by = self.greet_by.take().or(self.config.hashes.primary());
         let mut peer = Peer::new(contact, side, cx.now());
         // The first message is a handshake, whoever dialled.
         let refused = if self.stopped {
@@ -39,12 +41,13 @@ impl<C: PeerContact> Swarm<C> {
         }
         if side == Side::Dialer {
             self.known.connected(contact);
-            self.say_handshake(conn, cx);
+            if let Some(hash) = greet_by {
+                self.say_handshake(conn, hash, cx);
+            }
         }
     }
 
-    fn say_handshake(&mut self, conn: ConnId, cx: &mut Ctx<'_, C>) {
-        let Some(info_hash) = self.config.hashes.primary() else { return };
+    fn say_handshake(&mut self, conn: ConnId, info_hash: InfoHash, cx: &mut Ctx<'_, C>) {
         let reserved = Reserved::default().with_extensions().with_fast();
         let reserved = if self.dht_port().is_some() { reserved.with_dht() } else { reserved };
         let reserved = if self.config.hashes.v2.is_some() { reserved.with_v2() } else { reserved };
@@ -83,7 +86,8 @@ impl<C: PeerContact> Swarm<C> {
         peer.client = client_name(said.peer_id).to_string();
         let (side, extended) = (peer.side, peer.extended);
         if side == Side::Listener {
-            self.say_handshake(conn, cx);
+            // By the hash they know it by: it may be the only one.
+            self.say_handshake(conn, said.info_hash, cx);
         }
         self.say_pieces(conn, cx);
         if extended {
@@ -138,7 +142,7 @@ impl<C: PeerContact> Swarm<C> {
         }
     }
 
-    fn say_extension_handshake(&mut self, conn: ConnId, cx: &mut Ctx<'_, C>) {
+    pub(super) fn say_extension_handshake(&mut self, conn: ConnId, cx: &mut Ctx<'_, C>) {
         let Some(peer) = self.peers.get(&conn) else { return };
         let extensions = Extensions {
             metadata: true,
