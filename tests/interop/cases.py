@@ -520,6 +520,19 @@ def lsd_heard_by_libtorrent(running: Case) -> None:
     wait_for(lambda: fetch.has_heard(seed.address), 10, "libtorrent heard of the seed")
 
 
+@case("lsd_tells_the_v2_hash_of_a_hybrid")
+def lsd_tells_the_v2_hash_of_a_hybrid(running: Case) -> None:
+    """libtorrent knows nothing but that hash."""
+    payload = Payload(running)
+    seed = Shoal(running, lan=True).publish(payload.root, payload.parent / "made.torrent")
+    infohash = infohash_v2(payload.parent / "made.torrent")
+    seed.process.stop()
+    fetch = Libtorrent(running, lan=True).fetch(f"magnet:?xt=urn:btmh:1220{infohash}").await_ready()
+    seed = Shoal(running, lan=True).seed(payload.parent / "made.torrent", payload.parent)
+    check(payload, fetch.await_complete())
+    wait_for(lambda: fetch.has_heard(seed.address), 10, "libtorrent heard of the seed")
+
+
 # Crashes.
 
 

@@ -142,6 +142,28 @@ fn over_utp_alone() {
 }
 
 #[test]
+fn a_hybrid_reaches_who_knows_its_v2_hash_only() {
+    let made = make(Kind::Hybrid);
+    let target = tempfile::tempdir().expect("temp dir");
+    let leecher = Session::start(config()).expect("start");
+    let v2 = made.metainfo.info.hashes.v2.expect("a hybrid");
+    let link = format!("magnet:?xt=urn:btmh:1220{v2}");
+    let source = Source::Magnet(Box::new(Magnet::parse(&link).expect("magnet")));
+    let leech = leecher.add(options(source, target.path())).expect("add");
+    let seeder = Session::start(config()).expect("start");
+    let source = Source::Metainfo(Box::new(made.metainfo.clone()));
+    let peers = leecher.listen_addrs();
+    let seed = AddTorrent { read_only: true, peers, ..options(source, made.source.path()) };
+    seeder.add(seed).expect("add");
+    await_seeding(&leech);
+    for (name, bytes) in &made.files {
+        assert!(std::fs::read(target.path().join(name)).expect(name) == *bytes, "{name} differs");
+    }
+    leecher.shutdown();
+    seeder.shutdown();
+}
+
+#[test]
 fn v2_by_magnet() {
     transfer(Kind::V2, true, |_| {});
 }

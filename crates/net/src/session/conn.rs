@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use bittorrent::id::Block;
+use bittorrent::id::{Block, InfoHash};
 use bittorrent::mse::Ciphers;
 use bittorrent::peer_wire::{Frame, PeerFraming};
 use bittorrent::swarm::CloseReason;
@@ -36,8 +36,8 @@ pub(super) struct ConnHandle {
     pub(super) address: SocketAddr,
     pub(super) transport: Transport,
     pub(super) encrypted: bool,
-    /// We dialled it.
-    pub(super) dialled: bool,
+    /// For which hash we dialled it, if we did.
+    pub(super) dialled: Option<InfoHash>,
     /// Its handshake has arrived.
     pub(super) greeted: Cell<bool>,
     pub(super) queue: RefCell<Queue>,
@@ -77,7 +77,7 @@ impl ConnHandle {
         address: SocketAddr,
         transport: Transport,
         encrypted: bool,
-        dialled: bool,
+        dialled: Option<InfoHash>,
         framing: PeerFraming,
     ) -> Rc<Self> {
         let queue = Queue {

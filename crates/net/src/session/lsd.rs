@@ -77,7 +77,7 @@ async fn say(shared: Rc<Shared>, socket: Rc<UdpSocket>, listen: SocketAddr, cook
             .torrents()
             .iter()
             .filter(|torrent| torrent.is_public() && !torrent.stopped.get())
-            .filter_map(|torrent| torrent.hashes.primary())
+            .flat_map(|torrent| torrent.hashes.handshake_hashes())
             .filter(|hash| !said.iter().any(|(other, _)| other == hash))
             .collect();
         due.truncate(HASHES_MAX);

@@ -12,7 +12,6 @@ use bittorrent::metainfo::Metainfo;
 use bittorrent::peer_wire::Frame;
 use bittorrent::utp::Config as UtpConfig;
 use codec::bitfield::Bitfield;
-use machine::Side;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
@@ -361,7 +360,7 @@ async fn greet(shared: &Rc<Shared>, stream: Stream, address: SocketAddr) {
             if shared.has_room() {
                 let handshake = Some(Frame::Handshake(accepted.handshake));
                 let (greeted, framing) = (accepted.greeted, accepted.framing);
-                torrent.open(greeted, framing, address, Side::Listener, handshake);
+                torrent.open(greeted, framing, address, None, handshake);
             }
         }
         Err(error) => tracing::debug!(peer = %address, %error, "greeting failed"),

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
-use bittorrent::id::{Block, InfoHashes, PieceIndex};
+use bittorrent::id::{Block, InfoHash, InfoHashes, PieceIndex};
 use bittorrent::metainfo::{Info, Metainfo};
 use bittorrent::peer_wire::{Frame, HashRange, PeerFraming};
 use bittorrent::picker::PieceOrder;
@@ -438,22 +438,28 @@ impl Torrent {
 
     // Connections.
 
-    /// Takes a greeted stream in as a connection and runs it.
+    /// Takes a greeted stream in as a connection and runs it; `dialled` is the hash for which we
+    /// dialled, if we did.
     pub(super) fn open(
         self: &Rc<Self>,
         greeted: Greeted,
         framing: PeerFraming,
         contact: SocketAddr,
-        side: Side,
+        dialled: Option<InfoHash>,
         handshake: Option<Frame<SocketAddr>>,
     ) {
         let Greeted { stream, ciphers, received } = greeted;
         let id = self.shared.next_conn();
-        let dialled = side == Side::Dialer;
         let transport = stream.transport();
         let handle = ConnHandle::new(id, contact, transport, ciphers.is_some(), dialled, framing);
         self.conns.borrow_mut().insert(id, handle.clone());
-        self.input(|swarm, cx| swarm.on_open(id, contact, side, cx));
+        self.input(|swarm, cx| {
+            let side = dialled.map_or(Side::Listener, |hash| {
+                swarm.greet_by(hash);
+                Side::Dialer
+            });
+            swarm.on_open(id, contact, side, cx);
+        });
         if let Some(handshake) = handshake {
             self.frame(&handle, handshake);
         }
@@ -472,7 +478,7 @@ impl Torrent {
         tracing::debug!(peer = %handle.address, ?why, "connection closed");
         self.input(|swarm, cx| swarm.on_close(id, why, cx));
         self.shared.connection_closed();
-        if why == CloseReason::Gone && !handle.greeted.get() && handle.dialled {
+        if why == CloseReason::Gone && !handle.greeted.get() {
             self.dial_otherwise(handle);
         }
         if self.stopped.get() {

@@ -88,6 +88,31 @@ fn peers_that_greet_by_the_v2_hash_are_asked_whatever_their_bits_say() {
 }
 
 #[test]
+fn handshakes_say_the_hash_that_the_peer_knows() {
+    let v2 = InfoHashV2([9; 32]);
+    let hashes = InfoHashes { v1: Some(TORRENT), v2: Some(v2) };
+    let mut bench = Bench::magnet(SwarmConfig { hashes, ..config() });
+    let said = |frames: Vec<Wire>| {
+        frames.iter().find_map(|frame| match frame {
+            Frame::Handshake(said) => Some(said.info_hash),
+            _ => None,
+        })
+    };
+    for hash in [TORRENT, v2.truncated()] {
+        let caller = bench.open(Side::Listener);
+        let reserved = Reserved::default();
+        let peer_id = PeerId([hash.0[0]; 20]);
+        bench.frame(caller, Frame::Handshake(Handshake { reserved, info_hash: hash, peer_id }));
+        assert_eq!(said(bench.take(caller)), Some(hash));
+    }
+    let dialled = bench.open(Side::Dialer);
+    assert_eq!(said(bench.take(dialled)), Some(TORRENT), "the preferred one");
+    bench.swarm.greet_by(v2.truncated());
+    let dialled = bench.open(Side::Dialer);
+    assert_eq!(said(bench.take(dialled)), Some(v2.truncated()));
+}
+
+#[test]
 fn pw_20_false_hashes_are_an_offence_and_asked_of_another() {
     let mut bench = without_layers();
     let (liar, ranges) = giver(&mut bench, MODERN);

@@ -4,10 +4,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
+use bittorrent::id::InfoHash;
 use bittorrent::mse::Methods;
 use bittorrent::peer_wire::PeerFraming;
 use bittorrent::swarm::DialHint;
-use machine::{Side, StreamMachine};
+use machine::StreamMachine;
 
 use super::Torrent;
 use crate::session::config::Transport;
@@ -22,6 +23,8 @@ struct Way {
     transport: Transport,
     /// Ciphers to offer; `None` begins in the clear.
     obfuscation: Option<Methods>,
+    /// Which of the torrent's hashes to ask for.
+    hash: InfoHash,
 }
 
 impl Torrent {
@@ -30,30 +33,38 @@ impl Torrent {
         self.dial_ways(contact, self.ways(contact, hint.holepunch));
     }
 
-    /// After a plain connection was cut before its handshake: the other side may insist on
-    /// obfuscation, or on uTP. The machine takes a connection that it did not ask for again.
+    /// After a connection was cut before its handshake: the other side may insist on obfuscation,
+    /// or on uTP, or know the torrent by its other hash. The machine takes a connection that it did not ask for again.
     pub(super) fn dial_otherwise(self: &Rc<Self>, handle: &ConnHandle) {
         let mut ways = self.ways(handle.address, false);
-        let tried = |way: &Way| way.transport == handle.transport && way.obfuscation.is_none();
-        let Some(tried) = ways.iter().position(tried).filter(|_| !handle.encrypted) else { return };
+        let tried = |way: &Way| {
+            way.transport == handle.transport
+                && way.obfuscation.is_some() == handle.encrypted
+                && Some(way.hash) == handle.dialled
+        };
+        let Some(tried) = ways.iter().position(tried) else { return };
         ways.drain(..=tried);
         if !ways.is_empty() && !self.stopped.get() {
             self.dial_ways(handle.address, ways);
         }
     }
 
-    /// The ways to reach a peer, in the order in which to try them: TCP first.
+    /// The ways to reach a peer, in the order in which to try them: TCP first, and each by
+    /// both hashes, which costs less than obfuscation.
     fn ways(&self, contact: SocketAddr, holepunch: bool) -> Vec<Way> {
         let tcp = self.shared.config.tcp && !holepunch;
         let utp = self.utp_endpoint(contact).is_some();
         let transports = [(Transport::Tcp, tcp), (Transport::Utp, utp)];
         let obfuscations = greeting::ways(self.shared.config.encryption);
         let usable = transports.into_iter().filter(|(_, usable)| *usable);
-        usable
-            .flat_map(|(transport, _)| {
-                obfuscations.iter().map(move |&obfuscation| Way { transport, obfuscation })
-            })
-            .collect()
+        let mut ways = Vec::new();
+        for (transport, _) in usable {
+            for &obfuscation in obfuscations {
+                let hashes = self.hashes.handshake_hashes();
+                ways.extend(hashes.map(|hash| Way { transport, obfuscation, hash }));
+            }
+        }
+        ways
     }
 
     fn dial_ways(self: &Rc<Self>, contact: SocketAddr, ways: Vec<Way>) {
@@ -63,8 +74,8 @@ impl Torrent {
             let greeted = torrent.try_ways(contact, &ways).await;
             torrent.shared.dialled();
             match greeted {
-                Ok(greeted) if !torrent.stopped.get() && torrent.shared.has_room() => {
-                    torrent.open(greeted, PeerFraming::new(), contact, Side::Dialer, None);
+                Ok((greeted, hash)) if !torrent.stopped.get() && torrent.shared.has_room() => {
+                    torrent.open(greeted, PeerFraming::new(), contact, Some(hash), None);
                 }
                 Ok(_) => torrent.input(|swarm, cx| swarm.on_dial_failed(contact, cx)),
                 Err(error) => {
@@ -75,10 +86,14 @@ impl Torrent {
         });
     }
 
-    async fn try_ways(&self, contact: SocketAddr, ways: &[Way]) -> Result<Greeted, GreetingError> {
+    async fn try_ways(
+        &self,
+        contact: SocketAddr,
+        ways: &[Way],
+    ) -> Result<(Greeted, InfoHash), GreetingError> {
         let mut last = GreetingError::from(io::Error::from(io::ErrorKind::Unsupported));
         let mut unreachable = None;
-        for &Way { transport, obfuscation } in ways {
+        for &Way { transport, obfuscation, hash } in ways {
             if unreachable == Some(transport) {
                 continue;
             }
@@ -91,12 +106,11 @@ impl Torrent {
                 }
             };
             let Some(methods) = obfuscation else {
-                return Ok(Greeted { stream, ciphers: None, received: Vec::new() });
+                return Ok((Greeted { stream, ciphers: None, received: Vec::new() }, hash));
             };
-            let Some(hash) = self.hashes.primary() else { break };
             let greeting = greeting::initiate(stream, hash, methods);
             match tokio::time::timeout(GREETING_MAX, greeting).await {
-                Ok(Ok(greeted)) => return Ok(greeted),
+                Ok(Ok(greeted)) => return Ok((greeted, hash)),
                 Ok(Err(error)) => last = error,
                 Err(_) => last = GreetingError::Late,
             }

@@ -185,7 +185,7 @@ impl WebSeed {
         let id = torrent.shared.next_conn();
         let encrypted = self.url.scheme() == "https";
         let framing = PeerFraming::new();
-        let handle = ConnHandle::new(id, address, Transport::Http, encrypted, false, framing);
+        let handle = ConnHandle::new(id, address, Transport::Http, encrypted, None, framing);
         torrent.conns.borrow_mut().insert(id, handle.clone());
         torrent.input(|swarm, cx| swarm.on_open(id, self.contact, Side::Listener, cx));
         let mut peer_id = *b"-WS0000-............";
