@@ -7,12 +7,10 @@
 
 import crypto from 'node:crypto'
 import { createInterface } from 'node:readline'
-import { createRequire } from 'node:module'
 import { pathToFileURL } from 'node:url'
 
 const [modules, listen, ...bootstrap] = process.argv.slice(2)
-const require = createRequire(modules + '/')
-const { Client } = await import(pathToFileURL(require.resolve('bittorrent-dht')))
+const { Client } = await import(pathToFileURL(modules + '/node_modules/bittorrent-dht/index.js'))
 const [host, port] = listen.split(':')
 
 // DER before an Ed25519 seed and before a public key (RFC 8410).

@@ -271,7 +271,7 @@ LIBTORRENT_DHT = {
     "dht_enforce_node_id": False,
     "dht_prefer_verified_node_ids": False,
     "dht_upload_rate_limit": 1 << 30,
-    "dht_announce_interval": 60,
+    "dht_announce_interval": 5,
 }
 
 

@@ -9,8 +9,11 @@ line, behind `= `; the nodes take turns. The lines are those of mainline_node.
 import hashlib
 import sys
 import time
+import warnings
 
 import libtorrent as lt
+
+warnings.filterwarnings("ignore", category=DeprecationWarning)
 
 # One host has many nodes here, and ids say nothing of addresses: what keeps a real network from harm
 # would keep this one from forming.
@@ -32,9 +35,9 @@ SETTINGS = {
 PATIENCE = 20
 
 
-def await_alert(session: lt.session, kind: type) -> lt.alert:
+def await_alert(session: lt.session, kind: type, patience: float = PATIENCE) -> lt.alert:
     """The first alert of that kind, in which libtorrent says how an operation ended."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         session.wait_for_alert(100)
         for alert in session.pop_alerts():
@@ -81,7 +84,8 @@ def obey(session: lt.session, words: list[str]) -> str:
         case ["get_peers", info_hash]:
             session.dht_get_peers(lt.sha1_hash(unhex(info_hash)))
             try:
-                peers = await_alert(session, lt.dht_get_peers_reply_alert).peers()
+                # Of a search that finds nobody it says nothing.
+                peers = await_alert(session, lt.dht_get_peers_reply_alert, 3).peers()
             except TimeoutError:
                 peers = []
             return " ".join(f"{ip}:{port}" for ip, port in peers) or "-"
@@ -94,9 +98,19 @@ def main() -> None:
     for place in places:
         begin = ",".join(known + places[:1] if sessions else known)
         sessions.append(lt.session(SETTINGS | {"listen_interfaces": place, "dht_bootstrap_nodes": begin}))
+    # Who begins with nobody has nothing to tell of.
+    for session in sessions if known else sessions[1:]:
+        await_alert(session, lt.dht_bootstrap_alert)
+    # All began with one that knew nobody either, and would meet by and by.
     for session in sessions:
-        if known or len(sessions) > 1:
-            await_alert(session, lt.dht_bootstrap_alert)
+        for host, port in (place.split(":") for place in places):
+            session.add_dht_node((host, int(port)))
+    deadline = time.monotonic() + PATIENCE
+    enough = min(len(sessions) - 1, 8)
+    while any(session.status().dht_nodes < enough for session in sessions):
+        if time.monotonic() > deadline:
+            sys.exit("the nodes do not meet")
+        time.sleep(0.05)
     print("ready", flush=True)
     for number, line in enumerate(sys.stdin):
         session = sessions[number % len(sessions)]

@@ -258,8 +258,8 @@ impl<C: Contact> Chord<C> {
             Kind::Get(getting) => self.get_timed_out(*getting, cx),
             Kind::PutOffer { id, .. } => self.put_timed_out(id, cx),
             Kind::PutGive(giving) => self.put_timed_out(giving.id, cx),
-            Kind::Offer(offering) => self.continue_moving(offering.why, cx),
-            Kind::Give(giving) => self.continue_moving(giving.why, cx),
+            Kind::Offer(offering) => self.moving_timed_out(offering.why, cx),
+            Kind::Give(giving) => self.moving_timed_out(giving.why, cx),
             Kind::Leaving(op) => self.depart(Some(op), cx),
         }
     }

@@ -281,13 +281,13 @@ fn fifty_live_chord_nodes_lose_nothing_that_replication_covers() {
     run(async {
         let mut network = Network::<ChordNode>::start().await;
         network.settle().await;
-        network.put((0..VALUES).map(value), 3).await;
+        network.put((0..VALUES).map(value), 1).await;
         for round in 1..=ROUNDS {
-            // Fewer than the three copies of any value.
-            churn(&mut network, 2).await;
-            // The ring makes the copies itself; then it stands two more losses.
+            // The ring makes three copies of everything itself, and after each loss anew; then it
+            // stands two more.
             network.settle().await;
-            network.put((0..10).map(|n| value(1_000 * round + n)), 3).await;
+            churn(&mut network, 2).await;
+            network.put((0..10).map(|n| value(1_000 * round + n)), 1).await;
         }
         assert_eq!(network.stored.len(), VALUES + 10 * ROUNDS);
         let gets = network.find_all();

@@ -58,8 +58,10 @@ pub enum Fault {
     StaleSuccessors,
     /// Never pass over a dead successor.
     KeepDeadHead,
-    /// Adopt a successor's predecessor wherever it stands.
-    AdoptAnybody,
+    /// Forget all successors when the first is dead, and stay a member.
+    ForgetSuccessors,
+    /// Take a successor's list without the successor.
+    DropHead,
     /// Refer to fingers past the target.
     Overshoot,
     /// Let keys stay where they are when nodes come and go.

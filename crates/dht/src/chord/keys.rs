@@ -206,6 +206,15 @@ impl<C: Contact> Chord<C> {
         });
         if promised && self.keep(item, now) {
             cx.send(from, Message::Kept { tag });
+            if let Some(leaving) = self.active.as_mut().and_then(|active| active.leaving.as_mut()) {
+                // Its key may be among those that were handed over already.
+                *leaving = None;
+            }
+            let before = self.predecessor;
+            if self.config.replicas() == 1 && !self.owns(item.key) && before != Some(from) {
+                // Whoever put it did not know of the new predecessor yet.
+                self.hand_over(cx);
+            }
         }
     }
 

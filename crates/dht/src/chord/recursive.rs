@@ -87,7 +87,7 @@ impl<C: Contact> Chord<C> {
             Step::Next(next) => next,
         };
         passing.last = matches!(step, Step::Owner(_));
-        if passing.hops >= self.config.lookup_requests_max {
+        if passing.hops >= self.config.lookup_requests_max || !self.has_room() {
             return;
         }
         match self.config.style {

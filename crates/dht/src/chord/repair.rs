@@ -62,7 +62,7 @@ pub(super) fn spread<C: Contact>(list: &[C], count: usize, distinct: bool) -> Ve
 
 impl<C: Contact> Chord<C> {
     /// Whether `key` is this node's own.
-    fn owns(&self, key: Key) -> bool {
+    pub(super) fn owns(&self, key: Key) -> bool {
         let here = position(self.me);
         self.predecessor.is_none_or(|before| here.owns(position(before), Position::from(key)))
     }
@@ -254,6 +254,15 @@ impl<C: Contact> Chord<C> {
         if useless && let Some(keys) = &mut self.keys {
             keys.store.remove(&key);
         }
+    }
+
+    /// What was offered or given for this reason has found nobody.
+    pub(super) fn moving_timed_out(&mut self, why: Why, cx: &mut Cx<'_, Self>) {
+        if let (Why::Leave, Some(active)) = (why, &mut self.active) {
+            // Whoever follows by then gets everything, as long as there is time.
+            active.leaving = Some(None);
+        }
+        self.continue_moving(why, cx);
     }
 
     /// Goes on with the next keys, whatever became of the last ones.

@@ -109,17 +109,17 @@ impl<C: Contact> Chord<C> {
             Some(head) => next == head || position(next).is_between(here, position(head)),
             None => true,
         };
-        if !before_head && !self.config.has(Fault::AdoptAnybody) {
+        if !before_head {
             return;
         }
         let stale = self.config.has(Fault::StaleSuccessors) && self.successors.head() == Some(next);
-        if !stale {
+        if self.config.has(Fault::DropHead) && said.successors.len() > 1 {
+            self.successors.adopt(me, said.successors[0], &said.successors[1..], limit);
+        } else if !stale {
             self.successors.adopt(me, next, &said.successors, limit);
         }
-        let nearer = said.predecessor.filter(|&before| {
-            position(before).is_between(here, position(next))
-                || self.config.has(Fault::AdoptAnybody) && before != me && steps == 0
-        });
+        let nearer =
+            said.predecessor.filter(|&before| position(before).is_between(here, position(next)));
         match nearer {
             Some(nearer) if steps < STEPS_MAX => {
                 self.ask(nearer, Kind::Stabilise { steps: steps + 1 }, cx);
@@ -132,6 +132,9 @@ impl<C: Contact> Chord<C> {
     pub(super) fn stabilise_timed_out(&mut self, silent: C, cx: &mut Cx<'_, Self>) {
         if self.successors.head() == Some(silent) && !self.config.has(Fault::KeepDeadHead) {
             self.successors.remove(silent);
+            if self.config.has(Fault::ForgetSuccessors) {
+                return self.successors.clear();
+            }
             if self.successors.head().is_none() && self.predecessor == Some(silent) {
                 self.predecessor = None;
             }

@@ -113,7 +113,8 @@ fn nice(step: f64) -> f64 {
 }
 
 fn short(value: f64, step: f64) -> String {
-    let decimals = (-step.log10()).ceil().clamp(0.0, 6.0) as usize;
+    // One more than the step's magnitude, for steps of 2.5.
+    let decimals = ((-step.log10()).ceil() + 1.0).clamp(0.0, 6.0) as usize;
     let text = match value.abs() {
         1e6.. => format!("{}M", number(value / 1e6)),
         1e4.. => format!("{}k", number(value / 1e3)),
@@ -268,6 +269,7 @@ mod tests {
     #[test]
     fn marks_are_round_numbers() {
         assert_eq!(labels(&Axis::linear(""), &[0.0, 3.4]), ["0", "1", "2", "3", "4"]);
+        assert_eq!(labels(&Axis::linear(""), &[0.0, 12.0]), ["0", "2.5", "5", "7.5", "10", "12.5"]);
         assert_eq!(
             labels(&Axis::linear(""), &[0.1, 0.23]),
             ["0", "0.05", "0.1", "0.15", "0.2", "0.25"]

@@ -103,7 +103,8 @@ impl Udp {
 
     /// Sends one datagram if the socket takes it now.
     pub(super) fn try_send(&self, bytes: &[u8], to: SocketAddr) -> io::Result<usize> {
-        self.socket.try_send_to(bytes, to)
+        // Past the runtime, which takes a socket that it has not polled yet for a full one.
+        SockRef::from(&self.socket).send_to(bytes, &to.into())
     }
 
     /// Sends the rest of `batch` and clears it, or registers for room in the socket.

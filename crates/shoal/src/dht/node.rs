@@ -20,6 +20,10 @@ use tokio::net::UdpSocket;
 use super::{Network, WhereArgs};
 use crate::exit::{Exit, Failure, bad_input};
 
+/// How long a node that does one thing waits for a reply. Tables of others hold many who are gone.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How often it looks whether anybody has answered.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// How long a node may take to say goodbye.
 const FAREWELL: Duration = Duration::from_secs(12);
 
@@ -98,7 +102,7 @@ impl Node {
                     id: saved.id.filter(|_| wishes.stays),
                     read_only: !wishes.stays,
                     queries_per_host: wishes.queries_per_host,
-                    timeout: None,
+                    timeout: (!wishes.stays).then_some(PATIENCE),
                 };
                 let (node, _) = KademliaNode::start(socket, &config).context("cannot start")?;
                 Self::Kademlia(node, file)
@@ -113,7 +117,17 @@ impl Node {
     /// As [`Self::start`].
     pub async fn joined(place: &WhereArgs, wishes: &Wishes) -> Result<Result<Self, Exit>, Failure> {
         let (node, known) = Self::start(place, wishes).await?;
-        if node.join(&known).await? {
+        let joined = match &node {
+            Self::Chord(_) => node.join(&known).await?,
+            // Whoever does one thing need not know the neighbours: it is enough that one answers.
+            Self::Kademlia(kademlia, _) => {
+                tokio::select! {
+                    joined = node.join(&known) => joined?,
+                    () = has_met(kademlia) => true,
+                }
+            }
+        };
+        if joined {
             return Ok(Ok(node));
         }
         let known: Vec<_> = known.iter().map(ToString::to_string).collect();
@@ -208,6 +222,14 @@ impl Node {
             Self::Chord(node) => node.leave(FAREWELL).await,
             Self::Kademlia(node, _) => node.leave(FAREWELL).await,
         }
+    }
+}
+
+/// Waits until somebody has answered.
+async fn has_met(node: &KademliaNode) {
+    let mut looks = tokio::time::interval(LOOK_EVERY);
+    while node.nodes().await.is_ok_and(|nodes| nodes.is_empty()) {
+        looks.tick().await;
     }
 }
 

@@ -9,10 +9,22 @@ use machine::dht::{Command, Contact, Key, Report};
 use machine::{Instant, OpId, Rng};
 use sim::{Happening, Link, Node};
 
+use crate::param::{Kind, Param};
+
 use super::{Answer, Ring, answer, random_key};
 
 /// Nobody waits longer for a lookup.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Whether dead fingers are forgotten at once, as the machine does live. The papers describe no such
+/// thing: a finger stays until it is looked up anew.
+pub(super) const FORGET: Param = Param {
+    name: "forget",
+    what: "whether dead fingers are forgotten at once, 0 or 1",
+    kind: Kind::Integer(0, 1),
+    paper: "0",
+    small: "0",
+};
 
 /// How nodes go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
