@@ -63,7 +63,6 @@ pub(crate) struct Shard<M: DatagramMachine> {
     messages: Slab<M::Message>,
     commands: Slab<(OpId, M::Command)>,
     starts: Slab<Start<M>>,
-    outbox: Outbox<M>,
     /// By slot, once there is something to wait for.
     pub(crate) queues: Vec<Queue>,
     /// What is to go to each of the shards.
@@ -107,7 +106,6 @@ impl<M: Simulated> Shard<M> {
             messages: Slab::new(),
             commands: Slab::new(),
             starts: Slab::new(),
-            outbox: Outbox::new(),
             queues: Vec::new(),
             away: (0..1 << bits).map(|_| Vec::new()).collect(),
             events: Vec::new(),
@@ -148,6 +146,8 @@ impl<M: Simulated> Shard<M> {
         terms: &Terms<M>,
         watch: &mut Watch<M>,
     ) -> usize {
+        // Not a part of the shard: rustdoc 1.95 cannot tell what holding one implies.
+        let mut outbox = Outbox::new();
         for done in 0..limit {
             let Some(entry) = self.wheel.pop(end) else { return done };
             if let Some(next) = self.wheel.upcoming(AHEAD) {
@@ -160,12 +160,18 @@ impl<M: Simulated> Shard<M> {
                     prefetch(message);
                 }
             }
-            self.handle(entry, terms, watch);
+            self.handle(entry, terms, watch, &mut outbox);
         }
         limit
     }
 
-    fn handle(&mut self, entry: Entry<Body<M::Timer>>, terms: &Terms<M>, watch: &mut Watch<M>) {
+    fn handle(
+        &mut self,
+        entry: Entry<Body<M::Timer>>,
+        terms: &Terms<M>,
+        watch: &mut Watch<M>,
+        outbox: &mut Outbox<M>,
+    ) {
         let input = match entry.body {
             Body::Timer(timer) => Some(Input::Timer(timer)),
             Body::Message(at) => {
@@ -180,7 +186,7 @@ impl<M: Simulated> Shard<M> {
             }
             Body::Start(at) => {
                 if let Some(start) = self.starts.take(at) {
-                    self.start(entry.time, entry.to, start, terms, watch);
+                    self.begin(entry.time, entry.to, start, terms, watch, outbox);
                 }
                 return;
             }
@@ -190,7 +196,7 @@ impl<M: Simulated> Shard<M> {
             }
         };
         if let Some(input) = input {
-            self.input(entry, input, terms, watch);
+            self.input(entry, input, terms, watch, outbox);
         }
     }
 
@@ -217,6 +223,18 @@ impl<M: Simulated> Shard<M> {
         terms: &Terms<M>,
         watch: &mut Watch<M>,
     ) {
+        self.begin(time, node, start, terms, watch, &mut Outbox::new());
+    }
+
+    fn begin(
+        &mut self,
+        time: u64,
+        node: Node,
+        start: Start<M>,
+        terms: &Terms<M>,
+        watch: &mut Watch<M>,
+        outbox: &mut Outbox<M>,
+    ) {
         if terms.queues() {
             self.queues.resize(self.slots.len(), Queue::default());
         }
@@ -226,9 +244,9 @@ impl<M: Simulated> Shard<M> {
         slot.born = slot.counter;
         let seq = slot.counter;
         let entry = Entry { time, to: node, from: Node::OUTSIDE, seq, body: Body::Crash };
-        self.input(entry, Input::Start, terms, watch);
+        self.input(entry, Input::Start, terms, watch, outbox);
         if let Some((op, command)) = start.first {
-            self.input(entry, Input::Command(op, command), terms, watch);
+            self.input(entry, Input::Command(op, command), terms, watch, outbox);
         }
     }
 
@@ -251,6 +269,7 @@ impl<M: Simulated> Shard<M> {
         input: Input<M>,
         terms: &Terms<M>,
         watch: &mut Watch<M>,
+        outbox: &mut Outbox<M>,
     ) {
         let Entry { time, to: node, from, seq, .. } = entry;
         let local = (node.slot() >> self.bits) as usize;
@@ -269,7 +288,7 @@ impl<M: Simulated> Shard<M> {
             .wrapping_mul(0x9e37_79b9_7f4a_7c15)
             ^ (u64::from(counter) << 32 | u64::from(seq));
         let now = Instant::from_nanos(time);
-        let mut cx = Cx::new(now, &mut rng, &mut self.outbox);
+        let mut cx = Cx::new(now, &mut rng, outbox);
         if let Some(observer) = watch {
             observer.input(now, node, input.seen(from));
         }
@@ -300,7 +319,7 @@ impl<M: Simulated> Shard<M> {
             .wrapping_add(mix(hash ^ (time << 3 | kind).wrapping_mul(0xd6e8_feb8_6659_fd93)));
         counter = counter.wrapping_add(1);
 
-        for output in self.outbox.drain() {
+        for output in outbox.drain() {
             match output {
                 Output::Effect(Sent { to, mut message }) => {
                     let seq = counter;
