@@ -140,6 +140,7 @@ pub struct Swarm<C: PeerContact> {
     downloaded: u64,
     uploaded: u64,
     wasted: u64,
+    corrupt: u64,
     picked: Vec<Block>,
     scratch_conns: Vec<ConnId>,
 }
@@ -169,6 +170,7 @@ impl<C: PeerContact> Swarm<C> {
             downloaded: 0,
             uploaded: 0,
             wasted: 0,
+            corrupt: 0,
             picked: Vec::new(),
             scratch_conns: Vec::new(),
         }
@@ -462,6 +464,8 @@ pub struct Totals {
     pub uploaded: u64,
     /// Payload bytes received in vain.
     pub wasted: u64,
+    /// Of those, bytes of pieces that did not match their hashes.
+    pub corrupt: u64,
     /// Addresses known and not connected.
     pub known: usize,
 }
@@ -507,6 +511,7 @@ impl<C: PeerContact> Swarm<C> {
             downloaded: self.downloaded,
             uploaded: self.uploaded,
             wasted: self.wasted,
+            corrupt: self.corrupt,
             known: self.known.idle_count(),
         }
     }

@@ -143,6 +143,8 @@ pub struct Progress {
     pub uploaded: u64,
     /// Payload bytes received that were of no use.
     pub wasted: u64,
+    /// Of those, bytes of pieces that did not match their hashes.
+    pub corrupt: u64,
     /// Bytes per second received.
     pub download_rate: u64,
     /// Bytes per second sent.
@@ -230,6 +232,7 @@ impl Progress {
             downloaded: stats.downloaded,
             uploaded: stats.uploaded,
             wasted: stats.wasted,
+            corrupt: stats.corrupt,
             download_rate: stats.download_rate,
             upload_rate: stats.upload_rate,
             eta: eta.map(|eta| eta.as_secs_f64()),

@@ -381,7 +381,9 @@ impl<C: PeerContact> Swarm<C> {
         self.forget_departed();
         let Some(content) = &mut self.content else { return };
         if !ok {
-            self.wasted += u64::from(content.info.data_size(piece));
+            let bytes = u64::from(content.info.data_size(piece));
+            self.wasted += bytes;
+            self.corrupt += bytes;
             cx.emit(Event::Corrupt(piece));
             return self.others_may_request(ConnId(u32::MAX), cx);
         }

@@ -190,6 +190,8 @@ pub struct TorrentStats {
     pub uploaded: u64,
     /// Payload bytes received that were of no use (duplicates, failed hashes).
     pub wasted: u64,
+    /// Of those, bytes of pieces that did not match their hashes.
+    pub corrupt: u64,
     /// Bytes per second received, over the last seconds.
     pub download_rate: u64,
     /// Bytes per second sent, over the last seconds.

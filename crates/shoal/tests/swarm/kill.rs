@@ -29,8 +29,8 @@ struct Cost {
     /// Verified before a kill and not after it, in the worst case.
     worst: u64,
     downloaded: u64,
-    /// Received and found false.
-    wasted: u64,
+    /// Received by the witness and found false.
+    corrupt: u64,
     /// Handed on by those who were killed, to somebody who checks it.
     handed_on: u64,
 }
@@ -114,7 +114,7 @@ fn download(place: &Place, kills: u32, rng: &mut Rng, cost: &mut Cost) {
 fn finish(place: &Place, victim: Running, mut witness: Running, cost: &mut Cost) {
     let all = |progress: &Value| progress["state"] == "seeding";
     let last = witness.wait_for("progress", all);
-    cost.wasted += bytes(&last, "wasted");
+    cost.corrupt += bytes(&last, "corrupt");
     cost.handed_on += bytes(&last, "downloaded");
     assert!(witness.stop().success() && victim.stop().success());
     for out in ["victim", "witness"] {
@@ -141,7 +141,7 @@ fn downloads_survive_kill_9_of_the_program() {
         download(&place, kills, &mut rng, &mut cost);
     }
     println!("{cost:?}");
-    assert_eq!(cost.wasted, 0, "the witness was handed something false");
+    assert_eq!(cost.corrupt, 0, "the witness was handed something false");
     assert!(cost.worst <= LOSS_MAX, "a kill cost {} bytes", cost.worst);
     let again = cost.downloaded.saturating_sub(u64::from(cost.downloads) * total);
     assert!(again <= u64::from(cost.kills) * LOSS_MAX, "{again} bytes were fetched twice");

@@ -40,6 +40,7 @@ impl Torrent {
             downloaded: totals.downloaded,
             uploaded: totals.uploaded,
             wasted: totals.wasted,
+            corrupt: totals.corrupt,
             download_rate: peers.iter().map(|peer| peer.download_rate).sum(),
             upload_rate: peers.iter().map(|peer| peer.upload_rate).sum(),
             peers,
