@@ -389,9 +389,20 @@ impl<C: Contact> Chord<C> {
         }
     }
 
+    /// How many requests are outstanding.
+    fn outstanding(&self) -> usize {
+        self.active.as_ref().map_or(0, |active| active.tasks.len())
+    }
+
     /// Whether another request of the user can be taken on.
     fn has_room(&self) -> bool {
-        self.active.as_ref().is_none_or(|active| active.tasks.len() < self.config.outstanding_max)
+        self.outstanding() < self.config.outstanding_max
+    }
+
+    /// Whether another request can be made because somebody else wants it. Half of the room is the
+    /// user's.
+    fn has_room_for_others(&self) -> bool {
+        self.outstanding() < self.config.outstanding_max.div_ceil(2)
     }
 }
 

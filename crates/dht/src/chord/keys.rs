@@ -18,6 +18,8 @@ use crate::store::Store;
 pub const OFFER_MAX: usize = 32;
 /// Most offers whose values a node waits for.
 const PROMISES_MAX: usize = 256;
+/// Most of them that one host makes.
+const PROMISES_PER_HOST: usize = 32;
 /// How long it waits for them.
 const PROMISE_LIFE: Duration = Duration::from_secs(30);
 
@@ -174,14 +176,21 @@ impl<C: Contact> Chord<C> {
             let limit = self.config.values_max;
             let keys = self.keys.get_or_insert_with(|| Box::new(Keys::new(limit)));
             keys.promises.retain(|promise| promise.until > now);
-            if keys.promises.len() >= PROMISES_MAX {
+            // Whoever offers much pushes only its own offers aside.
+            let same = |promise: &Promise<C>| promise.from.host() == from.host();
+            let of_host = keys.promises.iter().filter(|promise| same(promise)).count();
+            if of_host >= PROMISES_PER_HOST
+                && let Some(oldest) = keys.promises.iter().position(same)
+            {
+                keys.promises.remove(oldest);
+            } else if keys.promises.len() >= PROMISES_MAX {
                 keys.promises.remove(0);
             }
             let until = now + PROMISE_LIFE;
             keys.promises.push(Promise { token, from, keys: wanted, until });
         }
         cx.send(from, Message::Want { tag, wanted: Box::new(Wanted { bits, token, number }) });
-        if !newer.is_empty() {
+        if !newer.is_empty() && self.has_room_for_others() {
             self.offer(from, newer, super::repair::Why::Repair, cx);
         }
     }

@@ -87,7 +87,11 @@ impl<C: Contact> Chord<C> {
             Step::Next(next) => next,
         };
         passing.last = matches!(step, Step::Owner(_));
-        if passing.hops >= self.config.lookup_requests_max || !self.has_room() {
+        let has_room = match passing.origin == self.me {
+            true => self.has_room(),
+            false => self.has_room_for_others(),
+        };
+        if passing.hops >= self.config.lookup_requests_max || !has_room {
             return;
         }
         match self.config.style {

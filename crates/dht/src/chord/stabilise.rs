@@ -182,7 +182,7 @@ impl<C: Contact> Chord<C> {
         let waits = self.active.as_ref().is_some_and(|active| {
             active.tasks.iter().any(|task| task.to == contact && matches!(task.kind, Kind::Greet))
         });
-        if !waits && self.has_room() {
+        if !waits && self.has_room_for_others() {
             self.ask(contact, Kind::Greet, cx);
         }
     }

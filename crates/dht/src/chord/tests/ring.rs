@@ -252,6 +252,29 @@ fn answers_that_nobody_asked_for_change_nothing() {
 }
 
 #[test]
+fn strangers_take_at_most_half_of_the_room() {
+    let config = Config { tick: None, outstanding_max: 8, ..Config::default() };
+    let style = Style::Recursive { acknowledged: true };
+    let mut net = Net::wired(Config { style, ..config }, &PLACES);
+    for dead in PLACES.into_iter().filter(|&at| at != 17) {
+        net.crash(dead);
+    }
+    for tag in 0..100 {
+        let (key, origin) = (place(200), At(3));
+        let route =
+            Message::Route { tag, origin, key, hops: 1, timeouts: 0, last: false, list: false };
+        net.inject(3, 17, route);
+        net.inject(18 + tag as u8, 17, Message::Notify);
+    }
+    // Each waits for the owner and for the first hop.
+    let lookups = [(); 2].map(|()| net.command(17, Command::Lookup { key: place(200) }));
+    net.run(Duration::from_millis(400));
+    // Each is an acknowledgement, or a lookup that is passed on, or a ping.
+    assert_eq!(net.messages, 100 + 4 + 2, "four for strangers, two for the user");
+    assert!(lookups.iter().all(|op| !net.reports.contains_key(op)), "none was turned away");
+}
+
+#[test]
 fn idle_node_of_a_large_ring_is_small() {
     let config = Config::default();
     let net = Net::wired(config, &(0..=255).collect::<Vec<_>>());
