@@ -23,8 +23,11 @@ const SETTINGS: TableDefinition<'_, &str, &str> = TableDefinition::new("settings
 /// The key of the schema's version.
 const SCHEMA: &str = "schema";
 
+/// Brings the tables from one version of the schema to the next.
+type Migration = fn(&WriteTransaction) -> Result<(), redb::Error>;
+
 /// One step for each version: the first leads from an empty file to version 1.
-const MIGRATIONS: &[fn(&WriteTransaction) -> Result<(), redb::Error>] = &[|write| {
+const MIGRATIONS: &[Migration] = &[|write| {
     write.open_table(TRANSFERS)?;
     write.open_table(TORRENTS)?;
     write.open_table(SETTINGS)?;
