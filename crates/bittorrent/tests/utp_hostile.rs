@@ -68,12 +68,12 @@ impl Node {
 
 #[test]
 fn ut_03_a_forged_syn_brings_its_victim_no_more_than_it_cost() {
-    for extension in [&[][..], &[0, 2, 0xff, 0xff]] {
+    // Without the extension, with it alone, and as our own programs send it.
+    let own = [0x4d, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0xff, 0xff];
+    for (first, extension) in [(0, &[][..]), (0x4d, &[0, 2, 0xff, 0xff]), (2, &own)] {
         let mut node = Node::new(Config::default());
         let mut syn = packet(header(Kind::Syn, 500, SeqNr(9), SeqNr(0)), extension);
-        if !extension.is_empty() {
-            syn[1] = 0x4d;
-        }
+        syn[1] = first;
         let mut answered: usize = node.receive(address(1), &syn).iter().map(Vec::len).sum();
         assert!((1..=syn.len()).contains(&answered), "{answered} bytes for {}", syn.len());
         // Whatever time passes, nothing follows.

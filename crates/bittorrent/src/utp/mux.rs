@@ -11,7 +11,7 @@ use machine::{Instant, Rng};
 use super::batch::Batch;
 use super::connection::{Connection, Events, write_greeting};
 use super::half_open::{HalfOpens, Key};
-use super::packet::{Header, Kind, Packet, ParseError};
+use super::packet::{HELLO_LEN, Header, Kind, Packet, ParseError};
 use super::seq::SeqNr;
 use super::timers::Timers;
 use super::{CloseReason, Config};
@@ -218,7 +218,7 @@ impl Mux {
         let packet = Packet::parse(datagram)?;
         let header = &packet.header;
         if header.kind == Kind::Syn {
-            self.on_syn(now, from, &packet);
+            self.on_syn(now, from, &packet, datagram.len());
             return Ok(());
         }
         let key = (from, header.connection_id);
@@ -254,7 +254,8 @@ impl Mux {
         }
     }
 
-    fn on_syn(&mut self, now: Instant, from: SocketAddr, packet: &Packet<'_>) {
+    /// `len` is the length of the datagram.
+    fn on_syn(&mut self, now: Instant, from: SocketAddr, packet: &Packet<'_>, len: usize) {
         let header = &packet.header;
         let key = (from, header.connection_id.wrapping_add(1));
         // A SYN that repeats an open connection's is late, and any other is forged.
@@ -279,7 +280,8 @@ impl Mux {
             ack_nr: half.syn,
         };
         // The answer is never longer than the question.
-        self.replies.push_back(Reply { to: from, header, hello: packet.max_datagram.is_some() });
+        let hello = packet.max_datagram.is_some() && len >= HELLO_LEN;
+        self.replies.push_back(Reply { to: from, header, hello });
     }
 
     fn on_confirmation(&mut self, now: Instant, key: Key, packet: &Packet<'_>) {
