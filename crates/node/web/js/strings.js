@@ -13,7 +13,6 @@ export const t = {
   loading: "Loading…",
   down: "Download",
   up: "Upload",
-  retry: "Try again",
   errors: {
     offline: "The node does not answer.",
     offlineHint: "See whether “shoal up” still runs, then try again.",
@@ -55,7 +54,6 @@ export const t = {
     noMatchHint: "Choose another state or clear the text.",
     clear: "Clear the filter",
     count: (n) => many(n, "transfer", "transfers"),
-    select: (name) => `Open ${name}`,
     pause: "Pause", resume: "Resume", remove: "Remove", verify: "Check the files", reannounce: "Ask for more peers",
     state: { metadata: "Getting metadata", checking: "Checking", downloading: "Downloading", seeding: "Seeding", finished: "Finished", paused: "Paused", failed: "Failed", queued: "Queued", hashing: "Hashing" },
     drop: "Drop to add",
@@ -144,7 +142,6 @@ export const t = {
   networks: {
     title: "Networks",
     states: { up: "Up", starting: "Starting", off: "Off", failed: "Failed" },
-    peers: (n) => many(n, "peer", "peers"),
     addresses: "Listens on",
     join: "Join", leave: "Leave", bootstrap: "A node to begin with, host:port",
     swarm: "Who sends to whom now", swarmEmpty: "Nothing moves at the moment",
