@@ -12,7 +12,6 @@ import { Bar, Dialog, Empty, Icon, Tabs, attempt, useFetched } from "../ui.js";
 
 const TABS = ["overview", "files", "peers", "trackers"];
 const EVERY = 2000;
-const KIB = 1024;
 
 const path = (id, rest = "") => `/transfers/${encodeURIComponent(id)}${rest}`;
 const playable = (type) => /^(video|audio)\//.test(type ?? "");
@@ -110,14 +109,10 @@ function Limits({ transfer }) {
   const submit = async (event) => {
     event.preventDefault();
     const form = new FormData(event.target);
-    const value = (name, factor) => (form.get(name) === "" ? null : Number(form.get(name)) * factor);
-    const changes = { download_limit: value("down", KIB), upload_limit: value("up", KIB), seed_ratio: value("ratio", 1), sequential: form.has("sequential") };
+    const changes = { seed_ratio: form.get("ratio") === "" ? null : Number(form.get("ratio")), sequential: form.has("sequential") };
     if (await attempt(async () => learn(await api.patch(path(transfer.id), changes)))) notify("info", l.saved);
   };
-  const kib = (bytes) => (bytes ? Math.round(bytes / KIB) : "");
   return html`<form class="card stack" onSubmit=${submit}><h2>${l.title}</h2><div class="params">
-      <label class="field"><span>${l.down}</span><input name="down" type="number" min="0" placeholder=${l.none} defaultValue=${kib(transfer.download_limit)} /></label>
-      <label class="field"><span>${l.up}</span><input name="up" type="number" min="0" placeholder=${l.none} defaultValue=${kib(transfer.upload_limit)} /></label>
       <label class="field"><span>${l.ratio}</span><input name="ratio" type="number" min="0" step="0.1" placeholder=${l.none} defaultValue=${transfer.seed_ratio ?? ""} /></label></div>
     <label class="check"><input type="checkbox" name="sequential" defaultChecked=${transfer.sequential} />${l.sequential}</label>
     <div class="end"><button type="submit">${l.save}</button></div></form>`;

@@ -1,42 +1,33 @@
 // The networks this node is in, each with a live picture of what it looks like from here.
 
-import { html, useState } from "../../vendor/htm-preact.js";
+import { html } from "../../vendor/htm-preact.js";
 import * as api from "../api.js";
 import { Picture } from "../draw/canvas.js";
 import { drawKademlia, drawRing, drawSwarm } from "../draw/networks.js";
 import { count, number, rate } from "../format.js";
 import { t } from "../strings.js";
-import { Empty, attempt, useFetched } from "../ui.js";
+import { Empty, useFetched } from "../ui.js";
 
 const n = t.networks;
 const BADGES = { up: "good", starting: "active", failed: "bad" };
 
 export function Networks({ id }) {
-  const [turn, again] = useState(0);
-  const { value } = useFetched(() => api.get("/networks"), 3000, [turn]);
+  const { value } = useFetched(() => api.get("/networks"), 3000, []);
   const networks = value?.networks ?? [];
   const chosen = networks.find((network) => network.name === id) ?? networks[0];
-  const refresh = () => again((k) => k + 1);
   return html`<div class="view"><h1>${n.title}</h1>
     ${value && networks.length === 0 && html`<${Empty} icon="networks" title=${n.none} hint=${n.noneHint} />`}
     <nav class="chips" aria-label=${n.title}>${networks.map((network) => html`<a key=${network.name} class="button" href=${`#/networks/${network.name}`} aria-current=${network === chosen ? "page" : null}>${network.title}<span class=${`badge ${BADGES[network.state] ?? ""}`}>${n.states[network.state] ?? network.state}</span></a>`)}</nav>
-    ${chosen && html`<${Network} key=${chosen.name} network=${chosen} refresh=${refresh} />`}</div>`;
+    ${chosen && html`<${Network} key=${chosen.name} network=${chosen} />`}</div>`;
 }
 
-function Network({ network, refresh }) {
+function Network({ network }) {
   const { value } = useFetched(() => api.get(`/networks/${network.name}`), 1500, [network.name]);
-  const join = (event) => {
-    event.preventDefault();
-    const peer = new FormData(event.target).get("peer").trim();
-    attempt(() => api.post(`/networks/${network.name}/join`, { peers: peer ? [peer] : [] })).then(refresh);
-  };
   const picture = value?.picture;
   return html`<div class="card stack"><dl class="facts"><dt>${n.addresses}</dt><dd class="mono">${network.addresses.join(", ") || "–"}</dd>
       <dt>${n.known}</dt><dd>${count(network.peers)}</dd>
       ${Object.entries(network.detail ?? {}).map(([name, value]) => html`<dt key=${name}>${name.replaceAll("_", " ")}</dt><dd class="wrap">${number(value)}</dd>`)}</dl>
-      ${network.error && html`<p class="bad wrap" role="alert">${network.error}</p>`}
-      ${network.name !== "bittorrent" && html`<form class="row" onSubmit=${join}><label class="grow"><span class="hidden">${n.bootstrap}</span><input name="peer" placeholder=${n.bootstrap} autocomplete="off" spellcheck="false" /></label><button type="submit">${n.join}</button>
-        ${network.state !== "off" && html`<button type="button" onClick=${() => attempt(() => api.post(`/networks/${network.name}/leave`)).then(refresh)}>${n.leave}</button>`}</form>`}</div>
+      ${network.error && html`<p class="bad wrap" role="alert">${network.error}</p>`}</div>
     ${picture?.kind === "swarm" && html`<${Swarm} picture=${picture} />`}
     ${picture?.kind === "kademlia" && html`<${Buckets} picture=${picture} />`}
     ${picture?.kind === "chord" && html`<${Ring} picture=${picture} />`}`;
