@@ -11,6 +11,7 @@ use bittorrent::id::{InfoHash, PeerId, PieceIndex};
 use bittorrent::merkle;
 use bittorrent::metainfo::create::{Builder, PieceHashes, SourceFile, Version};
 use bittorrent::peer_wire::{Frame, Handshake, PeerFraming, Reserved};
+use bittorrent::picker::PieceOrder;
 use bittorrent::swarm::{
     CloseReason, Command, Content, Effect, PeerSource, Swarm, SwarmConfig, Timer, limits,
 };
@@ -82,7 +83,12 @@ impl Bench {
             max_connections: CONNECTIONS,
             upload_slots: 2,
             pex: true,
-            sequential: choice & 16 != 0,
+            dht_port: (choice & 2 != 0).then_some(6_881),
+            piece_order: if choice & 16 != 0 {
+                PieceOrder::Sequential
+            } else {
+                PieceOrder::RarestFirst
+            },
             super_seeding: choice & 32 != 0,
             partial_bytes_max: if choice & 64 != 0 { 40_000 } else { u64::MAX },
         };

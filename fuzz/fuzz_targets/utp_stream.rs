@@ -62,7 +62,8 @@ fuzz_target!(|data: &[u8]| {
             }
             4 => handles.extend(mux.connect(now, address(*argument))),
             _ => {
-                let Some(&handle) = handles.get(usize::from(*argument) % handles.len().max(1)) else {
+                let Some(&handle) = handles.get(usize::from(*argument) % handles.len().max(1))
+                else {
                     continue;
                 };
                 match step >> 3 & 7 {
