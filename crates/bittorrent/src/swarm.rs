@@ -43,7 +43,7 @@ use crate::super_seeding::SuperSeeding;
 use hashes::LayerFetch;
 use known::Known;
 use metadata::Fetch;
-use peer::Peer;
+pub use peer::Peer;
 
 type Ctx<'a, C> = Cx<'a, Swarm<C>>;
 
@@ -424,37 +424,6 @@ impl<C: PeerContact> Swarm<C> {
     }
 }
 
-/// A peer as the machine sees it, for people.
-#[derive(Clone, Debug)]
-pub struct PeerSummary<'a, C> {
-    /// Its connection.
-    pub conn: ConnId,
-    /// Its end of the connection.
-    pub contact: C,
-    /// Where it listens.
-    pub listens: Option<C>,
-    /// Its program, as it calls itself.
-    pub client: &'a str,
-    /// Payload bytes received from it.
-    pub downloaded: u64,
-    /// Payload bytes sent to it.
-    pub uploaded: u64,
-    /// Bytes per second received.
-    pub download_rate: u64,
-    /// Bytes per second sent.
-    pub upload_rate: u64,
-    /// Share of the pieces that it has, 0 to 1.
-    pub progress: f32,
-    /// We choke it.
-    pub choked_by_us: bool,
-    /// It chokes us.
-    pub chokes_us: bool,
-    /// It wants pieces of ours.
-    pub interested: bool,
-    /// We want pieces of its.
-    pub interesting: bool,
-}
-
 /// Totals of the swarm, for people and for trackers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
@@ -472,30 +441,15 @@ pub struct Totals {
 
 impl<C: PeerContact> Swarm<C> {
     /// Every peer that is through its handshake.
-    pub fn peers(&self, now: Instant) -> impl Iterator<Item = PeerSummary<'_, C>> {
-        self.peers.iter().filter(|(_, peer)| peer.is_ready()).map(move |(&conn, peer)| {
-            PeerSummary {
-                conn,
-                contact: peer.contact,
-                listens: peer.listens,
-                client: &peer.client,
-                downloaded: peer.downloaded,
-                uploaded: peer.uploaded,
-                download_rate: peer.down.per_second(now),
-                upload_rate: peer.up.per_second(now),
-                progress: match &peer.has {
-                    peer::Has::Known(bits) if !bits.is_empty() => {
-                        bits.count_ones() as f32 / bits.len() as f32
-                    }
-                    peer::Has::Known(_) => 0.0,
-                    peer::Has::Early { all, .. } => f32::from(u8::from(*all)),
-                },
-                choked_by_us: peer.choked_by_us,
-                chokes_us: peer.chokes_us,
-                interested: peer.interested,
-                interesting: peer.interesting,
-            }
-        })
+    pub fn peers(&self) -> impl Iterator<Item = (ConnId, &Peer<C>)> {
+        let ready = self.peers.iter().filter(|(_, peer)| peer.is_ready());
+        ready.map(|(&conn, peer)| (conn, peer))
+    }
+
+    /// The peer behind a connection, once it is through its handshake.
+    #[must_use]
+    pub fn peer(&self, conn: ConnId) -> Option<&Peer<C>> {
+        self.peers.get(&conn).filter(|peer| peer.is_ready())
     }
 
     /// The next connection that opens was dialled for `hash`, one of this torrent's: whoever knows a

@@ -8,6 +8,7 @@ mod dht;
 mod greeting;
 mod limiter;
 mod lsd;
+mod picture;
 mod pieces;
 mod reactor;
 mod reader;
@@ -25,10 +26,8 @@ use std::time::Duration;
 use bittorrent::metainfo::Metainfo;
 
 use codec::bitfield::Bitfield;
-pub use config::{
-    AddTorrent, DhtConfig, Encryption, PeerStats, SeedUntil, SessionConfig, Source, TorrentState,
-    TorrentStats, TrackerStats, Transport,
-};
+pub use config::{AddTorrent, DhtConfig, Encryption, SeedUntil, SessionConfig, Source};
+pub use picture::{PeerStats, Progress, TorrentState, TorrentStats, TrackerStats, Transport};
 use reactor::{Begun, Control, ControlSender};
 pub use reader::{FileReader, ReadError};
 
@@ -201,9 +200,9 @@ impl Torrent {
     /// Blocks until its state is another one than `from`, or `timeout` has passed; returns the
     /// state then, or `None` once the session has ended.
     #[must_use]
-    pub fn wait_while(&self, from: &TorrentState, timeout: Duration) -> Option<TorrentState> {
+    pub fn wait_while(&self, from: TorrentState, timeout: Duration) -> Option<TorrentState> {
         let (answer, answered) = sync_channel(1);
-        self.control.send(Control::Watch(self.tag, from.clone(), answer)).ok()?;
+        self.control.send(Control::Watch(self.tag, from, answer)).ok()?;
         match answered.recv_timeout(timeout) {
             Ok(state) => state,
             Err(RecvTimeoutError::Timeout) => Some(self.stats()?.state),
@@ -215,6 +214,6 @@ impl Torrent {
     #[must_use]
     pub fn wait(&self, timeout: Duration) -> Option<TorrentState> {
         let now = self.stats()?.state;
-        self.wait_while(&now, timeout)
+        self.wait_while(now, timeout)
     }
 }

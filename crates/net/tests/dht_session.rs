@@ -65,7 +65,7 @@ fn await_complete(torrent: &Torrent) {
             return;
         }
         assert!(Instant::now() < deadline, "stuck: {stats:#?}");
-        let _ = torrent.wait_while(&stats.state, Duration::from_secs(5));
+        let _ = torrent.wait_while(stats.state, Duration::from_secs(5));
     }
 }
 

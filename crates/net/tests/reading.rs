@@ -49,7 +49,7 @@ fn await_state(torrent: &Torrent, wanted: &TorrentState) {
             return;
         }
         assert!(std::time::Instant::now() < deadline, "stuck at {state:?}");
-        let _ = torrent.wait_while(&state, Duration::from_secs(5));
+        let _ = torrent.wait_while(state, Duration::from_secs(5));
     }
     panic!("the session ended");
 }

@@ -34,9 +34,9 @@ fn await_seeding(torrent: &Torrent) {
     let deadline = std::time::Instant::now() + PATIENCE;
     loop {
         let stats = torrent.stats().expect("session runs");
-        match &stats.state {
+        match stats.state {
             TorrentState::Seeding => return,
-            TorrentState::Failed(why) => panic!("failed: {why}"),
+            TorrentState::Failed => panic!("failed: {stats:?}"),
             state => {
                 assert!(std::time::Instant::now() < deadline, "stuck: {stats:#?}");
                 let _ = torrent.wait_while(state, Duration::from_secs(5));
@@ -101,7 +101,7 @@ fn transfer(kind: Kind, magnet: bool, tune: impl Fn(&mut SessionConfig)) {
         assert!(std::fs::read(target.path().join(name)).expect(name) == *bytes, "{name} differs");
     }
     let stats = leech.stats().expect("runs");
-    assert_eq!(stats.bytes_have, stats.bytes_wanted);
+    assert_eq!(stats.progress.bytes_have, stats.progress.bytes_wanted);
     leecher.shutdown();
     seeder.shutdown();
 }

@@ -227,11 +227,11 @@ fn await_stats(torrent: &Torrent, until: impl Fn(&TorrentStats) -> bool) -> Torr
         if until(&stats) {
             return stats;
         }
-        if let TorrentState::Failed(why) = &stats.state {
+        if let Some(why) = &stats.progress.error {
             panic!("failed: {why}");
         }
         assert!(Instant::now() < deadline, "stuck: {stats:#?}");
-        let _ = torrent.wait_while(&stats.state, Duration::from_millis(50));
+        let _ = torrent.wait_while(stats.state, Duration::from_millis(50));
     }
 }
 
@@ -256,7 +256,7 @@ fn fetch_with(made: &Made, web_seeds: Vec<String>, config: SessionConfig) -> Tor
 }
 
 fn is_complete_from_one_seed(stats: &TorrentStats) {
-    assert_eq!(stats.bytes_have, stats.bytes_wanted);
+    assert_eq!(stats.progress.bytes_have, stats.progress.bytes_wanted);
     let all: Vec<_> = stats.peers.iter().chain(&stats.peers_past).collect();
     assert!(!all.is_empty(), "the web seed is shown");
     for peer in &all {
@@ -265,8 +265,8 @@ fn is_complete_from_one_seed(stats: &TorrentStats) {
         assert!(peer.listens.is_none(), "nobody else hears of it");
     }
     let downloaded: u64 = all.iter().map(|peer| peer.downloaded).sum();
-    assert!(downloaded >= stats.bytes_wanted);
-    assert_eq!(stats.wasted, 0);
+    assert!(downloaded >= stats.progress.bytes_wanted);
+    assert_eq!(stats.progress.wasted, 0);
 }
 
 #[test]
@@ -331,7 +331,7 @@ fn a_busy_server_is_asked_again() {
         let made = single(Kind::V1, 300_000);
         let server = Server::start(made.files.clone(), manner, None);
         let stats = fetch(&made, vec![server.url("/pub/")]);
-        assert_eq!(stats.bytes_have, stats.bytes_wanted, "{manner:?}");
+        assert_eq!(stats.progress.bytes_have, stats.progress.bytes_wanted, "{manner:?}");
     }
 }
 
@@ -341,7 +341,7 @@ fn a_server_without_the_file_is_given_up() {
     let missing = Server::start(HashMap::new(), Manner::Missing, None);
     let honest = Server::start(made.files.clone(), Manner::Honest, None);
     let stats = fetch(&made, vec![missing.url("/pub/"), honest.url("/pub/")]);
-    assert_eq!(stats.bytes_have, stats.bytes_wanted);
+    assert_eq!(stats.progress.bytes_have, stats.progress.bytes_wanted);
     // Two reads may be under way when the first is refused.
     assert!((1..=2).contains(&missing.requests().len()), "{:?}", missing.requests());
 }
@@ -352,7 +352,7 @@ fn a_liar_is_found_and_the_rest_comes_from_others() {
     let liar = Server::start(made.files.clone(), Manner::Lying, None);
     let honest = Server::start(made.files.clone(), Manner::Honest, None);
     let stats = fetch(&made, vec![liar.url("/pub/"), honest.url("/pub/")]);
-    assert_eq!(stats.bytes_have, stats.bytes_wanted);
+    assert_eq!(stats.progress.bytes_have, stats.progress.bytes_wanted);
     let lied = liar.requests().len();
     assert!(lied < honest.requests().len(), "{lied} requests to the liar");
 }

@@ -4,7 +4,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use net::session::{PeerStats, TrackerStats, Transport};
+pub use net::session::TrackerStats as Tracker;
+use net::session::{PeerStats, Progress, TorrentState, Transport};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -50,38 +51,17 @@ pub struct Transfer {
     pub magnet: Option<String>,
     /// What it is doing.
     pub state: State,
-    /// What went wrong, if the state is `failed`.
-    pub error: Option<String>,
-    /// Bytes hashed so far, if the state is `checking` or `hashing`.
-    pub bytes_checked: Option<u64>,
+    /// How far it is; bytes received and sent are those of all runs.
+    #[serde(flatten)]
+    pub progress: Progress,
     /// Bytes of all files.
     pub bytes_total: u64,
-    /// Bytes wanted.
-    pub bytes_wanted: u64,
-    /// Bytes of those that are verified.
-    pub bytes_have: u64,
-    /// Pieces of the torrent.
-    pub pieces_total: u32,
-    /// Pieces that are verified.
-    pub pieces_have: u32,
-    /// Payload bytes received, ever.
-    pub downloaded: u64,
-    /// Payload bytes sent, ever.
-    pub uploaded: u64,
-    /// Payload bytes received in this run that were of no use.
-    pub wasted: u64,
-    /// Bytes per second received.
-    pub download_rate: u64,
-    /// Bytes per second sent.
-    pub upload_rate: u64,
     /// Bytes sent over bytes of what is wanted.
     pub ratio: f64,
     /// Seconds to completion at this rate, if it can be said.
     pub eta: Option<f64>,
     /// Connected peers.
     pub peers_connected: usize,
-    /// Addresses known and not connected.
-    pub peers_known: usize,
     /// Seeds that trackers count.
     pub seeds: Option<u32>,
     /// Leechers that trackers count.
@@ -134,52 +114,12 @@ pub struct File {
 /// A peer of a transfer.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Peer {
-    /// Its end of the connection.
-    #[schema(value_type = String)]
-    pub address: SocketAddr,
-    /// Where it listens, if it said so.
-    #[schema(value_type = Option<String>)]
-    pub listens: Option<SocketAddr>,
-    /// Its program, as it calls itself; text from a stranger.
-    pub client: String,
-    /// `tcp`, `utp` or `http`.
-    pub transport: &'static str,
-    /// Whether the connection is obfuscated.
-    pub encrypted: bool,
-    /// Payload bytes received from it.
-    pub downloaded: u64,
-    /// Payload bytes sent to it.
-    pub uploaded: u64,
-    /// Bytes per second received.
-    pub download_rate: u64,
-    /// Bytes per second sent.
-    pub upload_rate: u64,
-    /// Pieces it has, as a share from 0 to 1.
-    pub progress: f32,
-    /// We choke it.
-    pub choked_by_us: bool,
-    /// It chokes us.
-    pub chokes_us: bool,
-    /// It wants pieces of ours.
-    pub interested: bool,
-    /// We want pieces of its.
-    pub interesting: bool,
+    /// What is known of it.
+    #[serde(flatten)]
+    pub stats: PeerStats,
     /// The same in letters, as other programs show it: `D` and `d` we fetch, or would if it let
     /// us; `U` and `u` it fetches, or would; `E` obfuscated; `T` uTP; `H` a web seed.
     pub flags: String,
-}
-
-/// A tracker of a transfer.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
-pub struct Tracker {
-    /// Its URL.
-    pub url: String,
-    /// Seeds it counts.
-    pub seeds: Option<u32>,
-    /// Leechers it counts.
-    pub leechers: Option<u32>,
-    /// What went wrong last.
-    pub error: Option<String>,
 }
 
 /// Which pieces of a transfer are verified.
@@ -256,46 +196,31 @@ pub struct Status {
     pub networks: Vec<NetworkState>,
 }
 
-impl From<&PeerStats> for Peer {
-    fn from(peer: &PeerStats) -> Self {
-        let (transport, letter) = match peer.transport {
-            Transport::Tcp => ("tcp", None),
-            Transport::Utp => ("utp", Some('T')),
-            Transport::Http => ("http", Some('H')),
-        };
+impl From<PeerStats> for Peer {
+    fn from(stats: PeerStats) -> Self {
         let letters = [
-            peer.interesting.then_some(if peer.chokes_us { 'd' } else { 'D' }),
-            peer.interested.then_some(if peer.choked_by_us { 'u' } else { 'U' }),
-            peer.encrypted.then_some('E'),
-            letter,
+            stats.interesting.then_some(if stats.chokes_us { 'd' } else { 'D' }),
+            stats.interested.then_some(if stats.choked_by_us { 'u' } else { 'U' }),
+            stats.encrypted.then_some('E'),
+            match stats.transport {
+                Transport::Tcp => None,
+                Transport::Utp => Some('T'),
+                Transport::Http => Some('H'),
+            },
         ];
-        Self {
-            address: peer.address,
-            listens: peer.listens,
-            client: peer.client.clone(),
-            transport,
-            encrypted: peer.encrypted,
-            downloaded: peer.downloaded,
-            uploaded: peer.uploaded,
-            download_rate: peer.download_rate,
-            upload_rate: peer.upload_rate,
-            progress: peer.progress,
-            choked_by_us: peer.choked_by_us,
-            chokes_us: peer.chokes_us,
-            interested: peer.interested,
-            interesting: peer.interesting,
-            flags: letters.into_iter().flatten().collect(),
-        }
+        Self { flags: letters.into_iter().flatten().collect(), stats }
     }
 }
 
-impl From<&TrackerStats> for Tracker {
-    fn from(tracker: &TrackerStats) -> Self {
-        Self {
-            url: tracker.url.clone(),
-            seeds: tracker.counts.map(|(seeds, _)| seeds),
-            leechers: tracker.counts.map(|(_, leechers)| leechers),
-            error: tracker.error.clone(),
+impl From<TorrentState> for State {
+    fn from(state: TorrentState) -> Self {
+        match state {
+            TorrentState::Metadata | TorrentState::Selecting => Self::Metadata,
+            TorrentState::Checking => Self::Checking,
+            TorrentState::Downloading => Self::Downloading,
+            TorrentState::Seeding => Self::Seeding,
+            TorrentState::Finished => Self::Finished,
+            TorrentState::Failed => Self::Failed,
         }
     }
 }

@@ -21,8 +21,8 @@ fn what_one_node_publishes_another_fetches() {
     assert_eq!(added.id, id);
     assert!(matches!(to.add(request), Err(NodeError::Duplicate(other)) if other == id));
     let done = await_state(&to, &id, State::Seeding);
-    assert_eq!((done.bytes_have, done.files), (1_000_000, 2));
-    assert!(done.completed.is_some() && done.downloaded >= 1_000_000);
+    assert_eq!((done.progress.bytes_have, done.files), (1_000_000, 2));
+    assert!(done.completed.is_some() && done.progress.downloaded >= 1_000_000);
     for (name, bytes) in &files {
         assert!(std::fs::read(taker.downloads().join("set").join(name)).expect(name) == *bytes);
     }
@@ -58,7 +58,10 @@ fn a_node_goes_on_where_it_ended() {
     let to = taker.start();
     let back = await_state(&to, &id, State::Seeding);
     assert_eq!(back.labels, ["mine"]);
-    assert_eq!(back.downloaded, before.downloaded, "what was counted is not counted twice");
+    assert_eq!(
+        back.progress.downloaded, before.progress.downloaded,
+        "what was counted is not counted twice"
+    );
     assert_eq!(to.config().transfers.upload_limit, 5_000_000);
     // Files that did not change are not hashed again: without its bytes it could not be.
     let from = giver.start();
@@ -88,7 +91,7 @@ fn files_are_chosen_before_and_after() {
     to.change(&id, Change { files: more, ..Change::default() }).expect("changed");
     to.add_peers(&id, from.addresses().to_vec()).expect("told");
     common::await_that(&to, &id, |transfer| {
-        transfer.state == State::Seeding && transfer.bytes_have >= 1_000_000
+        transfer.state == State::Seeding && transfer.progress.bytes_have >= 1_000_000
     });
     assert!(downloads.join("c.bin").exists() && !downloads.join("a.bin").exists());
     let nothing = to.change(&id, Change { files: vec![(99, Priority::Low)], ..Change::default() });
@@ -139,7 +142,7 @@ fn pause_stops_and_verify_looks_again() {
     let seen = common::await_that(&node, &id, |transfer| {
         !matches!(transfer.state, State::Checking | State::Paused)
     });
-    assert!(seen.pieces_have < seen.pieces_total, "{seen:?}");
+    assert!(seen.progress.pieces_have < seen.progress.pieces_total, "{seen:?}");
     node.shutdown();
 }
 

@@ -49,7 +49,10 @@ fn a_film_plays_from_where_one_seeks_while_it_comes() {
     }
     let seen = served.node.get(&id).expect("there");
     assert!(began.elapsed() < SOON);
-    assert!(seen.bytes_have < LEN as u64 * 3 / 4, "nothing was played before it was all there");
+    assert!(
+        seen.progress.bytes_have < LEN as u64 * 3 / 4,
+        "nothing was played before it was all there"
+    );
     from.shutdown();
 }
 

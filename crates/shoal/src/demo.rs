@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow};
 use clap::Args;
 use indicatif::ProgressBar;
+use net::session::{Progress, TorrentStats};
 
 use self::bound::Distribution;
 use self::matrix::{Matrix, Member};
@@ -23,7 +24,7 @@ use self::summary::Summary;
 use crate::exit::{BadInput, Exit, Failure, bad_input, say};
 use crate::interrupt;
 use crate::progress;
-use crate::report::{Event, Progress, TrackerEvent, say_json};
+use crate::report::{Event, TrackerEvent, say_json};
 use crate::units::{RateLimit, duration, parse_duration, parse_rate, parse_size, rate, size};
 
 /// The source alone would need this long to send the file once, unless `--up` says otherwise.
@@ -142,7 +143,7 @@ impl<'a> Swarm<'a> {
         let members = (0..=args.peers as usize).map(|node| Member {
             name: name(node),
             addresses: Vec::new(),
-            last: Progress::default(),
+            last: TorrentStats::default(),
         });
         let members: Vec<_> = members.collect();
         Self {
@@ -317,9 +318,9 @@ impl<'a> Swarm<'a> {
             Event::Listening { addresses, .. } => member.addresses = addresses,
             Event::Progress(last) => {
                 if let Some(bar) = self.bars.get(node) {
-                    progress::show(bar, &last);
+                    progress::show(bar, &last.stats);
                 }
-                member.last = *last;
+                member.last = last.stats;
             }
             Event::Complete { .. } => {
                 self.complete[node] = self.fetching_since.map(|since| since.elapsed());
@@ -338,9 +339,9 @@ impl<'a> Swarm<'a> {
         self.printed = Instant::now();
         let mut line = format!("{:>7}", duration(since.elapsed()));
         for member in &self.members[1..] {
-            let Progress { bytes_have, bytes_wanted, .. } = member.last;
+            let Progress { bytes_have, bytes_wanted, download_rate, .. } = member.last.progress;
             let percent = (bytes_have * 100).checked_div(bytes_wanted).unwrap_or(0);
-            let down = rate(member.last.download_rate);
+            let down = rate(download_rate);
             line.push_str(&format!("  {} {percent:>3}% {down:>11}", member.name));
         }
         say(line)

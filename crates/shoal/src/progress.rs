@@ -4,10 +4,10 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::LazyLock;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use net::session::{Progress, TorrentState, TorrentStats};
 
-use crate::report::Progress;
 use crate::text;
-use crate::units::{duration, eta, rate, size};
+use crate::units::{duration, rate, size};
 
 /// Characters of a name that fit beside its bar.
 const NAME_CHARS_MAX: usize = 28;
@@ -51,42 +51,46 @@ pub fn show_hashed(bar: &ProgressBar, hashed: u64, total: u64) {
 }
 
 /// Shows a moment of a transfer.
-pub fn show(bar: &ProgressBar, progress: &Progress) {
-    let checked = progress.bytes_checked;
-    bar.set_length(progress.bytes_wanted.max(1));
-    bar.set_position(checked.unwrap_or(progress.bytes_have));
-    bar.set_message(describe(progress));
+pub fn show(bar: &ProgressBar, stats: &TorrentStats) {
+    let Progress { bytes_checked, bytes_wanted, bytes_have, .. } = stats.progress;
+    bar.set_length(bytes_wanted.max(1));
+    bar.set_position(bytes_checked.unwrap_or(bytes_have));
+    bar.set_message(describe(stats));
 }
 
 /// A moment of a transfer in one line.
 #[must_use]
-pub fn describe(progress: &Progress) -> String {
-    let peers = match progress.peers.len() {
+pub fn describe(stats: &TorrentStats) -> String {
+    let peers = match stats.peers.len() {
         1 => "1 peer".to_owned(),
         count => format!("{count} peers"),
     };
+    let progress = &stats.progress;
     let down = rate(progress.download_rate);
     let up = rate(progress.upload_rate);
-    match progress.state.as_str() {
-        "metadata" => format!("asking for metadata, {peers}"),
-        "checking" => {
+    match stats.state {
+        TorrentState::Metadata => format!("asking for metadata, {peers}"),
+        TorrentState::Selecting => "selecting".to_owned(),
+        TorrentState::Checking => {
             let checked = progress.bytes_checked.unwrap_or_default();
             format!("checking, {} of {}", size(checked), size(progress.bytes_wanted))
         }
-        "downloading" => {
-            let missing = progress.bytes_wanted.saturating_sub(progress.bytes_have);
-            let eta = eta(missing, progress.download_rate)
-                .map_or_else(String::new, |eta| format!(", {} left", duration(eta)));
+        TorrentState::Downloading => {
+            let left = progress.eta().map(|eta| format!(", {} left", duration(eta)));
             format!(
-                "{} of {}, ↓ {down} ↑ {up}, {peers}, {}/{} pieces{eta}",
+                "{} of {}, ↓ {down} ↑ {up}, {peers}, {}/{} pieces{}",
                 size(progress.bytes_have),
                 size(progress.bytes_wanted),
                 progress.pieces_have,
                 progress.pieces_total,
+                left.unwrap_or_default(),
             )
         }
-        "seeding" => format!("seeding, ↑ {up}, {} sent, {peers}", size(progress.uploaded)),
-        other => other.to_owned(),
+        TorrentState::Seeding => {
+            format!("seeding, ↑ {up}, {} sent, {peers}", size(progress.uploaded))
+        }
+        TorrentState::Finished => "finished".to_owned(),
+        TorrentState::Failed => "failed".to_owned(),
     }
 }
 
@@ -110,8 +114,7 @@ mod tests {
 
     #[test]
     fn each_state_has_its_words() {
-        let progress = |state: &str| Progress {
-            state: state.to_owned(),
+        let progress = Progress {
             bytes_wanted: 4 << 20,
             bytes_have: 1 << 20,
             bytes_checked: Some(2 << 20),
@@ -122,16 +125,18 @@ mod tests {
             ..Progress::default()
         };
         for (state, words) in [
-            ("metadata", "asking for metadata, 0 peers"),
-            ("checking", "checking, 2.0 MiB of 4.0 MiB"),
+            (TorrentState::Metadata, "asking for metadata, 0 peers"),
+            (TorrentState::Checking, "checking, 2.0 MiB of 4.0 MiB"),
             (
-                "downloading",
+                TorrentState::Downloading,
                 "1.0 MiB of 4.0 MiB, ↓ 1.0 MiB/s ↑ 0 B/s, 0 peers, 1/4 pieces, 3.0 s left",
             ),
-            ("seeding", "seeding, ↑ 0 B/s, 3.0 KiB sent, 0 peers"),
-            ("finished", "finished"),
+            (TorrentState::Seeding, "seeding, ↑ 0 B/s, 3.0 KiB sent, 0 peers"),
+            (TorrentState::Finished, "finished"),
         ] {
-            assert_eq!(describe(&progress(state)), words);
+            let progress = progress.clone();
+            let stats = TorrentStats { state, progress, ..TorrentStats::default() };
+            assert_eq!(describe(&stats), words);
         }
     }
 }

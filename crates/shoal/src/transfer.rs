@@ -12,7 +12,7 @@ use crate::args::NetworkArgs;
 use crate::exit::{Exit, Failure, say};
 use crate::interrupt;
 use crate::progress;
-use crate::report::{Event, Names, Progress, say_json};
+use crate::report::{Event, Names, Picture, say_json};
 use crate::text;
 use crate::units::{duration, rate, size};
 
@@ -139,7 +139,7 @@ impl Watcher<'_> {
             if tick.is_multiple_of(TICKS_PER_REPORT) || newly_complete {
                 self.say_progress(&stats)?;
             }
-            progress::show(self.bar, &self.picture(&stats));
+            progress::show(self.bar, &stats);
             if newly_complete {
                 complete = true;
                 self.say_complete(&stats)?;
@@ -149,15 +149,15 @@ impl Watcher<'_> {
                 self.say_summary(&stats)?;
                 return Ok(exit);
             }
-            let bytes = stats.bytes_have + stats.downloaded;
-            let checking = matches!(stats.state, TorrentState::Checking(_));
+            let bytes = stats.progress.bytes_have + stats.progress.downloaded;
+            let checking = stats.state == TorrentState::Checking;
             if bytes != moved || complete || checking {
                 (moved, moved_at) = (bytes, Instant::now());
             }
             if self.watch.timeout.is_some_and(|timeout| moved_at.elapsed() >= timeout) {
                 return self.give_up(&stats);
             }
-            let _ = self.torrent.wait_while(&stats.state, TICK);
+            let _ = self.torrent.wait_while(stats.state, TICK);
         }
         Ok(Exit::Done)
     }
@@ -174,14 +174,15 @@ impl Watcher<'_> {
 
     /// Whether this is the end, and which.
     fn ending(&self, stats: &TorrentStats, complete: bool) -> Result<Option<Exit>, Failure> {
-        if let TorrentState::Failed(why) = &stats.state {
+        if stats.state == TorrentState::Failed {
+            let why = stats.progress.error.clone().unwrap_or_default();
             return Err(anyhow!("{why}").context("the storage fails").into());
         }
-        let lacks =
-            stats.state == TorrentState::Downloading && stats.bytes_have < stats.bytes_wanted;
+        let lacks = stats.state == TorrentState::Downloading
+            && stats.progress.bytes_have < stats.progress.bytes_wanted;
         if self.watch.until == Until::Stopped && lacks {
-            let have = size(stats.bytes_have);
-            let wanted = size(stats.bytes_wanted);
+            let have = size(stats.progress.bytes_have);
+            let wanted = size(stats.progress.bytes_wanted);
             let dir = self.watch.dir.display();
             return Err(anyhow!(
                 "{dir} holds {have} of {wanted}: `shoal verify` tells which files are not whole"
@@ -199,15 +200,12 @@ impl Watcher<'_> {
         })
     }
 
-    fn picture(&self, stats: &TorrentStats) -> Progress {
-        Progress::new(stats, self.started.elapsed())
-    }
-
     fn say_progress(&self, stats: &TorrentStats) -> Result<(), Failure> {
         if !self.watch.json {
             return Ok(());
         }
-        say_json(&Event::Progress(Box::new(self.picture(stats))))
+        let picture = Picture::new(stats.clone(), self.started.elapsed());
+        say_json(&Event::Progress(Box::new(picture)))
     }
 
     fn say_name(&self, stats: &TorrentStats) -> Result<(), Failure> {
@@ -223,30 +221,30 @@ impl Watcher<'_> {
         let elapsed = self.started.elapsed();
         if self.watch.json {
             let seconds = elapsed.as_secs_f64();
-            return say_json(&Event::Complete { seconds, bytes: stats.bytes_wanted });
+            return say_json(&Event::Complete { seconds, bytes: stats.progress.bytes_wanted });
         }
         if self.watch.until == Until::Stopped {
             return Ok(());
         }
         let name = stats.info.as_ref().map_or(self.watch.name, |info| &info.name);
         let (name, dir) = (text::plain(name), self.watch.dir.display());
-        let wanted = size(stats.bytes_wanted);
-        let how = if stats.downloaded == 0 {
+        let wanted = size(stats.progress.bytes_wanted);
+        let how = if stats.progress.downloaded == 0 {
             "all of it was there".to_owned()
         } else {
-            let mean = stats.downloaded as f64 / elapsed.as_secs_f64().max(0.001);
+            let mean = stats.progress.downloaded as f64 / elapsed.as_secs_f64().max(0.001);
             format!("{wanted} in {}, {}", duration(elapsed), rate(mean as u64))
         };
         progress::beside_bars(|| say(format_args!("COMPLETE {name} in {dir} ({how})")))
     }
 
     fn say_summary(&self, stats: &TorrentStats) -> Result<(), Failure> {
-        if self.watch.json || stats.uploaded == 0 {
+        if self.watch.json || stats.progress.uploaded == 0 {
             return Ok(());
         }
         let peers = stats.peers.iter().chain(&stats.peers_past);
         let served = peers.filter(|peer| peer.uploaded > 0).count();
-        let sent = size(stats.uploaded);
+        let sent = size(stats.progress.uploaded);
         progress::beside_bars(|| say(format_args!("Sent {sent} over {served} connections")))
     }
 

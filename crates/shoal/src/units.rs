@@ -118,12 +118,6 @@ pub fn duration(duration: Duration) -> String {
     }
 }
 
-/// How long `bytes` take at a rate; `None` if nothing moves.
-#[must_use]
-pub fn eta(bytes: u64, bytes_per_second: u64) -> Option<Duration> {
-    bytes.checked_div(bytes_per_second).map(Duration::from_secs)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -188,7 +182,5 @@ mod tests {
             assert_eq!(size(bytes), shown);
         }
         assert_eq!(rate(1 << 20), "1.0 MiB/s");
-        assert_eq!(eta(10, 0), None);
-        assert_eq!(eta(10, 5), Some(Duration::from_secs(2)));
     }
 }

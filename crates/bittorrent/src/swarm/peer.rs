@@ -39,19 +39,22 @@ pub(super) struct Request {
     pub(super) given_up: bool,
 }
 
-/// A connected peer.
-pub(super) struct Peer<C> {
-    pub(super) contact: C,
+/// A connected peer. What people are shown of it is public.
+#[derive(Debug)]
+pub struct Peer<C> {
+    /// Its end of the connection.
+    pub contact: C,
     pub(super) side: Side,
     /// Where it listens.
-    pub(super) listens: Option<C>,
+    pub listens: Option<C>,
     pub(super) opened: Instant,
     pub(super) id: Option<PeerId>,
     pub(super) fast: bool,
     pub(super) extended: bool,
     pub(super) v2: bool,
     pub(super) extensions: Extensions,
-    pub(super) client: String,
+    /// Its program, as it calls itself; text from a stranger.
+    pub client: String,
     pub(super) reqq: usize,
     pub(super) upload_only: bool,
 
@@ -64,10 +67,14 @@ pub(super) struct Peer<C> {
     pub(super) said_abilities: bool,
     /// Pieces it has that we want and lack.
     pub(super) useful: u32,
-    pub(super) interesting: bool,
-    pub(super) choked_by_us: bool,
-    pub(super) chokes_us: bool,
-    pub(super) interested: bool,
+    /// We want pieces of its.
+    pub interesting: bool,
+    /// We choke it.
+    pub choked_by_us: bool,
+    /// It chokes us.
+    pub chokes_us: bool,
+    /// It wants pieces of ours.
+    pub interested: bool,
     pub(super) unchoked_at: Option<Instant>,
 
     pub(super) requests: VecDeque<Request>,
@@ -84,8 +91,10 @@ pub(super) struct Peer<C> {
 
     pub(super) down: Rate,
     pub(super) up: Rate,
-    pub(super) downloaded: u64,
-    pub(super) uploaded: u64,
+    /// Payload bytes received from it.
+    pub downloaded: u64,
+    /// Payload bytes sent to it.
+    pub uploaded: u64,
     pub(super) last_heard: Instant,
     pub(super) last_said: Instant,
     pub(super) last_block: Instant,
@@ -99,6 +108,30 @@ pub(super) struct Peer<C> {
     pub(super) metadata_refused: bool,
     pub(super) hashes_asked: u32,
     pub(super) hashes_refused: bool,
+}
+
+impl<C> Peer<C> {
+    /// Payload bytes per second received from it.
+    #[must_use]
+    pub fn download_rate(&self, now: Instant) -> u64 {
+        self.down.per_second(now)
+    }
+
+    /// Payload bytes per second sent to it.
+    #[must_use]
+    pub fn upload_rate(&self, now: Instant) -> u64 {
+        self.up.per_second(now)
+    }
+
+    /// The share of the pieces that it has, from 0 to 1.
+    #[must_use]
+    pub fn progress(&self) -> f32 {
+        match &self.has {
+            Has::Known(bits) if bits.is_empty() => 0.0,
+            Has::Known(bits) => bits.count_ones() as f32 / bits.len() as f32,
+            Has::Early { all, .. } => f32::from(u8::from(*all)),
+        }
+    }
 }
 
 impl<C: Copy + Ord> Peer<C> {

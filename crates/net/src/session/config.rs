@@ -1,12 +1,11 @@
-//! What a session is told, and what it tells of itself. No behaviour.
+//! What a session is told. No behaviour; what it tells of itself is in `picture`.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bittorrent::magnet::Magnet;
-use bittorrent::metainfo::{Info, Metainfo};
+use bittorrent::metainfo::Metainfo;
 
 /// Whether connections are obfuscated (MSE/PE).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -148,115 +147,4 @@ impl AddTorrent {
             seed_until: SeedUntil::default(),
         }
     }
-}
-
-/// What a torrent is doing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TorrentState {
-    /// Waiting for the info dictionary.
-    FetchingMetadata,
-    /// Waiting to be told which files to fetch.
-    Selecting,
-    /// Hashing what is on disk; bytes hashed so far.
-    Checking(u64),
-    /// Fetching.
-    Downloading,
-    /// Complete (of what is wanted), and offering it.
-    Seeding,
-    /// Its seeding limit is reached.
-    Finished,
-    /// Stopped by an error of its storage, in words.
-    Failed(String),
-}
-
-/// A picture of a torrent at one moment.
-#[derive(Clone, Debug)]
-pub struct TorrentStats {
-    /// What it is doing.
-    pub state: TorrentState,
-    /// The info dictionary, once it is known.
-    pub info: Option<Arc<Info>>,
-    /// Bytes wanted.
-    pub bytes_wanted: u64,
-    /// Bytes of those that are verified.
-    pub bytes_have: u64,
-    /// Pieces of the torrent.
-    pub pieces_total: u32,
-    /// Pieces that are verified.
-    pub pieces_have: u32,
-    /// Payload bytes received in this session.
-    pub downloaded: u64,
-    /// Payload bytes sent in this session.
-    pub uploaded: u64,
-    /// Payload bytes received that were of no use (duplicates, failed hashes).
-    pub wasted: u64,
-    /// Of those, bytes of pieces that did not match their hashes.
-    pub corrupt: u64,
-    /// Bytes per second received, over the last seconds.
-    pub download_rate: u64,
-    /// Bytes per second sent, over the last seconds.
-    pub upload_rate: u64,
-    /// Connected peers.
-    pub peers: Vec<PeerStats>,
-    /// Addresses known and not connected.
-    pub peers_known: usize,
-    /// Peers that are gone again, with what was exchanged with them.
-    pub peers_past: Vec<PeerStats>,
-    /// Trackers and what they last said.
-    pub trackers: Vec<TrackerStats>,
-}
-
-/// What carries a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
-    /// TCP.
-    Tcp,
-    /// uTP over UDP.
-    Utp,
-    /// HTTP from a web seed.
-    Http,
-}
-
-/// A picture of one peer.
-#[derive(Clone, Debug)]
-pub struct PeerStats {
-    /// Its end of the connection.
-    pub address: SocketAddr,
-    /// Where it listens, if it said so.
-    pub listens: Option<SocketAddr>,
-    /// Its program, as it calls itself; text from a stranger.
-    pub client: String,
-    /// What carries the connection.
-    pub transport: Transport,
-    /// Whether the connection is obfuscated.
-    pub encrypted: bool,
-    /// Payload bytes received from it.
-    pub downloaded: u64,
-    /// Payload bytes sent to it.
-    pub uploaded: u64,
-    /// Bytes per second received.
-    pub download_rate: u64,
-    /// Bytes per second sent.
-    pub upload_rate: u64,
-    /// Pieces it has, as a share from 0 to 1.
-    pub progress: f32,
-    /// We choke it.
-    pub choked_by_us: bool,
-    /// It chokes us.
-    pub chokes_us: bool,
-    /// It wants pieces of ours.
-    pub interested: bool,
-    /// We want pieces of its.
-    pub interesting: bool,
-}
-
-/// A tracker and its last answer.
-#[derive(Clone, Debug)]
-pub struct TrackerStats {
-    /// Its URL.
-    pub url: String,
-    /// Seeds and leechers it counts, once it has answered.
-    pub counts: Option<(u32, u32)>,
-    /// What went wrong last.
-    pub error: Option<String>,
 }

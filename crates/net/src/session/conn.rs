@@ -20,8 +20,8 @@ use bittorrent::peer_wire::{Frame, PeerFraming};
 use bittorrent::swarm::CloseReason;
 use machine::{ConnId, Framing};
 
-use super::config::Transport;
 use super::limiter::Turn;
+use super::picture::Transport;
 use super::stream::Stream;
 use super::torrent::Torrent;
 use inbound::Inbound;

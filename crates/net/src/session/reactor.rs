@@ -18,8 +18,9 @@ use tokio::sync::oneshot;
 use tokio::task::{LocalSet, spawn_local};
 
 use super::clock::Clock;
-use super::config::{AddTorrent, SessionConfig, Source, TorrentState, TorrentStats};
+use super::config::{AddTorrent, SessionConfig, Source};
 use super::dht::Dht;
+use super::picture::{TorrentState, TorrentStats};
 use super::shared::{BUFFER_BYTES_MAX, Shared};
 use super::stream::Stream;
 use super::torrent::Torrent;

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::config::Transport;
+use super::picture::Transport;
 use crate::utp::UtpStream;
 
 /// TCP or uTP.

@@ -30,11 +30,12 @@ use machine::{
 };
 use tokio::sync::Notify;
 
-use super::config::{AddTorrent, PeerStats, TorrentState, TrackerStats};
+use super::config::AddTorrent;
 use super::conn::{Conn, ConnHandle};
 use super::dht::Dht;
 use super::greeting::Greeted;
 use super::limiter::Limiter;
+use super::picture::{PeerStats, TorrentState, TrackerStats};
 use super::pieces::{Landing, Pieces};
 use super::shared::Shared;
 use crate::disk::BufferPool;
@@ -103,7 +104,9 @@ pub(super) struct Torrent {
     read_pool: BufferPool,
     memory_waiters: RefCell<Vec<Waker>>,
     verifying: Cell<usize>,
-    state: RefCell<TorrentState>,
+    state: Cell<TorrentState>,
+    /// Why it stopped, once it has failed.
+    error: RefCell<Option<String>>,
     pub(super) state_changed: Notify,
     timers_changed: Notify,
     pub(super) stopped: Cell<bool>,
@@ -186,7 +189,8 @@ impl Torrent {
             read_pool: BufferPool::new(READ_BYTES_MAX),
             memory_waiters: RefCell::default(),
             verifying: Cell::new(0),
-            state: RefCell::new(TorrentState::FetchingMetadata),
+            state: Cell::default(),
+            error: RefCell::default(),
             state_changed: Notify::new(),
             timers_changed: Notify::new(),
             stopped: Cell::new(false),

@@ -173,10 +173,10 @@ fn act() {
     loop {
         let stats = torrent.stats().expect("it runs");
         let complete = u8::from(stats.state == TorrentState::Seeding);
-        let (have, downloaded) = (stats.bytes_have, stats.downloaded);
+        let (have, downloaded) = (stats.progress.bytes_have, stats.progress.downloaded);
         if role == "Leech" && writeln!(out, "report {have} {downloaded} {complete}").is_err() {
             process::exit(0);
         }
-        let _ = torrent.wait_while(&stats.state, REPORT);
+        let _ = torrent.wait_while(stats.state, REPORT);
     }
 }

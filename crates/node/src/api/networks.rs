@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use net::session::Transport;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -71,7 +72,7 @@ struct SwarmNode {
     transfer: Option<String>,
     /// Pieces it has, as a share from 0 to 1.
     progress: f32,
-    transport: Option<&'static str>,
+    transport: Option<Transport>,
 }
 
 /// Bytes that flow.
@@ -167,8 +168,8 @@ fn swarm(node: &Arc<Node>, transfer: Option<&str>) -> Result<Swarm, NodeError> {
         Some(id) => vec![node.get(id)?],
         None => node.transfers(),
     };
-    let whole: u64 = transfers.iter().map(|transfer| transfer.bytes_wanted).sum();
-    let have: u64 = transfers.iter().map(|transfer| transfer.bytes_have).sum();
+    let whole: u64 = transfers.iter().map(|transfer| transfer.progress.bytes_wanted).sum();
+    let have: u64 = transfers.iter().map(|transfer| transfer.progress.bytes_have).sum();
     let progress = if whole == 0 { 0.0 } else { have as f32 / whole as f32 };
     let me = SwarmNode {
         id: "me".to_owned(),
@@ -190,7 +191,7 @@ fn swarm(node: &Arc<Node>, transfer: Option<&str>) -> Result<Swarm, NodeError> {
 }
 
 impl Swarm {
-    fn add(&mut self, peer: Peer, transfer: &str) {
+    fn add(&mut self, Peer { stats: peer, .. }: Peer, transfer: &str) {
         let id = peer.address.to_string();
         let me = || "me".to_owned();
         if peer.download_rate > 0 {

@@ -199,7 +199,7 @@ async fn search(
         name: transfer.name,
         length: transfer.bytes_total,
         id: transfer.id,
-        sources: transfer.peers_connected + transfer.peers_known,
+        sources: transfer.peers_connected + transfer.progress.peers_known,
         sha1: None,
         infohash_v1: transfer.infohash_v1,
     };

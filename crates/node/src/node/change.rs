@@ -6,7 +6,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bittorrent::metainfo::{Info, Metainfo};
-use net::session::{FileReader, TorrentStats};
+use net::session::{FileReader, PeerStats, TorrentStats};
 
 use super::add::{select, stamps};
 use super::files::{Mover, delete_files};
@@ -339,8 +339,8 @@ impl Node {
     /// When there is none of this id.
     pub fn peers(&self, id: &str) -> Result<(Vec<Peer>, Vec<Peer>), NodeError> {
         let Some(stats) = self.stats(id)? else { return Ok((Vec::new(), Vec::new())) };
-        let views = |peers: &[net::session::PeerStats]| peers.iter().map(Peer::from).collect();
-        Ok((views(&stats.peers), views(&stats.peers_past)))
+        let views = |peers: Vec<PeerStats>| peers.into_iter().map(Peer::from).collect();
+        Ok((views(stats.peers), views(stats.peers_past)))
     }
 
     /// Its trackers.
@@ -351,7 +351,7 @@ impl Node {
         if let Some(stats) = self.stats(id)?
             && !stats.trackers.is_empty()
         {
-            return Ok(stats.trackers.iter().map(Tracker::from).collect());
+            return Ok(stats.trackers);
         }
         let mut urls = self.with(id, |entry| entry.record.trackers.clone())?;
         if let Ok(metainfo) = self.metainfo(id) {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
 use net::create::{CreateOptions, Kind, create};
+use net::session::Progress;
 
 use super::add::{AddSource, stamps};
 use super::{Node, NodeError};
@@ -61,9 +62,12 @@ impl Node {
                 number,
                 name: path.file_name().map(|name| name.to_string_lossy().into_owned()),
                 state: State::Hashing,
-                bytes_checked: Some(0),
+                progress: Progress {
+                    bytes_checked: Some(0),
+                    bytes_wanted: metadata.len(),
+                    ..Progress::default()
+                },
                 bytes_total: metadata.len(),
-                bytes_wanted: metadata.len(),
                 added: super::unix_now(),
                 published: true,
                 dir,
@@ -136,9 +140,9 @@ impl Work {
         let progress = |hashed: u64, total: u64| {
             let Some(node) = self.node.upgrade() else { return };
             if let Some(transfer) = node.lock_transfers().hashing.get_mut(&self.id) {
-                transfer.bytes_checked = Some(hashed);
+                transfer.progress.bytes_checked = Some(hashed);
                 transfer.bytes_total = total;
-                transfer.bytes_wanted = total;
+                transfer.progress.bytes_wanted = total;
             }
         };
         let metainfo =

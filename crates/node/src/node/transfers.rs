@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use bittorrent::id::InfoHashes;
 use bittorrent::magnet::Magnet;
-use net::session::{Torrent, TorrentState, TorrentStats};
+use net::session::{Progress, Torrent, TorrentState, TorrentStats};
 
 use crate::record::Record;
 use crate::view::{State, Status, Transfer};
@@ -135,10 +135,10 @@ impl Transfers {
         for entry in self.entries.values() {
             status.transfers.add(entry.state().0);
             if let (Some(stats), true) = (&entry.stats, entry.torrent.is_some()) {
-                status.downloaded += stats.downloaded;
-                status.uploaded += stats.uploaded;
-                status.download_rate += stats.download_rate;
-                status.upload_rate += stats.upload_rate;
+                status.downloaded += stats.progress.downloaded;
+                status.uploaded += stats.progress.uploaded;
+                status.download_rate += stats.progress.download_rate;
+                status.upload_rate += stats.progress.upload_rate;
                 status.peers_connected += stats.peers.len();
             }
         }
@@ -167,17 +167,10 @@ impl Entry {
         if let Some(error) = &self.error {
             return (State::Failed, Some(error.clone()));
         }
-        match self.stats.as_ref().map(|stats| &stats.state) {
+        match &self.stats {
             _ if self.record.paused => (State::Paused, None),
             None => (State::Checking, None),
-            Some(TorrentState::FetchingMetadata | TorrentState::Selecting) => {
-                (State::Metadata, None)
-            }
-            Some(TorrentState::Checking(_)) => (State::Checking, None),
-            Some(TorrentState::Downloading) => (State::Downloading, None),
-            Some(TorrentState::Seeding) => (State::Seeding, None),
-            Some(TorrentState::Finished) => (State::Finished, None),
-            Some(TorrentState::Failed(why)) => (State::Failed, Some(why.clone())),
+            Some(stats) => (stats.state.into(), stats.progress.error.clone()),
         }
     }
 
@@ -185,20 +178,21 @@ impl Entry {
     pub(super) fn see(&mut self, stats: TorrentStats) {
         let record = &mut self.record;
         let (down, up) = self.counted;
-        let fresh = (stats.downloaded.saturating_sub(down), stats.uploaded.saturating_sub(up));
+        let progress = &stats.progress;
+        let fresh =
+            (progress.downloaded.saturating_sub(down), progress.uploaded.saturating_sub(up));
         if fresh != (0, 0) {
             record.downloaded += fresh.0;
             record.uploaded += fresh.1;
             self.unsaved = true;
         }
-        self.counted = (stats.downloaded, stats.uploaded);
-        let checking = matches!(stats.state, TorrentState::Checking(_));
-        if let (Some(info), false) = (&stats.info, checking) {
+        self.counted = (progress.downloaded, progress.uploaded);
+        if let (Some(info), false) = (&stats.info, stats.state == TorrentState::Checking) {
             let mut seen = record.seen.clone();
-            seen.bytes_wanted = stats.bytes_wanted;
-            seen.bytes_have = stats.bytes_have;
-            seen.pieces_total = stats.pieces_total;
-            seen.pieces_have = stats.pieces_have;
+            seen.bytes_wanted = progress.bytes_wanted;
+            seen.bytes_have = progress.bytes_have;
+            seen.pieces_total = progress.pieces_total;
+            seen.pieces_have = progress.pieces_have;
             if seen.files == 0 {
                 let files = info.files.iter().filter(|file| !file.padding);
                 (seen.files, seen.bytes_total) =
@@ -247,14 +241,17 @@ impl Entry {
             infohash_v2: self.hashes.v2.map(|hash| hash.to_string()),
             magnet: Some(self.magnet().to_string()),
             state,
-            error,
+            progress: Progress {
+                error,
+                bytes_wanted: seen.bytes_wanted,
+                bytes_have: seen.bytes_have,
+                pieces_total: seen.pieces_total,
+                pieces_have: seen.pieces_have,
+                downloaded: record.downloaded,
+                uploaded: record.uploaded,
+                ..Progress::default()
+            },
             bytes_total: seen.bytes_total,
-            bytes_wanted: seen.bytes_wanted,
-            bytes_have: seen.bytes_have,
-            pieces_total: seen.pieces_total,
-            pieces_have: seen.pieces_have,
-            downloaded: record.downloaded,
-            uploaded: record.uploaded,
             ratio: ratio(record.uploaded, seen.bytes_wanted),
             added: record.added,
             completed: record.completed,
@@ -270,20 +267,19 @@ impl Entry {
             ..Transfer::default()
         };
         if let (Some(stats), true) = (&self.stats, self.torrent.is_some()) {
-            if let TorrentState::Checking(bytes) = stats.state {
-                view.bytes_checked = Some(bytes);
-            }
-            view.wasted = stats.wasted;
-            view.download_rate = stats.download_rate;
-            view.upload_rate = stats.upload_rate;
+            view.progress = Progress {
+                bytes_checked: stats.progress.bytes_checked,
+                wasted: stats.progress.wasted,
+                download_rate: stats.progress.download_rate,
+                upload_rate: stats.progress.upload_rate,
+                peers_known: stats.progress.peers_known,
+                ..view.progress
+            };
             view.peers_connected = stats.peers.len();
-            view.peers_known = stats.peers_known;
-            let counts = || stats.trackers.iter().filter_map(|tracker| tracker.counts);
-            view.seeds = counts().map(|(seeds, _)| seeds).max();
-            view.leechers = counts().map(|(_, leechers)| leechers).max();
-            let missing = view.bytes_wanted.saturating_sub(view.bytes_have);
-            if state == State::Downloading && missing > 0 && stats.download_rate > 0 {
-                view.eta = Some(missing as f64 / stats.download_rate as f64);
+            view.seeds = stats.trackers.iter().filter_map(|tracker| tracker.seeds).max();
+            view.leechers = stats.trackers.iter().filter_map(|tracker| tracker.leechers).max();
+            if state == State::Downloading {
+                view.eta = view.progress.eta().map(|eta| eta.as_secs_f64());
             }
         }
         view

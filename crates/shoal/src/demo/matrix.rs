@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use crate::report::{Peer, Progress};
+use net::session::{PeerStats, TorrentStats};
+
 use crate::units::size;
 
 /// A node of the demo by what is known of it from outside.
@@ -13,7 +14,7 @@ pub struct Member {
     /// Where it listens.
     pub addresses: Vec<SocketAddr>,
     /// Its last report.
-    pub last: Progress,
+    pub last: TorrentStats,
 }
 
 /// Payload bytes by receiver and giver.
@@ -85,25 +86,27 @@ impl Matrix {
 }
 
 /// Which member a peer is: by where it listens, else by where it connects from.
-fn giver(members: &[Member], peer: &Peer) -> Option<usize> {
+fn giver(members: &[Member], peer: &PeerStats) -> Option<usize> {
     let address = peer.listens.unwrap_or(peer.address);
     members.iter().position(|member| member.addresses.contains(&address))
 }
 
 #[cfg(test)]
 mod tests {
+    use net::session::Transport;
+
     use super::*;
 
     fn address(port: u16) -> SocketAddr {
         ([127, 0, 0, 1], port).into()
     }
 
-    fn peer(from: u16, listens: Option<u16>, downloaded: u64) -> Peer {
-        Peer {
+    fn peer(from: u16, listens: Option<u16>, downloaded: u64) -> PeerStats {
+        PeerStats {
             address: address(from),
             listens: listens.map(address),
             client: String::new(),
-            transport: "tcp".to_owned(),
+            transport: Transport::Tcp,
             encrypted: false,
             downloaded,
             uploaded: 0,
@@ -117,8 +120,8 @@ mod tests {
         }
     }
 
-    fn member(name: &str, port: u16, peers: Vec<Peer>, peers_past: Vec<Peer>) -> Member {
-        let last = Progress { peers, peers_past, ..Progress::default() };
+    fn member(name: &str, port: u16, peers: Vec<PeerStats>, peers_past: Vec<PeerStats>) -> Member {
+        let last = TorrentStats { peers, peers_past, ..TorrentStats::default() };
         Member { name: name.to_owned(), addresses: vec![address(port)], last }
     }
 

@@ -11,9 +11,9 @@ use bittorrent::swarm::DialHint;
 use machine::StreamMachine;
 
 use super::Torrent;
-use crate::session::config::Transport;
 use crate::session::conn::ConnHandle;
 use crate::session::greeting::{self, GREETING_MAX, Greeted, GreetingError};
+use crate::session::picture::Transport;
 use crate::session::stream::Stream;
 use crate::utp::Endpoint;
 

@@ -15,8 +15,9 @@ use machine::{ConnId, StreamMachine};
 use super::{BlockRead, Torrent};
 use crate::disk::{DiskEvent, DiskJob, PieceData, Recheck, Verdict};
 use crate::session::SessionError;
-use crate::session::config::{Source, TorrentState};
+use crate::session::config::Source;
 use crate::session::conn::{Cold, ConnHandle};
+use crate::session::picture::TorrentState;
 use crate::store::{Journal, Resume, Store, StoreError, StoreOptions, Totals};
 
 /// How often the journal is asked whether it wants to be brought up to date.
@@ -30,6 +31,11 @@ pub(super) struct Checking {
 }
 
 impl Checking {
+    /// Bytes hashed so far.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Stops it; what is found good so far counts.
     pub(super) fn cancel(&self) {
         if let Some(job) = &self.job {
@@ -84,7 +90,7 @@ impl Torrent {
 
         let count = info.piece_count();
         self.count_bytes(&Bitfield::new(count), &self.wanted());
-        self.set_state(TorrentState::Checking(0));
+        self.set_state(TorrentState::Checking);
         if self.options.trusted {
             self.check(Bitfield::full(count), Vec::new());
         } else if self.options.read_only {
@@ -182,13 +188,13 @@ impl Torrent {
                 self.set_state(TorrentState::Selecting);
             }
             Ok(metainfo) => self.load_or_fail(Arc::new(metainfo)),
-            Err(error) => self.set_state(TorrentState::Failed(error.to_string())),
+            Err(error) => self.fail_for(&error),
         }
     }
 
     fn load_or_fail(self: &Rc<Self>, metainfo: Arc<Metainfo>) {
         if let Err(error) = self.load(metainfo) {
-            self.set_state(TorrentState::Failed(error.to_string()));
+            self.fail_for(&error);
         }
     }
 
@@ -268,7 +274,7 @@ impl Torrent {
                     }
                     Err(error) => {
                         self.input(|swarm, cx| swarm.on_verified(piece.0, false, cx));
-                        self.set_state(TorrentState::Failed(error.to_string()));
+                        self.fail_for(&error);
                         self.command(Command::Stop);
                     }
                 }
@@ -286,7 +292,6 @@ impl Torrent {
                     checking.bytes += u64::from(info.piece_size(*piece));
                 }
                 good.iter().for_each(|piece| _ = checking.have.set(piece.0));
-                *self.state.borrow_mut() = TorrentState::Checking(checking.bytes);
             }
             DiskEvent::RecheckDone { error, .. } => {
                 if let Some(error) = error {
@@ -381,7 +386,7 @@ impl Torrent {
         self.discount_piece(piece);
         self.command(Command::Lost(piece));
         if self.options.read_only {
-            self.set_state(TorrentState::Failed(error.to_string()));
+            self.fail_for(&error);
         }
     }
 
@@ -398,7 +403,7 @@ impl Torrent {
 
     fn fail(self: &Rc<Self>, error: &StoreError) {
         tracing::error!(%error, "storage failed");
-        self.set_state(TorrentState::Failed(error.to_string()));
+        self.fail_for(&error);
         self.command(Command::Stop);
     }
 

@@ -12,7 +12,7 @@ use codec::bitfield::Bitfield;
 use tokio::sync::oneshot;
 
 use super::Torrent;
-use crate::session::config::TorrentState;
+use crate::session::picture::TorrentState;
 use crate::session::reactor::ReaderId;
 use crate::store::Store;
 
@@ -88,7 +88,7 @@ impl Torrent {
             let _ = to.send(());
             return;
         }
-        let failed = matches!(*self.state.borrow(), TorrentState::Failed(_));
+        let failed = self.state() == TorrentState::Failed;
         let waiting = &mut self.reading.borrow_mut().waiting;
         if !self.stopped.get()
             && !failed

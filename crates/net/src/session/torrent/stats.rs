@@ -1,53 +1,71 @@
 //! What a torrent tells people of itself: its state, how far it is, its peers.
 
+use std::net::SocketAddr;
+
 use bittorrent::id::PieceIndex;
+use bittorrent::swarm::Peer;
 use codec::bitfield::Bitfield;
 use machine::ConnId;
 
 use super::Torrent;
-use crate::session::config::{PeerStats, TorrentState, TorrentStats};
+use super::disk_events::Checking;
+use crate::session::picture::{PeerStats, Progress, TorrentState, TorrentStats};
 
 /// Peers that are gone and still shown.
 const PAST_MAX: usize = 200;
 
 impl Torrent {
     pub(in crate::session) fn state(&self) -> TorrentState {
-        self.state.borrow().clone()
+        self.state.get()
     }
 
     pub(super) fn set_state(&self, state: TorrentState) {
-        if matches!(state, TorrentState::Failed(_)) {
-            // Nothing will come for those who read.
-            self.reading.take();
-        }
-        *self.state.borrow_mut() = state;
+        self.state.set(state);
         self.state_changed.notify_waiters();
     }
 
+    /// It cannot go on, and says why.
+    pub(super) fn fail_for(&self, why: &impl ToString) {
+        // Nothing will come for those who read.
+        self.reading.take();
+        *self.error.borrow_mut() = Some(why.to_string());
+        self.set_state(TorrentState::Failed);
+    }
+
     pub(in crate::session) fn stats(&self) -> TorrentStats {
-        let peers: Vec<PeerStats> = self.peer_stats(|_| true);
         let core = self.core.borrow();
+        let peers: Vec<_> =
+            core.swarm.peers().filter_map(|(conn, peer)| self.peer_stats(conn, peer)).collect();
         let info = self.info.borrow().clone();
         let totals = core.swarm.totals();
         let (bytes_wanted, bytes_have) = self.bytes.get();
         TorrentStats {
             state: self.state(),
-            bytes_wanted,
-            bytes_have,
-            pieces_total: info.as_ref().map_or(0, |info| info.piece_count()),
-            pieces_have: core.swarm.have().map_or(0, Bitfield::count_ones),
-            info,
-            downloaded: totals.downloaded,
-            uploaded: totals.uploaded,
-            wasted: totals.wasted,
+            progress: Progress {
+                error: self.error.borrow().clone(),
+                bytes_checked: self.bytes_checked(),
+                bytes_wanted,
+                bytes_have,
+                pieces_total: info.as_ref().map_or(0, |info| info.piece_count()),
+                pieces_have: core.swarm.have().map_or(0, Bitfield::count_ones),
+                downloaded: totals.downloaded,
+                uploaded: totals.uploaded,
+                wasted: totals.wasted,
+                download_rate: peers.iter().map(|peer| peer.download_rate).sum(),
+                upload_rate: peers.iter().map(|peer| peer.upload_rate).sum(),
+                peers_known: totals.known,
+            },
             corrupt: totals.corrupt,
-            download_rate: peers.iter().map(|peer| peer.download_rate).sum(),
-            upload_rate: peers.iter().map(|peer| peer.upload_rate).sum(),
             peers,
-            peers_known: totals.known,
             peers_past: self.past.borrow().iter().cloned().collect(),
             trackers: self.trackers.borrow().clone(),
+            info,
         }
+    }
+
+    fn bytes_checked(&self) -> Option<u64> {
+        let checks = self.state() == TorrentState::Checking;
+        checks.then(|| self.checking.borrow().as_ref().map_or(0, Checking::bytes))
     }
 
     /// Bytes that are wanted and not here, once that is known.
@@ -93,7 +111,10 @@ impl Torrent {
 
     /// A connection ends: its peer is still shown, if anything was exchanged with it.
     pub(super) fn keep_past(&self, conn: ConnId) {
-        let peer = self.peer_stats(|other| other == conn).pop();
+        let peer = {
+            let core = self.core.borrow();
+            core.swarm.peer(conn).and_then(|peer| self.peer_stats(conn, peer))
+        };
         if let Some(peer) = peer.filter(|peer| peer.downloaded + peer.uploaded > 0) {
             let mut past = self.past.borrow_mut();
             if past.len() >= PAST_MAX {
@@ -103,29 +124,25 @@ impl Torrent {
         }
     }
 
-    fn peer_stats(&self, which: impl Fn(ConnId) -> bool) -> Vec<PeerStats> {
-        let core = self.core.borrow();
+    fn peer_stats(&self, conn: ConnId, peer: &Peer<SocketAddr>) -> Option<PeerStats> {
+        let now = self.shared.clock.now();
         let conns = self.conns.borrow();
-        let peers = core.swarm.peers(self.shared.clock.now());
-        let shown = peers.filter(|peer| which(peer.conn)).filter_map(|peer| {
-            let handle = conns.get(&peer.conn)?;
-            Some(PeerStats {
-                address: handle.address,
-                listens: peer.listens,
-                client: peer.client.to_owned(),
-                transport: handle.transport,
-                encrypted: handle.encrypted,
-                downloaded: peer.downloaded,
-                uploaded: peer.uploaded,
-                download_rate: peer.download_rate,
-                upload_rate: peer.upload_rate,
-                progress: peer.progress,
-                choked_by_us: peer.choked_by_us,
-                chokes_us: peer.chokes_us,
-                interested: peer.interested,
-                interesting: peer.interesting,
-            })
-        });
-        shown.collect()
+        let handle = conns.get(&conn)?;
+        Some(PeerStats {
+            address: handle.address,
+            listens: peer.listens,
+            client: peer.client.clone(),
+            transport: handle.transport,
+            encrypted: handle.encrypted,
+            downloaded: peer.downloaded,
+            uploaded: peer.uploaded,
+            download_rate: peer.download_rate(now),
+            upload_rate: peer.upload_rate(now),
+            progress: peer.progress(),
+            choked_by_us: peer.choked_by_us,
+            chokes_us: peer.chokes_us,
+            interested: peer.interested,
+            interesting: peer.interesting,
+        })
     }
 }

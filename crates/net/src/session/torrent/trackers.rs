@@ -11,7 +11,7 @@ use bittorrent::tracker::{AnnounceRequest, Event};
 use machine::Rng;
 
 use super::Torrent;
-use crate::session::config::{TorrentState, TrackerStats};
+use crate::session::picture::{TorrentState, TrackerStats};
 
 impl Torrent {
     /// The tiers of trackers from the source and from the options.
@@ -97,7 +97,7 @@ impl Torrent {
     pub(super) async fn until_checked(&self) {
         loop {
             let changed = self.state_changed.notified();
-            if self.stopped.get() || !matches!(*self.state.borrow(), TorrentState::Checking(_)) {
+            if self.stopped.get() || self.state() != TorrentState::Checking {
                 return;
             }
             tokio::select! {
@@ -168,6 +168,7 @@ impl Torrent {
         if !answered {
             announcer.borrow_mut().on_failure(tracker, retry, self.shared.clock.now());
         }
-        last.borrow_mut().insert(tracker, TrackerStats { url, counts, error });
+        let (seeds, leechers) = counts.unzip();
+        last.borrow_mut().insert(tracker, TrackerStats { url, seeds, leechers, error });
     }
 }

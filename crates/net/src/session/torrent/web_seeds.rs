@@ -20,8 +20,8 @@ use url::Url;
 
 use super::Torrent;
 use crate::http_client::{self, HttpError};
-use crate::session::config::Transport;
 use crate::session::conn::ConnHandle;
+use crate::session::picture::Transport;
 use crate::url_policy::Purpose;
 use link::Link;
 
