@@ -29,8 +29,8 @@ use worker::Worker;
 
 /// Most threads that hash if their number is not chosen.
 const MAX_HASH_THREADS: usize = 4;
-/// Stack of a thread: nothing here recurses or keeps pieces on it.
-const STACK_LEN: usize = 256 * 1024;
+/// Stack of a thread: nothing recurses, but lanes that are not optimised keep all their words on it.
+const STACK_LEN: usize = 1024 * 1024;
 
 /// How many threads, how much memory.
 #[derive(Clone, Copy, Debug)]
