@@ -96,7 +96,19 @@ impl<V> Store<V> {
         after: Option<Key>,
         now: Instant,
     ) -> impl Iterator<Item = (Key, &V, Instant)> {
-        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.iter_within(after.map_or(Bound::Unbounded, Bound::Excluded), now)
+    }
+
+    /// Values with their keys in order, from `first` on.
+    pub fn iter_from(&self, first: &Key, now: Instant) -> impl Iterator<Item = (Key, &V, Instant)> {
+        self.iter_within(Bound::Included(*first), now)
+    }
+
+    fn iter_within(
+        &self,
+        start: Bound<Key>,
+        now: Instant,
+    ) -> impl Iterator<Item = (Key, &V, Instant)> {
         self.entries
             .range((start, Bound::Unbounded))
             .filter(move |(_, entry)| entry.expires > now)
@@ -128,6 +140,7 @@ mod tests {
         let rest: Vec<_> = store.iter_after(None, at(5)).collect();
         assert_eq!(rest, [(key(2), &'d', at(8)), (key(3), &'c', at(9))]);
         assert_eq!(store.iter_after(Some(key(2)), at(8)).count(), 1);
+        assert_eq!(store.iter_from(&key(2), at(5)).count(), 2);
         assert_eq!(store.remove(&key(3)), Some('c'));
         store.purge(at(8));
         assert!(store.is_empty() && store.get_mut(&key(2), at(0)).is_none());

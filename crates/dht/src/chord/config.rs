@@ -119,8 +119,9 @@ pub struct Config {
     pub lifetime: Duration,
     /// Most keys that a tick compares with the other nodes that should hold them.
     pub repair_keys: usize,
-    /// How long a replica that its owner does not confirm stays before it is offered to the owner
-    /// anew, wherever that is now.
+    /// How long a replica that its owner does not confirm stays at least before it is offered to
+    /// the owner, wherever that is now. With many values it stays as long as two rounds of repair
+    /// take.
     pub orphan_after: Duration,
     /// How long a leaving node tries to hand over what it holds.
     pub leave_within: Duration,
@@ -152,7 +153,7 @@ impl Default for Config {
             values_max: 65_536,
             lifetime: Duration::from_secs(24 * 3_600),
             repair_keys: 16,
-            orphan_after: Duration::from_secs(3_600),
+            orphan_after: Duration::from_secs(300),
             leave_within: Duration::from_secs(10),
             fault: None,
         }
@@ -166,7 +167,7 @@ impl Config {
         Self {
             tick: Some((Duration::from_millis(500), Duration::from_millis(1_500))),
             repair_keys: 64,
-            orphan_after: Duration::from_secs(120),
+            orphan_after: Duration::from_secs(10),
             ..Self::default()
         }
     }

@@ -4,6 +4,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use machine::dht::{Contact, Key};
 use machine::{Cx, Instant, OpId};
@@ -96,7 +97,8 @@ impl<C: Contact> Chord<C> {
         self.tidy_keys(now);
         let Some(keys) = &self.keys else { return };
         let count = self.config.repair_keys.min(OFFER_MAX);
-        let orphaned = |confirmed: Instant| now - confirmed >= self.config.orphan_after;
+        let patience = self.orphan_patience();
+        let orphaned = |confirmed: Instant| now - confirmed >= patience;
         let batch: Vec<_> = keys
             .store
             .iter_after(keys.cursor, now)
@@ -132,21 +134,43 @@ impl<C: Contact> Chord<C> {
         }
     }
 
-    /// The owners of a value that nobody confirmed have been found.
+    /// How long a value may go without anybody's confirming it. An owner has about as many values
+    /// to compare as this node, so it takes as long for a round, and one may be missed.
+    fn orphan_patience(&self) -> Duration {
+        let values = self.keys.as_ref().map_or(0, |keys| keys.store.len());
+        let batch = self.config.repair_keys.clamp(1, OFFER_MAX);
+        let ticks = u32::try_from(2 * values.div_ceil(batch)).unwrap_or(u32::MAX);
+        let (_, pace) = self.config.tick.unwrap_or_default();
+        pace.saturating_mul(ticks).max(self.config.orphan_after)
+    }
+
+    /// The owners of a value that nobody confirmed have been found. What follows up to the owner
+    /// has the same ones.
     pub(super) fn orphan_placed(&mut self, key: Key, owners: &[C], cx: &mut Cx<'_, Self>) {
-        let now = cx.now();
+        let (now, patience) = (cx.now(), self.orphan_patience());
         let Some(&owner) = owners.first() else { return };
         let count = self.config.replicas();
         let belongs = spread(owners, count, self.config.distinct_hosts).contains(&self.me);
-        let Some(held) = self.keys.as_mut().and_then(|keys| keys.store.get_mut(&key, now)) else {
-            return;
-        };
-        let version = held.version;
+        let Some(keys) = &mut self.keys else { return };
+        let first = Position::from(key);
+        let reach = first.to(position(owner));
+        let orphans: Vec<_> = keys
+            .store
+            .iter_from(&key, now)
+            .take_while(|&(key, ..)| first.to(Position::from(key)) <= reach)
+            .filter(|(_, held, _)| now - held.confirmed >= patience)
+            .take(OFFER_MAX)
+            .map(|(key, held, _)| (key, held.version))
+            .collect();
         if belongs || owner == self.me {
-            held.confirmed = now;
+            for (key, _) in &orphans {
+                if let Some(held) = keys.store.get_mut(key, now) {
+                    held.confirmed = now;
+                }
+            }
         }
         if owner != self.me {
-            self.offer(owner, [(key, version)].into(), Why::Orphan { drop: !belongs }, cx);
+            self.offer(owner, orphans, Why::Orphan { drop: !belongs }, cx);
         }
     }
 
