@@ -150,13 +150,20 @@ impl<N: Node> Network<N> {
         network
     }
 
-    /// Another node joins, by way of one that is there.
+    /// Another node joins, by way of one that is there, or of another where that one is too busy
+    /// to be found by.
     async fn grow(&mut self) {
-        let known: Vec<_> =
-            self.rng.pick(&self.nodes).map(|n| n.handle().address()).into_iter().collect();
         let node = N::start(self.started).await;
         self.started += 1;
-        assert!(node.join(&known).await, "node {} joins by {known:?}", self.started);
+        let began = Instant::now();
+        loop {
+            let known: Vec<_> =
+                self.rng.pick(&self.nodes).map(|n| n.handle().address()).into_iter().collect();
+            if node.join(&known).await {
+                break;
+            }
+            assert!(began.elapsed() < PATIENCE, "node {} joins by {known:?}", self.started);
+        }
         self.nodes.push(node);
     }
 

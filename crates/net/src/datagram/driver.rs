@@ -23,7 +23,7 @@ use super::{Arrival, Event, Protocol};
 use crate::rate_limit::RateLimit;
 use crate::utp::Endpoint;
 
-/// Rounds of sending, commands, timers and receiving before other tasks get their turn.
+/// Rounds of sending, commands, receiving and timers before other tasks get their turn.
 const ROUNDS: usize = 8;
 /// Commands taken in one round.
 const COMMANDS_PER_ROUND: usize = 32;
@@ -298,7 +298,7 @@ fn poll<P: Protocol, L: Link>(
     sleep: Pin<&mut Sleep>,
     cx: &mut Context<'_>,
 ) -> Poll<()> {
-    for _ in 0..ROUNDS {
+    for round in 0..ROUNDS {
         let waiting = core.outgoing.len();
         let sent = link.poll_send(cx, &mut core.outgoing);
         core.counters.sent += (waiting - core.outgoing.len()) as u64;
@@ -318,8 +318,13 @@ fn poll<P: Protocol, L: Link>(
             }
         }
         let now = core.now();
-        busy |= core.fire(now);
-        busy |= link.poll_receive(cx, |from, bytes| core.on_datagram(now, from, bytes)).is_ready();
+        // What has come is heard before anybody is found silent: this process may have been late.
+        // If more keeps coming, timers wait no longer than these rounds.
+        let heard = link.poll_receive(cx, |from, bytes| core.on_datagram(now, from, bytes));
+        busy |= heard.is_ready();
+        if heard.is_pending() || round + 1 == ROUNDS {
+            busy |= core.fire(now);
+        }
         if !busy {
             return poll_sleep(core, sleep, cx);
         }
