@@ -18,6 +18,7 @@ mod torrent;
 
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::thread::JoinHandle;
@@ -25,6 +26,7 @@ use std::time::Duration;
 
 use bittorrent::metainfo::Metainfo;
 
+use crate::port_map::{PortMapper, PortMapping, PortProtocol};
 use codec::bitfield::Bitfield;
 pub use config::{AddTorrent, DhtConfig, Encryption, SeedUntil, SessionConfig, Source};
 pub use picture::{PeerStats, Progress, TorrentState, TorrentStats, TrackerStats, Transport};
@@ -68,6 +70,7 @@ pub struct Session {
     control: ControlSender,
     listens: Vec<SocketAddr>,
     dht: Vec<SocketAddr>,
+    port_mapper: Option<PortMapper>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -79,12 +82,25 @@ impl Session {
     pub fn start(config: SessionConfig) -> Result<Self, SessionError> {
         let (ready, begun) = sync_channel(1);
         let (control, commands) = tokio::sync::mpsc::unbounded_channel();
+        let maps_ports = config.port_mapping && config.interface.is_none();
+        let (tcp, udp) = (config.tcp, config.utp || config.dht.is_some());
         let thread = std::thread::Builder::new()
             .name("shoal-reactor".into())
             .spawn(move || reactor::run(config, commands, &ready))
             .map_err(SessionError::Start)?;
         let Begun { listens, dht } = begun.recv().map_err(|_| SessionError::Ended)??;
-        Ok(Self { control, listens, dht, thread: Some(thread) })
+        let doors = if maps_ports { doors(&listens, tcp, udp) } else { Vec::new() };
+        let port_mapper = match doors.is_empty() {
+            true => None,
+            false => Some(PortMapper::start(&doors).map_err(SessionError::Start)?),
+        };
+        Ok(Self { control, listens, dht, port_mapper, thread: Some(thread) })
+    }
+
+    /// How it stands with each port that the router at home was asked to let the outside reach.
+    #[must_use]
+    pub fn port_mappings(&self) -> Vec<PortMapping> {
+        self.port_mapper.as_ref().map(PortMapper::mappings).unwrap_or_default()
     }
 
     /// Where it accepts connections.
@@ -132,12 +148,29 @@ impl Session {
             // An answer, a time-out and a dead reactor all lead to the same end.
             let _ = answered.recv_timeout(2 * FAREWELL);
         }
+        if let Some(port_mapper) = self.port_mapper.take() {
+            port_mapper.shutdown();
+        }
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
             tracing::error!("the reactor thread panicked");
         }
     }
+}
+
+/// The ports that a router would have to let through for these addresses, each once.
+fn doors(listens: &[SocketAddr], tcp: bool, udp: bool) -> Vec<(PortProtocol, NonZeroU16)> {
+    let mut doors = Vec::new();
+    for listen in listens.iter().filter(|listen| listen.is_ipv4() && !listen.ip().is_loopback()) {
+        let Some(port) = NonZeroU16::new(listen.port()) else { continue };
+        for (protocol, used) in [(PortProtocol::Tcp, tcp), (PortProtocol::Udp, udp)] {
+            if used && !doors.contains(&(protocol, port)) {
+                doors.push((protocol, port));
+            }
+        }
+    }
+    doors
 }
 
 /// A torrent in a session.

@@ -120,6 +120,8 @@ pub struct NetworkSection {
     pub dht: bool,
     /// Nodes of the DHT to begin with, as `HOST:PORT`.
     pub dht_bootstrap: Vec<String>,
+    /// Ask the router at home to let the outside in.
+    pub port_mapping: bool,
     /// Most connections at once.
     pub max_connections: usize,
 }
@@ -191,6 +193,7 @@ impl Default for NetworkSection {
             pex: true,
             dht: true,
             dht_bootstrap: MAINLINE.iter().map(|&name| name.to_owned()).collect(),
+            port_mapping: true,
             max_connections: 500,
         }
     }
@@ -253,6 +256,7 @@ impl Config {
             lsd: network.lsd,
             pex: network.pex,
             dht: network.dht.then(|| DhtConfig { bootstrap: network.dht_bootstrap.clone() }),
+            port_mapping: network.port_mapping,
             max_connections: network.max_connections,
             ..SessionConfig::default()
         }

@@ -303,6 +303,10 @@ impl Node {
                     state: if self.began_with.network.dht { "up" } else { "off" },
                 },
             ],
+            port_mappings: self
+                .session()
+                .map(|session| session.port_mappings().into_iter().map(Into::into).collect())
+                .unwrap_or_default(),
         };
         self.lock_transfers().sum_up(&mut status);
         status

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use net::port_map::{MapState, PortMapping};
 pub use net::session::TrackerStats as Tracker;
 use net::session::{PeerStats, Progress, TorrentState, Transport};
 use serde::{Deserialize, Serialize};
@@ -194,6 +195,40 @@ pub struct Status {
     pub transfers: Counts,
     /// What the networks do.
     pub networks: Vec<NetworkState>,
+    /// Ports that the router was asked to let the outside reach.
+    pub port_mappings: Vec<MappedPort>,
+}
+
+/// A port that the router was asked to let the outside reach.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct MappedPort {
+    /// `tcp` or `udp`.
+    pub protocol: String,
+    /// The port here.
+    pub port: u16,
+    /// `asking`, `mapped` or `failed`.
+    pub state: &'static str,
+    /// Where the outside finds it, once mapped; 0.0.0.0 if the router does not say.
+    #[schema(value_type = Option<String>)]
+    pub external: Option<SocketAddr>,
+    /// `pcp`, `nat-pmp` or `upnp`, once mapped.
+    pub method: Option<String>,
+    /// Why not, in words.
+    pub error: Option<String>,
+}
+
+impl From<PortMapping> for MappedPort {
+    fn from(mapping: PortMapping) -> Self {
+        let (state, external, method, error) = match mapping.state {
+            MapState::Asking => ("asking", None, None, None),
+            MapState::Mapped { external, method } => {
+                ("mapped", Some(external), Some(method.to_string()), None)
+            }
+            MapState::Failed(why) => ("failed", None, None, Some(why)),
+        };
+        let protocol = mapping.protocol.to_string();
+        Self { protocol, port: mapping.port, state, external, method, error }
+    }
 }
 
 impl From<PeerStats> for Peer {

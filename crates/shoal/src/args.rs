@@ -53,6 +53,9 @@ pub struct NetworkArgs {
     /// Do without the distributed hash table
     #[arg(long)]
     pub no_dht: bool,
+    /// Ask the router to let peers in, by PCP, NAT-PMP or UPnP
+    #[arg(long, conflicts_with = "interface")]
+    pub map_ports: bool,
     /// Ask no tracker
     #[arg(long)]
     pub no_tracker: bool,
@@ -113,6 +116,7 @@ impl NetworkArgs {
             lsd: !self.no_lsd,
             pex: !self.no_pex,
             dht: (!self.no_dht).then(|| DhtConfig { bootstrap: self.dht_nodes() }),
+            port_mapping: self.map_ports,
             max_connections: self.max_connections,
             upload_slots: UPLOAD_SLOTS,
         }

@@ -51,6 +51,9 @@ pub struct SessionConfig {
     pub pex: bool,
     /// The distributed hash table to take part in (BEP 5); `None` for none.
     pub dht: Option<DhtConfig>,
+    /// Whether to ask the router at home to let the outside in (see [`crate::port_map`]). Of no
+    /// effect on loopback, and with `interface`, whose traffic must not leave by another.
+    pub port_mapping: bool,
     /// Most connections at once, over all torrents.
     pub max_connections: usize,
     /// Regular upload slots per torrent, the optimistic one not counted.
@@ -58,7 +61,7 @@ pub struct SessionConfig {
 }
 
 impl Default for SessionConfig {
-    /// Everything on but the DHT, no limits, listening nowhere.
+    /// Everything on but the DHT and port mapping, no limits, listening nowhere.
     fn default() -> Self {
         Self {
             listen: Vec::new(),
@@ -71,6 +74,7 @@ impl Default for SessionConfig {
             lsd: true,
             pex: true,
             dht: None,
+            port_mapping: false,
             max_connections: 200,
             upload_slots: 4,
         }

@@ -55,6 +55,12 @@ pub const SETTINGS: &[Setting] = &[
     setting("network.pex", Kind::Bool, false, "Exchange addresses of peers with peers"),
     setting("network.dht", Kind::Bool, false, "Take part in the DHT: magnets without trackers"),
     setting("network.dht_bootstrap", Kind::List, false, "Nodes of the DHT to begin with"),
+    setting(
+        "network.port_mapping",
+        Kind::Bool,
+        false,
+        "Ask the router to let connections in (PCP, NAT-PMP or UPnP)",
+    ),
     setting("network.max_connections", Kind::Number, false, "Most connections at once"),
     setting("transfers.download_dir", Kind::Text, true, "Where files go"),
     setting("transfers.roots", Kind::List, true, "Other folders in which transfers may be put"),
