@@ -10,6 +10,7 @@ use anyhow::Context;
 use clap::Args;
 use node::api::{Api, Listen};
 use node::{ConfigError, Layers, LogBuffer, Node, NodeError};
+use sd_notify::NotifyState;
 use serde_json::json;
 
 use crate::exit::{BadInput, Exit, Failure, bad_input, say};
@@ -104,6 +105,8 @@ fn serve(args: &UpArgs, node: &Arc<Node>, listen: Listen) -> Result<Exit, Failur
             say(format_args!("Peers   {address}"))?;
         }
     }
+    // Under systemd (`Type=notify`) this is what makes the unit active.
+    tell_manager(NotifyState::Ready);
     if args.open
         && let Err(error) = open_link(&link)
     {
@@ -113,8 +116,16 @@ fn serve(args: &UpArgs, node: &Arc<Node>, listen: Listen) -> Result<Exit, Failur
         std::thread::park_timeout(TICK);
     }
     tracing::info!("ending");
+    tell_manager(NotifyState::Stopping);
     drop(api);
     Ok(Exit::Done)
+}
+
+/// Tells the service manager, if one asked to be told.
+fn tell_manager(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::debug!(%error, "the service manager is not told");
+    }
 }
 
 fn open_link(link: &str) -> std::io::Result<()> {
