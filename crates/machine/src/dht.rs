@@ -74,6 +74,10 @@ impl fmt::Display for Key {
 /// A contact that has a place among the keys. Live the place is stored beside the address or
 /// hashed from it; in the simulator it is derived from a small number.
 pub trait Contact: crate::Contact {
+    /// Whether contacts that are equal always have one key. Not so live, where a node is its
+    /// address and a key is what it claims.
+    const IS_KEY_FIXED: bool = false;
+
     /// Its place.
     fn key(&self) -> Key;
 }

@@ -11,6 +11,7 @@ extern crate alloc;
 mod contact;
 mod context;
 pub mod dht;
+mod near;
 mod rng;
 mod stream;
 mod time;
@@ -18,6 +19,7 @@ mod wire;
 
 pub use contact::{ConnId, Contact, OpId};
 pub use context::{Cx, Outbox, Output};
+pub use near::{Near, ROUNDS};
 pub use rng::Rng;
 pub use stream::{Payload, Side, StreamMachine};
 pub use time::Instant;
@@ -68,4 +70,17 @@ pub trait DatagramMachine:
 
     /// A message has arrived.
     fn on_message(&mut self, from: Self::Contact, message: Self::Message, cx: &mut Cx<'_, Self>);
+
+    /// Names memory that [`on_message`](Self::on_message) is about to read: a hint, for drivers of
+    /// more machines than a cache holds. It is asked for round by round, from 0 to
+    /// [`ROUNDS`], so that what one round names may lead to what the next does.
+    fn foresee(
+        &self,
+        from: Self::Contact,
+        message: &Self::Message,
+        round: u32,
+        near: &mut impl Near,
+    ) {
+        let _ = (from, message, round, near);
+    }
 }

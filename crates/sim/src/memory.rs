@@ -5,6 +5,8 @@
 const LINE: usize = 64;
 /// The most lines that a value's prefetch asks for; beyond it the hardware sees the stream.
 const LINES_MAX: usize = 6;
+/// The most lines that are asked for of what a machine foresees.
+const FORESEEN_MAX: usize = 12;
 
 /// Brings `value` near, without waiting for it.
 #[inline(always)]
@@ -22,6 +24,28 @@ pub(crate) fn prefetch<T>(value: &T) {
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = (value, LINE, LINES_MAX);
+}
+
+/// The processor's caches.
+pub(crate) struct Caches;
+
+impl machine::Near for Caches {
+    #[inline(always)]
+    fn bring<T>(&mut self, values: &[T]) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            let first = values.as_ptr().cast::<i8>();
+            let skip = first.addr() % LINE;
+            let lines = (skip + size_of_val(values)).div_ceil(LINE);
+            for line in 0..lines.min(FORESEEN_MAX) {
+                // SAFETY: as above.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(first.wrapping_add(line * LINE)) };
+            }
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = (values, FORESEEN_MAX);
+    }
 }
 
 /// Below this size large pages are not worth a system call.

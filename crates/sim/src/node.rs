@@ -84,6 +84,8 @@ impl machine::Contact for Node {
 }
 
 impl machine::dht::Contact for Node {
+    const IS_KEY_FIXED: bool = true;
+
     #[inline(always)]
     fn key(&self) -> Key {
         let middle = mix(u64::from(self.0) ^ MIDDLE);

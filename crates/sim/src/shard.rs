@@ -1,10 +1,10 @@
 //! A part of the world that one thread runs: its nodes, what is to happen to them, and the one
 //! place where a machine is handed an input.
 
-use machine::{Cx, DatagramMachine, Instant, OpId, Outbox, Output, Send as Sent};
+use machine::{Cx, DatagramMachine, Instant, OpId, Outbox, Output, ROUNDS, Send as Sent};
 
 use crate::access::Queue;
-use crate::memory::prefetch;
+use crate::memory::{Caches, prefetch};
 use crate::observer::{self, Made, Watch};
 use crate::random::{mix, rng};
 use crate::slab::Slab;
@@ -75,7 +75,9 @@ pub(crate) struct Shard<M: DatagramMachine> {
 }
 
 /// How many inputs ahead the memory of a destination is asked for.
-const AHEAD: usize = 20;
+const AHEAD: usize = STEP * (ROUNDS as usize + 1);
+/// How many inputs there are between one round of asking for memory and the next.
+const STEP: usize = 6;
 
 /// One input, without what is only in the entry.
 enum Input<M: DatagramMachine> {
@@ -150,19 +152,47 @@ impl<M: Simulated> Shard<M> {
         let mut outbox = Outbox::new();
         for done in 0..limit {
             let Some(entry) = self.wheel.pop(end) else { return done };
-            if let Some(next) = self.wheel.upcoming(AHEAD) {
-                if let Some(slot) = self.slots.get((next.to.slot() >> self.bits) as usize) {
-                    prefetch(slot);
+            if self.wheel.has_just_gathered() {
+                // A new run: nobody has looked at its first inputs.
+                (0..AHEAD).for_each(|ahead| self.bring_near(ahead));
+                for round in 0..ROUNDS {
+                    (0..STEP * (ROUNDS - round) as usize).for_each(|at| self.foresee(at, round));
                 }
-                if let Body::Message(at) = next.body
-                    && let Some(message) = self.messages.peek(at)
-                {
-                    prefetch(message);
-                }
+            }
+            self.bring_near(AHEAD);
+            for round in 0..ROUNDS {
+                self.foresee(STEP * (ROUNDS - round) as usize, round);
             }
             self.handle(entry, terms, watch, &mut outbox);
         }
         limit
+    }
+
+    /// Brings near the input that comes `ahead` after the next, and its destination.
+    #[inline(always)]
+    fn bring_near(&self, ahead: usize) {
+        let Some(next) = self.wheel.upcoming(ahead) else { return };
+        if let Some(slot) = self.slots.get((next.to.slot() >> self.bits) as usize) {
+            prefetch(slot);
+        }
+        if let Body::Message(at) = next.body
+            && let Some(message) = self.messages.peek(at)
+        {
+            prefetch(message);
+        }
+    }
+
+    /// Brings near what the destination of that input says that it will read.
+    #[inline(always)]
+    fn foresee(&self, ahead: usize, round: u32) {
+        let Some(next) = self.wheel.upcoming(ahead) else { return };
+        if let Body::Message(at) = next.body
+            && let Some(Some(message)) = self.messages.peek(at)
+            && let Some(slot) = self.slots.get((next.to.slot() >> self.bits) as usize)
+            && let Some(machine) = &slot.machine
+        {
+            machine.foresee(next.from, message, round, &mut Caches);
+        }
     }
 
     fn handle(

@@ -199,6 +199,12 @@ impl<B: Copy> Wheel<B> {
         Some(entry)
     }
 
+    /// Whether the entry that was taken last was the first of its run.
+    #[inline]
+    pub(crate) fn has_just_gathered(&self) -> bool {
+        self.taken == 1
+    }
+
     /// The entry of the run that comes `ahead` after the first of it, if the run goes so far.
     #[inline]
     pub(crate) fn upcoming(&self, ahead: usize) -> Option<&Entry<B>> {
