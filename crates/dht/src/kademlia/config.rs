@@ -19,7 +19,7 @@ pub enum Naming {
 /// A family of addresses. Each has a network of its own (BEP 32), and a node's machine is in one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
-    /// IPv4, and whatever a simulator has for addresses.
+    /// IPv4.
     V4,
     /// IPv6.
     V6,
@@ -78,12 +78,13 @@ pub struct Config<C> {
     pub subnet_in_bucket: usize,
     /// Nodes of one subnet that a lookup considers at once.
     pub subnet_in_lookup: usize,
-    /// The family of a contact's address.
-    pub family: fn(&C) -> Family,
+    /// The family of a contact's address, if there is more than one.
+    pub family: Option<fn(&C) -> Family>,
     /// The subnet of a contact, if limits concern it.
     pub subnet: fn(&C) -> Option<u64>,
     /// Whether a contact has the right to its id (BEP 42); others give way to those that have.
-    pub verified: fn(&C) -> bool,
+    /// All have, if nothing is asked.
+    pub verified: Option<fn(&C) -> bool>,
     /// Where a peer of a torrent is that announced itself from a contact, with the port it named.
     pub endpoint: fn(&C, Option<u16>) -> Option<SocketAddr>,
     /// Whether the signature of an item is right.
@@ -119,9 +120,9 @@ impl<C> Config<C> {
             host_rate: None,
             subnet_in_bucket: usize::MAX,
             subnet_in_lookup: usize::MAX,
-            family: |_| Family::V4,
+            family: None,
             subnet: |_| None,
-            verified: |_| true,
+            verified: None,
             endpoint: |_, _| None,
             signed: |_| true,
         }
@@ -155,9 +156,9 @@ impl Config<Peer> {
             host_rate: Some(50),
             subnet_in_bucket: 2,
             subnet_in_lookup: 2,
-            family: |peer| if peer.addr.is_ipv4() { Family::V4 } else { Family::V6 },
+            family: Some(|peer| if peer.addr.is_ipv4() { Family::V4 } else { Family::V6 }),
             subnet: Peer::subnet,
-            verified: |peer| node_id::is_valid(&peer.id, peer.addr.ip()),
+            verified: Some(|peer| node_id::is_valid(&peer.id, peer.addr.ip())),
             endpoint: |peer, port| {
                 let port = port.unwrap_or(peer.addr.port());
                 (port != 0).then(|| SocketAddr::new(peer.addr.ip(), port))

@@ -4,6 +4,7 @@
 
 use alloc::vec::Vec;
 
+use machine::Near;
 use machine::dht::{Contact, Key};
 
 use super::config::Config;
@@ -70,6 +71,8 @@ struct Candidate<C> {
 pub struct Lookup<C> {
     target: Key,
     own: C,
+    /// The distance of `own`.
+    own_distance: u64,
     shape: Shape<C>,
     /// In the order of distance.
     candidates: Vec<Candidate<C>>,
@@ -90,6 +93,7 @@ impl<C: Contact> Lookup<C> {
         let mut lookup = Self {
             target,
             own,
+            own_distance: distance(&target, &own),
             shape,
             candidates,
             dead: Vec::new(),
@@ -163,7 +167,7 @@ impl<C: Contact> Lookup<C> {
         let Some(at) = self.find(asked) else { return };
         let Candidate { path, hops, .. } = self.candidates[at];
         self.settle(at);
-        if contact.key() == asked.key() {
+        if C::IS_KEY_FIXED || contact.key() == asked.key() {
             self.candidates[at].state = State::Answered;
             self.candidates[at].contact = *contact;
         } else {
@@ -218,13 +222,18 @@ impl<C: Contact> Lookup<C> {
         self.find(contact).map_or(0, |at| self.candidates[at].hops.into())
     }
 
+    /// Names the memory that the next answer will have read.
+    pub(super) fn foresee(&self, near: &mut impl Near) {
+        near.bring(&self.candidates);
+    }
+
     /// Requests that one path may have under way.
     fn share(&self) -> u8 {
         self.shape.alpha.div_ceil(self.shape.paths).clamp(1, 255) as u8
     }
 
     fn distance(&self, contact: &C) -> u64 {
-        (self.target.xor(&contact.key()).front() >> 64) as u64
+        distance(&self.target, contact)
     }
 
     fn find(&self, contact: &C) -> Option<usize> {
@@ -258,11 +267,17 @@ impl<C: Contact> Lookup<C> {
         // Most are known already, and stand where their distance says.
         if self.candidates.get(at).is_some_and(known)
             || contact == self.own
-            || self.candidates.iter().any(known)
+            || !C::IS_KEY_FIXED && self.candidates.iter().any(known)
             || self.dead.contains(&contact)
-            || contact.key() == self.own.key()
+            || distance == self.own_distance && contact.key() == self.own.key()
         {
             return;
+        }
+        if C::IS_KEY_FIXED {
+            let twins = self.candidates[at..].iter().take_while(|c| c.distance == distance);
+            if twins.into_iter().any(known) {
+                return;
+            }
         }
         if let Some(subnet) = (self.shape.subnet)(&contact) {
             let same = |c: &&Candidate<C>| (self.shape.subnet)(&c.contact) == Some(subnet);
@@ -276,6 +291,11 @@ impl<C: Contact> Lookup<C> {
             self.candidates.pop();
         }
     }
+}
+
+/// The front of the distance between `target` and a contact.
+fn distance<C: Contact>(target: &Key, contact: &C) -> u64 {
+    (target.xor(&contact.key()).front() >> 64) as u64
 }
 
 #[cfg(test)]

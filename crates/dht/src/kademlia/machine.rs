@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use machine::dht::{self, Contact, Cost, Key, Report};
-use machine::{Cx, DatagramMachine, Instant, Machine, OpId};
+use machine::{Cx, DatagramMachine, Instant, Machine, Near, OpId};
 
 use super::bytes::{Token, Transaction};
 use super::config::{Config, Family};
@@ -298,11 +298,11 @@ impl<C: Contact> Kademlia<C> {
 
     /// Whether a contact is in our network.
     pub(super) fn is_kin(&self, contact: &C) -> bool {
-        (self.config.family)(contact) == (self.config.family)(&self.me)
+        self.config.family.is_none_or(|family| family(contact) == family(&self.me))
     }
 
     pub(super) fn is_v6(&self) -> bool {
-        (self.config.family)(&self.me) == Family::V6
+        self.config.family.is_some_and(|family| family(&self.me) == Family::V6)
     }
 
     /// Sends a request and keeps account of it.
@@ -355,7 +355,7 @@ impl<C: Contact> Kademlia<C> {
 
     fn on_reply(&mut self, from: C, request: Request<C>, reply: Reply<C>, cx: &mut Cx<'_, Self>) {
         let now = seconds(cx.now());
-        if from.key() != request.to.key() {
+        if !C::IS_KEY_FIXED && from.key() != request.to.key() {
             // Who was there before is gone, and so is what we thought to know of it.
             self.table.remove(&request.to);
         }
@@ -480,6 +480,35 @@ impl<C: Contact> DatagramMachine for Kademlia<C> {
                     self.on_refusal(request, refusal, cx);
                 }
             }
+        }
+    }
+
+    #[inline]
+    fn foresee(&self, from: C, message: &Message<C>, round: u32, near: &mut impl Near) {
+        match (&message.body, round) {
+            (Body::Query { query, .. }, 0) => {
+                if let Some(target) = query.target() {
+                    self.table.foresee_closest(target, near);
+                }
+                self.table.foresee_heard(&from, &self.config, near);
+            }
+            (Body::Reply(reply), 0) => {
+                near.bring(&reply.nodes);
+                near.bring(&self.requests);
+                near.bring(&self.operations);
+                self.table.foresee_answered(&from, near);
+            }
+            (Body::Reply(_), 1) => {
+                if let Some(operation) = self.operations.first() {
+                    near.bring(core::slice::from_ref(&**operation));
+                }
+            }
+            (Body::Reply(_), 2) => {
+                if let Some(operation) = self.operations.first() {
+                    operation.lookup().foresee(near);
+                }
+            }
+            _ => {}
         }
     }
 }

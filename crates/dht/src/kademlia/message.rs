@@ -188,6 +188,19 @@ pub enum Refusal {
     Other(i32),
 }
 
+impl Query {
+    /// What nodes are wanted close to, if any are.
+    pub(super) fn target(&self) -> Option<&Key> {
+        match self {
+            Self::FindNode { target, .. }
+            | Self::Get { target, .. }
+            | Self::GetPeers { info_hash: target, .. }
+            | Self::SampleInfohashes { target, .. } => Some(target),
+            Self::Ping | Self::Put(_) | Self::AnnouncePeer { .. } | Self::Unknown => None,
+        }
+    }
+}
+
 impl Refusal {
     /// Its number on the wire.
     #[must_use]

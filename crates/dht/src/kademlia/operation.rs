@@ -71,6 +71,12 @@ pub(super) struct Operation<C> {
     refusal: Option<Refusal>,
 }
 
+impl<C> Operation<C> {
+    pub(super) fn lookup(&self) -> &Lookup<C> {
+        &self.lookup
+    }
+}
+
 impl<C: Contact> Kademlia<C> {
     pub(super) fn command(&mut self, op: OpId, command: Command<C>, cx: &mut Cx<'_, Self>) {
         if self.standing == Standing::Left {
@@ -228,8 +234,7 @@ impl<C: Contact> Kademlia<C> {
         mut reply: Reply<C>,
         cx: &mut Cx<'_, Self>,
     ) {
-        let foreign = reply.nodes.iter().position(|node| !self.is_kin(node));
-        if foreign.is_some() {
+        if self.config.family.is_some() && reply.nodes.iter().any(|node| !self.is_kin(node)) {
             let (kin, foreign) = reply.nodes.iter().partition(|node| self.is_kin(node));
             reply.nodes = kin;
             cx.emit(Event::Foreign(foreign));

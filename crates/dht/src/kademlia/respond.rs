@@ -136,7 +136,7 @@ impl<C: Contact> Kademlia<C> {
         };
         let mut nodes = Vec::new();
         if kin {
-            nodes.reserve_exact(2 * self.config.k);
+            nodes.reserve_exact(self.config.k);
             self.table.closest(target, self.config.k, Some(from), &mut nodes);
         }
         if foreign {

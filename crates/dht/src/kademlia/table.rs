@@ -4,6 +4,7 @@
 
 use alloc::vec::Vec;
 
+use machine::Near;
 use machine::dht::{Contact, Key};
 
 use super::config::Config;
@@ -82,6 +83,8 @@ pub struct Table<C> {
     /// Where each bucket ends among the entries. In the table itself: one place in memory less to
     /// wait for.
     ends: [u16; BUCKETS_MAX],
+    /// How many nodes left the last request unanswered.
+    failing: u16,
     /// How many nodes wait for a place in each.
     waiting: [u8; BUCKETS_MAX],
     /// When each is to get a lookup, if none goes there before.
@@ -97,6 +100,7 @@ impl<C: Contact> Table<C> {
             entries: Vec::new(),
             depth: 1,
             ends: [0; BUCKETS_MAX],
+            failing: 0,
             waiting: [0; BUCKETS_MAX],
             due: [Seconds::MAX; BUCKETS_MAX],
             spares: Vec::new(),
@@ -187,7 +191,9 @@ impl<C: Contact> Table<C> {
         let range = self.range(shared.min(self.depth() - 1));
         if let Some(at) = self.entries[range.clone()].iter().position(|e| e.contact == contact) {
             // Its id may have changed within the bucket.
-            self.entries[range.start + at] = Entry { contact, stamp: Stamp::answered(now) };
+            let entry = &mut self.entries[range.start + at];
+            self.failing -= u16::from(entry.stamp.failures() > 0);
+            *entry = Entry { contact, stamp: Stamp::answered(now) };
             self.entries[range.start + at..range.end].rotate_left(1);
             return Answered::Known;
         }
@@ -209,10 +215,8 @@ impl<C: Contact> Table<C> {
                 return Answered::Waits(None);
             }
             if range.len() < config.k {
-                let before = self.entries.len();
                 // Elsewhere under an id that it has given up, which may leave more room.
-                self.remove(&contact);
-                if self.entries.len() < before {
+                if !C::IS_KEY_FIXED && self.remove(&contact) {
                     continue;
                 }
                 self.stop_waiting(&contact, index);
@@ -226,11 +230,10 @@ impl<C: Contact> Table<C> {
                 continue;
             }
             let bucket = &self.entries[range.clone()];
-            let unverified = |e: &Entry<C>| !(config.verified)(&e.contact);
             // One that failed is replaced at once, and one that has no right to its id.
             let replaced = bucket.iter().position(|e| e.stamp.failures() > 0).or_else(|| {
-                let verified = (config.verified)(&contact);
-                bucket.iter().position(unverified).filter(|_| verified)
+                let verified = config.verified.filter(|verified| verified(&contact))?;
+                bucket.iter().position(|entry| !verified(&entry.contact))
             });
             if let Some(at) = replaced {
                 self.remove_at(range.start + at, index);
@@ -275,6 +278,7 @@ impl<C: Contact> Table<C> {
         let range = self.range(index);
         if let Some(at) = self.entries[range.clone()].iter().position(|e| e.contact == *contact) {
             let stamp = &mut self.entries[range.start + at].stamp;
+            self.failing += u16::from(stamp.failures() == 0);
             *stamp = stamp.failed();
             let enough = match self.waiting[index] {
                 0 => FAILURES_MAX,
@@ -292,7 +296,13 @@ impl<C: Contact> Table<C> {
 
     /// Nodes that left the last request unanswered.
     pub(super) fn failing(&self) -> impl Iterator<Item = C> {
-        self.entries.iter().filter(|entry| entry.stamp.failures() > 0).map(|entry| entry.contact)
+        let failing = self.entries.iter().filter(|entry| entry.stamp.failures() > 0);
+        failing.map(|entry| entry.contact).take(self.failing.into())
+    }
+
+    /// How many they are.
+    pub(super) fn failing_count(&self) -> usize {
+        self.failing.into()
     }
 
     /// A node that may lose its place, though no request to it has failed: one that has not
@@ -332,12 +342,14 @@ impl<C: Contact> Table<C> {
         index + 1 == self.depth() && index + 1 < BUCKETS_MAX
     }
 
-    /// Drops a node, whatever it is called by now.
-    pub(super) fn remove(&mut self, contact: &C) {
-        if let Some(at) = self.entries.iter().position(|entry| entry.contact == *contact) {
+    /// Drops a node, whatever it is called by now; whether it was there.
+    pub(super) fn remove(&mut self, contact: &C) -> bool {
+        let at = self.entries.iter().position(|entry| entry.contact == *contact);
+        if let Some(at) = at {
             let index = self.ends[..self.depth()].partition_point(|end| usize::from(*end) <= at);
             self.remove_at(at, index);
         }
+        at.is_some()
     }
 
     /// Appends to `out` the `count` nodes closest to `target` that answered the last request, in
@@ -353,15 +365,18 @@ impl<C: Contact> Table<C> {
         let towards = (first..last).filter(|&index| bit(index));
         let away = (0..last).rev().filter(|&index| !bit(index));
         for index in towards.chain([last]).chain(away) {
-            let start = out.len();
-            let good = self.entries[self.range(index)].iter().filter(|entry| {
+            let bucket = &self.entries[self.range(index)];
+            let good = bucket.iter().filter(|entry| {
                 entry.stamp.failures() == 0 && except.is_none_or(|except| *except != entry.contact)
             });
-            out.extend(good.map(|entry| entry.contact));
-            if out.len() >= end {
-                if out.len() > end {
-                    keep_closest(target, start, end, out);
-                }
+            let good = good.map(|entry| entry.contact);
+            let room = end - out.len();
+            if bucket.len() <= room {
+                out.extend(good);
+            } else {
+                extend_by_closest(target, good, room, out);
+            }
+            if out.len() == end {
                 return;
             }
         }
@@ -409,6 +424,27 @@ impl<C: Contact> Table<C> {
         self.good().filter(|node| key.xor(&node.key()) < ours).take(limit).count()
     }
 
+    /// Names the memory that [`closest`](Self::closest) reads first.
+    pub(super) fn foresee_closest(&self, target: &Key, near: &mut impl Near) {
+        near.bring(&self.entries[self.range(self.index(target))]);
+    }
+
+    /// Names the memory that [`heard`](Self::heard) reads.
+    pub(super) fn foresee_heard(&self, contact: &C, config: &Config<C>, near: &mut impl Near) {
+        let index = self.index(&contact.key());
+        let range = self.range(index);
+        if range.len() < config.k || usize::from(self.waiting[index]) < config.replacements {
+            near.bring(&self.entries[range]);
+            near.bring(&self.spares);
+        }
+    }
+
+    /// Names the memory that [`answered`](Self::answered) reads.
+    pub(super) fn foresee_answered(&self, contact: &C, near: &mut impl Near) {
+        near.bring(&self.entries[self.range(self.index(&contact.key()))]);
+        near.bring(&self.spares);
+    }
+
     /// Bytes on the heap.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
@@ -422,7 +458,8 @@ impl<C: Contact> Table<C> {
     }
 
     fn remove_at(&mut self, at: usize, index: usize) {
-        self.entries.remove(at);
+        let entry = self.entries.remove(at);
+        self.failing -= u16::from(entry.stamp.failures() > 0);
         self.ends[index..self.depth.into()].iter_mut().for_each(|end| *end -= 1);
     }
 
@@ -486,13 +523,20 @@ impl<C: Contact> Table<C> {
     }
 }
 
-/// Leaves of the nodes from `start` on only those closest to `target`, up to `end`.
-fn keep_closest<C: Contact>(target: &Key, start: usize, end: usize, out: &mut Vec<C>) {
+/// Appends to `out` those of `nodes` that are closest to `target`, up to `room` of them.
+fn extend_by_closest<C: Contact>(
+    target: &Key,
+    nodes: impl Iterator<Item = C>,
+    room: usize,
+    out: &mut Vec<C>,
+) {
     let distance = |node: C| ((target.xor(&node.key()).front() >> 64) as u64, node);
-    let mut nodes: Vec<(u64, C)> = out[start..].iter().copied().map(distance).collect();
-    nodes.select_nth_unstable_by_key(end - start, |(distance, _)| *distance);
-    out.truncate(start);
-    out.extend(nodes.iter().take(end - start).map(|(_, node)| *node));
+    let mut nodes: Vec<(u64, C)> = nodes.map(distance).collect();
+    if nodes.len() > room {
+        nodes.select_nth_unstable_by_key(room, |(distance, _)| *distance);
+        nodes.truncate(room);
+    }
+    out.extend(nodes.iter().map(|(_, node)| *node));
 }
 
 #[cfg(test)]

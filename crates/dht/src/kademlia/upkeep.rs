@@ -66,7 +66,7 @@ impl<C: Contact> Kademlia<C> {
 
     /// Sees whether some of those who left a request unanswered are back.
     fn probe_failing(&mut self, cx: &mut Cx<'_, Self>) {
-        let failing = self.table.failing().count();
+        let failing = self.table.failing_count();
         if failing > 0 {
             let first = cx.rng().below(failing as u64) as usize;
             let some: Vec<C> = self.table.failing().skip(first).take(FAILING_AT_ONCE).collect();

@@ -153,6 +153,7 @@ proptest! {
             }
             prop_assert_eq!(lists(&table), &model.buckets[..]);
             prop_assert_eq!(table.waiting().collect::<Vec<_>>(), &model.waiting[..]);
+            prop_assert_eq!(table.failing().count() + table.good().count(), table.len());
         }
     }
 
@@ -250,7 +251,8 @@ fn an_outage_does_not_empty_the_table() {
 
 #[test]
 fn contacts_with_a_right_to_their_ids_come_first() {
-    let config = Config { k: 2, verified: |contact: &Short| contact.0 & 1 == 0, ..Config::paper() };
+    let verified = |contact: &Short| contact.0 & 1 == 0;
+    let config = Config { k: 2, verified: Some(verified), ..Config::paper() };
     let mut table = Table::new(key(0));
     for contact in [2, 4, 0x8001, 0x8002] {
         table.answered(Short(contact), 1, &config);
