@@ -23,7 +23,20 @@ struct Flags {
     seed: u64,
 }
 
+/// What makes the allocator of glibc ask for large pages: tables of a million nodes are read all
+/// over, and walking page tables would cost as much as reading them.
+const TUNABLES: (&str, &str) = ("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1");
+
 fn main() {
+    #[cfg(target_os = "linux")]
+    if std::env::var_os(TUNABLES.0).is_none()
+        && let Ok(program) = std::env::current_exe()
+    {
+        use std::os::unix::process::CommandExt;
+        let mut command = std::process::Command::new(program);
+        let error = command.args(std::env::args_os().skip(1)).env(TUNABLES.0, TUNABLES.1).exec();
+        eprintln!("without large pages: {error}");
+    }
     let mut flags = Flags { nodes: 100_000, seconds: 600, session: 10_800, threads: 1, seed: 1 };
     let mut what = vec!["sim", "answer"];
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -137,7 +150,18 @@ fn simulate(flags: &Flags) {
     let wiring = clock.elapsed().as_secs_f64();
     let (cpu, wired) = usage();
     let clock = Clock::now();
-    world.run_until(end);
+    while world.now() < end {
+        let (before, cpu, at) = (world.counts().sent, usage().0, clock.elapsed());
+        world.run_until(end.min(world.now() + Duration::from_secs(60)));
+        let (sent, cpu) = (world.counts().sent - before, usage().0 - cpu);
+        eprintln!(
+            "{:4} s: {sent} messages, wall {:.1} s, CPU {cpu:.1} s, {:.0} messages/CPU s, {} MB",
+            world.now().as_nanos() / 1_000_000_000,
+            (clock.elapsed() - at).as_secs_f64(),
+            sent as f64 / cpu.max(0.01),
+            usage().1 / 1_000_000,
+        );
+    }
     let wall = clock.elapsed().as_secs_f64();
     let (cpu_after, peak) = usage();
     let (cpu, counts) = (cpu_after - cpu, world.counts());
