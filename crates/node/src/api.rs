@@ -12,6 +12,7 @@ mod lab;
 mod listen;
 mod login;
 mod networks;
+mod rpc;
 mod serve;
 mod settings;
 mod status;
@@ -252,6 +253,7 @@ fn router(shared: Arc<Shared>) -> Router {
             axum::routing::get(move || async move { (json, description) }),
         )
         .route("/stream/{id}/{file}", axum::routing::get(stream::stream))
+        .route("/transmission/rpc", axum::routing::post(rpc::call))
         .fallback(web::page)
         .layer(axum::middleware::from_fn_with_state(shared.clone(), guard::guard))
         .with_state(shared)

@@ -321,6 +321,14 @@ pub fn free_space(dir: &std::path::Path) -> Option<u64> {
     Some(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
+/// Bytes of the file system where `dir` is, or will be, free or not.
+#[must_use]
+pub fn total_space(dir: &std::path::Path) -> Option<u64> {
+    let existing = dir.ancestors().find(|ancestor| ancestor.exists())?;
+    let stat = rustix::fs::statvfs(existing).ok()?;
+    Some(stat.f_blocks.saturating_mul(stat.f_frsize))
+}
+
 /// A poisoned lock guards data that is whole between statements: the panic was elsewhere.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

@@ -2,9 +2,10 @@
 
 mod common;
 
+use std::io::BufReader;
 use std::time::Instant;
 
-use common::http::SOON;
+use common::http::{SOON, event, head};
 use common::{Home, Served, await_that, magnet_to, publish};
 use serde_json::json;
 
@@ -21,6 +22,88 @@ fn a_browser_logs_in_by_its_link_once() {
     let browser = served.stranger.with("Cookie", cookie);
     assert_eq!(browser.get("/api/v1/login").json()["authenticated"], true);
     assert_eq!(served.stranger.json("POST", "/api/v1/login", &json!({"code": code})).status, 401);
+}
+
+#[test]
+fn what_is_added_is_watched_played_and_removed() {
+    let giver = Home::new();
+    let made = giver.make_files("set", &[("film.mp4", 2_000_000), ("notes.html", 1_000)]);
+    let from = giver.start();
+    let id = publish(&from, &giver.path("set"));
+    let served = Served::new();
+    let client = &served.client;
+
+    let mut events = BufReader::new(client.send("GET", "/api/v1/events", b""));
+    assert_eq!(head(&mut events).0, 200);
+    let status = event(&mut events, |name, _| name == "status");
+    assert_eq!((&status["first_start"], &status["transfers"]["total"]), (&json!(true), &json!(0)));
+    let all = event(&mut events, |name, _| name == "transfers");
+    assert_eq!(all["all"], true);
+
+    let source = magnet_to(&from, &id);
+    let added = client.json("POST", "/api/v1/transfers", &json!({"source": source}));
+    assert_eq!((added.status, &added.json()["id"]), (201, &json!(id)));
+    let twice = client.json("POST", "/api/v1/transfers", &json!({"source": source}));
+    assert_eq!((twice.status, &twice.json()["error"]["id"]), (409, &json!(id)));
+    let notice = event(&mut events, |name, _| name == "notice");
+    assert_eq!(notice["transfer"], json!(id));
+    event(&mut events, |name, data| {
+        let all = data["transfers"].as_array();
+        name == "transfers"
+            && all.is_some_and(|all| all.iter().any(|one| one["state"] == "seeding"))
+    });
+
+    let files = client.get(&format!("/api/v1/transfers/{id}/files")).json();
+    let film = files["files"]
+        .as_array()
+        .expect("files")
+        .iter()
+        .find(|file| file["path"] == "set/film.mp4");
+    let film = film.expect("the film");
+    assert_eq!((&film["bytes_have"], &film["type"]), (&json!(2_000_000), &json!("video/mp4")));
+    let stream = film["stream"].as_str().expect("it can be played");
+    // Players send no cookie: the link itself opens this file, and no other.
+    let whole = served.stranger.get(stream);
+    assert_eq!((whole.status, whole.header("accept-ranges")), (200, Some("bytes")));
+    assert!(whole.body == made[0].1);
+    let part = served.stranger.with("Range", "bytes=1000000-1000009").get(stream);
+    assert_eq!(part.status, 206);
+    assert_eq!(part.header("content-range"), Some("bytes 1000000-1000009/2000000"));
+    assert!(part.body == made[0].1[1_000_000..1_000_010]);
+    let head_only = served.stranger.request("HEAD", stream, b"");
+    assert_eq!(head_only.header("content-length"), Some("2000000"));
+    let past = served.stranger.with("Range", "bytes=2000000-").get(stream);
+    assert_eq!((past.status, past.header("content-range")), (416, Some("bytes */2000000")));
+    let other = stream.replace(&format!("/{}?", film["index"]), "/99?");
+    assert_eq!(served.stranger.get(&other).status, 401);
+    // What may hold a script is saved, not shown.
+    let notes = files["files"]
+        .as_array()
+        .expect("files")
+        .iter()
+        .find(|file| file["path"] == "set/notes.html");
+    let notes = client.get(notes.expect("notes")["stream"].as_str().expect("a link"));
+    assert_eq!(notes.header("content-disposition"), Some("attachment"));
+    assert_eq!(notes.header("content-type"), Some("application/octet-stream"));
+
+    let pieces = client.get(&format!("/api/v1/transfers/{id}/pieces")).json();
+    assert!(pieces["pieces_total"].as_u64().is_some_and(|total| total > 0));
+    for part in ["peers", "trackers", "torrent"] {
+        assert_eq!(client.get(&format!("/api/v1/transfers/{id}/{part}")).status, 200, "{part}");
+    }
+    let patch = json!({"labels": ["a"], "seed_ratio": 2, "paused": true});
+    let patched = client.json("PATCH", &format!("/api/v1/transfers/{id}"), &patch).json();
+    assert_eq!((&patched["state"], &patched["seed_ratio"]), (&json!("paused"), &json!(2.0)));
+    let cleared = json!({"seed_ratio": null});
+    let patched = client.json("PATCH", &format!("/api/v1/transfers/{id}"), &cleared).json();
+    assert_eq!((&patched["seed_ratio"], &patched["labels"]), (&json!(null), &json!(["a"])));
+    let path = format!("/api/v1/transfers/{id}/resume");
+    assert_eq!(client.request("POST", &path, b"").status, 202);
+    let gone = client.request("DELETE", &format!("/api/v1/transfers/{id}?data=true"), b"");
+    assert_eq!(gone.status, 204);
+    event(&mut events, |name, data| name == "transfers" && data["removed"] == json!([id]));
+    assert_eq!(client.get(&format!("/api/v1/transfers/{id}")).status, 404);
+    from.shutdown();
 }
 
 #[test]
@@ -124,4 +207,6 @@ fn a_torrent_file_is_uploaded_and_own_files_are_published() {
     assert_eq!((added.status, &added.json()["state"]), (201, &json!("paused")));
     assert_eq!(added.json()["files"], 1);
     assert_eq!(upload.request("POST", "/api/v1/transfers", b"not a torrent").status, 400);
+    let large = vec![b'x'; bittorrent::metainfo::MAX_METAINFO_LEN + 1];
+    assert_eq!(upload.request("POST", "/api/v1/transfers", &large).status, 413);
 }

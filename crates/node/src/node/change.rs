@@ -60,6 +60,12 @@ impl Node {
         view.or_else(hashing).ok_or_else(|| NodeError::NotFound(id.to_owned()))
     }
 
+    /// Numbers of transfers that were removed in the last minute.
+    #[must_use]
+    pub fn removed_lately(&self) -> Vec<u64> {
+        self.lock_transfers().removed_lately()
+    }
+
     /// The id of the transfer with this number.
     #[must_use]
     pub fn id_of_number(&self, number: u64) -> Option<String> {

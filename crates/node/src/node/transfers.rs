@@ -1,8 +1,9 @@
 //! The table of transfers: what is remembered of each, its torrent in the session while it runs,
 //! and the picture of it that was last seen. No calls to the session are made from here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use bittorrent::id::InfoHashes;
 use bittorrent::magnet::Magnet;
@@ -10,6 +11,11 @@ use net::session::{Progress, Torrent, TorrentState, TorrentStats};
 
 use crate::record::Record;
 use crate::view::{State, Status, Transfer};
+
+/// So long a removed transfer counts as removed lately.
+const LATELY: Duration = Duration::from_secs(60);
+/// Most removed transfers that are kept in mind.
+const REMOVED_MAX: usize = 1_000;
 
 /// All transfers, by id.
 #[derive(Debug, Default)]
@@ -19,6 +25,8 @@ pub(super) struct Transfers {
     pub(super) hashing: BTreeMap<String, Transfer>,
     /// Ids of transfers that went away since that was last told.
     pub(super) removed: Vec<String>,
+    /// Numbers of those that went away last, and when.
+    removed_lately: VecDeque<(Instant, u64)>,
     next_number: u64,
 }
 
@@ -106,7 +114,17 @@ impl Transfers {
             }
         }
         self.removed.push(id.to_owned());
+        if self.removed_lately.len() == REMOVED_MAX {
+            self.removed_lately.pop_front();
+        }
+        self.removed_lately.push_back((Instant::now(), entry.record.number));
         Some(entry)
+    }
+
+    /// Numbers of those that went away in the last minute.
+    pub(super) fn removed_lately(&self) -> Vec<u64> {
+        let lately = self.removed_lately.iter().filter(|(at, _)| at.elapsed() < LATELY);
+        lately.map(|(_, number)| *number).collect()
     }
 
     /// Moves a transfer to `position` of the queue, or to its end.

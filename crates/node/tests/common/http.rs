@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::PATIENCE;
 
@@ -121,8 +121,10 @@ pub fn event(
     reader: &mut impl BufRead,
     wanted: impl Fn(&str, &serde_json::Value) -> bool,
 ) -> serde_json::Value {
-    let mut name = String::new();
+    let (mut name, deadline) = (String::new(), Instant::now() + PATIENCE);
     loop {
+        // A status comes every few seconds, whatever else does not.
+        assert!(Instant::now() < deadline, "it never came; the last was {name}");
         let mut line = String::new();
         assert!(reader.read_line(&mut line).expect("a line") > 0, "the stream ended");
         if let Some(event) = line.trim_end().strip_prefix("event: ") {

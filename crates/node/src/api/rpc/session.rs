@@ -1,0 +1,158 @@
+//! Methods about the node as a whole.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::{Answer, Arguments, flag, text};
+use crate::config::EncryptionSetting;
+use crate::node::{self, Node};
+use crate::paths;
+
+/// The version of the RPC that is spoken.
+const RPC_VERSION: u32 = 17;
+/// The oldest that programs may speak.
+const RPC_VERSION_MIN: u32 = 14;
+/// Bytes of what programs show as a kilobyte.
+const KILO: u64 = 1_000;
+
+pub(super) fn get(node: &Node, arguments: &Arguments, id: &str) -> Value {
+    let config = node.config();
+    let (up, down) = config.transfers.limits();
+    let encryption = match config.network.encryption {
+        EncryptionSetting::Off => "tolerated",
+        EncryptionSetting::Allow | EncryptionSetting::Prefer => "preferred",
+        EncryptionSetting::Require => "required",
+    };
+    let version = concat!(env!("CARGO_PKG_VERSION"), " (Shoal)");
+    let transfers = json!({
+        "alt-speed-down": 50, "alt-speed-enabled": false, "alt-speed-time-begin": 540,
+        "alt-speed-time-day": 127, "alt-speed-time-enabled": false, "alt-speed-time-end": 1020,
+        "alt-speed-up": 50, "default-trackers": "",
+        "download-dir": config.transfers.download_dir,
+        "download-dir-free-space": node::free_space(&config.transfers.download_dir).unwrap_or(0),
+        "download-queue-enabled": false, "download-queue-size": 0,
+        "idle-seeding-limit": config.transfers.seed_time / 60,
+        "idle-seeding-limit-enabled": false,
+        "incomplete-dir": config.transfers.download_dir, "incomplete-dir-enabled": false,
+        "queue-stalled-enabled": false, "queue-stalled-minutes": 30,
+        "rename-partial-files": false, "script-torrent-done-enabled": false,
+        "script-torrent-done-filename": "", "seed-queue-enabled": false, "seed-queue-size": 0,
+        "seedRatioLimit": config.transfers.seed_ratio,
+        "seedRatioLimited": config.transfers.seed_ratio > 0.0,
+        "speed-limit-down": down.map_or(100, |limit| limit.div_ceil(KILO)),
+        "speed-limit-down-enabled": down.is_some(),
+        "speed-limit-up": up.map_or(100, |limit| limit.div_ceil(KILO)),
+        "speed-limit-up-enabled": up.is_some(), "start-added-torrents": true,
+        "trash-original-torrent-files": false,
+    });
+    let others = json!({
+        "blocklist-enabled": false, "blocklist-size": 0, "blocklist-url": "", "cache-size-mb": 0,
+        "config-dir": node.began_with().node.state_dir, "dht-enabled": config.network.dht,
+        "encryption": encryption, "lpd-enabled": config.network.lsd,
+        "peer-limit-global": config.network.max_connections,
+        "peer-limit-per-torrent": config.network.max_connections,
+        "peer-port": node.addresses().first().map_or(0, std::net::SocketAddr::port),
+        "peer-port-random-on-start": false, "pex-enabled": config.network.pex,
+        "port-forwarding-enabled": false, "rpc-version": RPC_VERSION,
+        "rpc-version-minimum": RPC_VERSION_MIN, "rpc-version-semver": "5.3.0", "session-id": id,
+        "tcp-enabled": config.network.tcp, "utp-enabled": config.network.utp, "version": version,
+        "units": {"speed-units": ["kB/s", "MB/s", "GB/s", "TB/s"], "speed-bytes": KILO,
+            "size-units": ["kB", "MB", "GB", "TB"], "size-bytes": KILO,
+            "memory-units": ["KiB", "MiB", "GiB", "TiB"], "memory-bytes": 1024},
+    });
+    let mut all = Map::new();
+    for part in [transfers, others] {
+        if let Value::Object(part) = part {
+            all.extend(part);
+        }
+    }
+    let Some(fields) = arguments.get("fields").and_then(Value::as_array) else {
+        return Value::Object(all);
+    };
+    let wanted = fields.iter().filter_map(Value::as_str);
+    let wanted = wanted.filter_map(|name| Some((name.to_owned(), all.get(name)?.clone())));
+    Value::Object(wanted.collect::<Map<_, _>>())
+}
+
+pub(super) fn set(node: &Node, arguments: &Arguments) -> Answer {
+    let before = node.config();
+    let mut changes: Vec<(String, Option<Value>)> = Vec::new();
+    let mut change = |name: &str, value: Value| changes.push((name.to_owned(), Some(value)));
+    let limits = before.transfers.limits();
+    for (name, setting, now) in [
+        ("speed-limit-up", "transfers.upload_limit", limits.0),
+        ("speed-limit-down", "transfers.download_limit", limits.1),
+    ] {
+        let enabled = flag(arguments, &format!("{name}-enabled"));
+        let rate = arguments.get(name).and_then(Value::as_u64);
+        let rate = rate.map(|rate| rate.saturating_mul(KILO));
+        match (enabled, rate) {
+            (Some(false), _) => change(setting, json!(0)),
+            (Some(true), rate) => change(setting, json!(rate.or(now).unwrap_or(100 * KILO))),
+            // A number alone counts if there is a limit.
+            (None, Some(rate)) if now.is_some() => change(setting, json!(rate)),
+            (None, _) => {}
+        }
+    }
+    match (flag(arguments, "seedRatioLimited"), arguments.get("seedRatioLimit")) {
+        (Some(false), _) => change("transfers.seed_ratio", json!(0.0)),
+        (_, Some(ratio)) => change("transfers.seed_ratio", ratio.clone()),
+        _ => {}
+    }
+    if let Some(dir) = text(arguments, &["download-dir", "download_dir"]) {
+        // Whoever may use the RPC chooses among the folders that are allowed, and allows no others.
+        let real = paths::beneath(Path::new(dir), &before.transfers.allowed());
+        let real = real.ok_or("this folder is none of those that are allowed")?;
+        if real != before.transfers.download_dir {
+            let roots: Vec<_> = before.transfers.allowed();
+            change("transfers.roots", json!(roots));
+            change("transfers.download_dir", json!(real));
+        }
+    }
+    for (name, setting) in [
+        ("dht-enabled", "network.dht"),
+        ("pex-enabled", "network.pex"),
+        ("lpd-enabled", "network.lsd"),
+        ("utp-enabled", "network.utp"),
+    ] {
+        if let Some(on) = flag(arguments, name) {
+            change(setting, json!(on));
+        }
+    }
+    if let Some(encryption) = text(arguments, &["encryption"]) {
+        let setting = match encryption {
+            "required" => "require",
+            "preferred" => "prefer",
+            "tolerated" => "allow",
+            _ => return Err("encryption is required, preferred or tolerated".into()),
+        };
+        change("network.encryption", json!(setting));
+    }
+    node.change_settings(&changes)?;
+    Ok(json!({}))
+}
+
+pub(super) fn stats(node: &Arc<Node>) -> Value {
+    let status = node.status();
+    let counts = &status.transfers;
+    let stats = json!({
+        "downloadedBytes": status.downloaded, "uploadedBytes": status.uploaded,
+        "filesAdded": counts.total, "secondsActive": status.uptime as u64, "sessionCount": 1,
+    });
+    json!({
+        "activeTorrentCount": counts.total - counts.paused - counts.failed,
+        "downloadSpeed": status.download_rate, "uploadSpeed": status.upload_rate,
+        "pausedTorrentCount": counts.paused, "torrentCount": counts.total,
+        "cumulative-stats": stats, "current-stats": stats,
+    })
+}
+
+pub(super) fn free_space(node: &Node, arguments: &Arguments) -> Answer {
+    let path = text(arguments, &["path"]).ok_or("which path?")?;
+    let real = paths::beneath(Path::new(path), &node.config().transfers.allowed());
+    let real = real.ok_or("this folder is none of those that are allowed")?;
+    let free = node::free_space(&real).ok_or("nobody knows")?;
+    Ok(json!({"path": path, "size-bytes": free, "total_size": node::total_space(&real)}))
+}

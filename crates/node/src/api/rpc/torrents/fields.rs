@@ -1,0 +1,279 @@
+//! The fields of `torrent-get`.
+
+use std::cell::OnceCell;
+use std::sync::Arc;
+
+use bittorrent::metainfo::Metainfo;
+use serde_json::{Map, Value, json};
+
+use super::Failure;
+use crate::node::{Node, NodeError};
+use crate::record::Priority;
+use crate::view::{File, Peer, State, Tracker, Transfer};
+
+/// What costs a look into the session, and is looked at once at most.
+struct Look<'a> {
+    node: &'a Node,
+    transfer: &'a Transfer,
+    files: OnceCell<Vec<File>>,
+    peers: OnceCell<Vec<Peer>>,
+    trackers: OnceCell<Vec<Tracker>>,
+    metainfo: OnceCell<Option<Arc<Metainfo>>>,
+}
+
+/// The fields that are wanted and known.
+pub(super) fn of(
+    node: &Node,
+    transfer: &Transfer,
+    wanted: &[&str],
+) -> Result<Map<String, Value>, Failure> {
+    let look = Look {
+        node,
+        transfer,
+        files: OnceCell::new(),
+        peers: OnceCell::new(),
+        trackers: OnceCell::new(),
+        metainfo: OnceCell::new(),
+    };
+    let mut fields = Map::new();
+    for name in wanted {
+        match look.field(name) {
+            Ok(Some(value)) => _ = fields.insert((*name).to_owned(), value),
+            Ok(None) => {}
+            // Removed while it was looked at.
+            Err(NodeError::NotFound(_)) => break,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(fields)
+}
+
+/// The number of a state.
+fn status(state: State) -> u8 {
+    match state {
+        State::Paused | State::Finished | State::Failed => 0,
+        State::Checking | State::Hashing => 2,
+        State::Metadata | State::Downloading => 4,
+        State::Seeding => 6,
+    }
+}
+
+/// The number of a priority.
+fn level(priority: Priority) -> i8 {
+    match priority {
+        Priority::Low => -1,
+        Priority::Skip | Priority::Normal => 0,
+        Priority::High => 1,
+    }
+}
+
+/// A part of a whole; all of nothing is all.
+fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 1.0 } else { part as f64 / whole as f64 }
+}
+
+impl Look<'_> {
+    fn files(&self) -> Result<&[File], NodeError> {
+        if self.files.get().is_none() {
+            let files = self.node.files(&self.transfer.id)?;
+            return Ok(self.files.get_or_init(|| files));
+        }
+        Ok(self.files.get().map_or(&[], Vec::as_slice))
+    }
+
+    fn peers(&self) -> Result<&[Peer], NodeError> {
+        if self.peers.get().is_none() {
+            let (peers, _) = self.node.peers(&self.transfer.id)?;
+            return Ok(self.peers.get_or_init(|| peers));
+        }
+        Ok(self.peers.get().map_or(&[], Vec::as_slice))
+    }
+
+    fn trackers(&self) -> Result<&[Tracker], NodeError> {
+        if self.trackers.get().is_none() {
+            let trackers = self.node.trackers(&self.transfer.id)?;
+            return Ok(self.trackers.get_or_init(|| trackers));
+        }
+        Ok(self.trackers.get().map_or(&[], Vec::as_slice))
+    }
+
+    fn metainfo(&self) -> Option<&Metainfo> {
+        let look = || self.node.metainfo(&self.transfer.id).ok();
+        self.metainfo.get_or_init(look).as_deref()
+    }
+
+    fn field(&self, name: &str) -> Result<Option<Value>, NodeError> {
+        let transfer = self.transfer;
+        let left = transfer.bytes_wanted.saturating_sub(transfer.bytes_have);
+        let known = transfer.files > 0;
+        let eta = transfer.eta.map_or(-1, |eta| eta as i64);
+        Ok(Some(match name {
+            "id" => json!(transfer.number),
+            "hashString" => json!(transfer.id),
+            "name" => json!(transfer.name.as_deref().unwrap_or(&transfer.id)),
+            "status" => json!(status(transfer.state)),
+            "error" => json!(if transfer.error.is_some() { 3 } else { 0 }),
+            "errorString" => json!(transfer.error.as_deref().unwrap_or_default()),
+            "totalSize" => json!(transfer.bytes_total),
+            "sizeWhenDone" => json!(transfer.bytes_wanted),
+            "leftUntilDone" => json!(left),
+            "haveValid" => json!(transfer.bytes_have),
+            "haveUnchecked" | "corruptEver" => json!(0),
+            "desiredAvailable" => json!(if transfer.peers_connected > 0 { left } else { 0 }),
+            "percentDone" if !known => json!(0.0),
+            "percentDone" => json!(share(transfer.bytes_have, transfer.bytes_wanted)),
+            "percentComplete" if !known => json!(0.0),
+            "percentComplete" => json!(share(transfer.bytes_have, transfer.bytes_total)),
+            "metadataPercentComplete" => json!(if known { 1.0 } else { 0.0 }),
+            "recheckProgress" => {
+                json!(transfer.bytes_checked.map_or(0.0, |b| share(b, transfer.bytes_total)))
+            }
+            "rateDownload" => json!(transfer.download_rate),
+            "rateUpload" => json!(transfer.upload_rate),
+            "downloadedEver" => json!(transfer.downloaded),
+            "uploadedEver" => json!(transfer.uploaded),
+            "uploadRatio" => json!(transfer.ratio),
+            "eta" => json!(eta),
+            "etaIdle" => json!(-1),
+            "addedDate" | "startDate" | "editDate" => json!(transfer.added),
+            "doneDate" => json!(transfer.completed.unwrap_or(0)),
+            "activityDate" => json!(transfer.completed.unwrap_or(transfer.added)),
+            "downloadDir" => json!(transfer.dir),
+            "isFinished" => json!(transfer.state == State::Finished),
+            "isPrivate" => json!(transfer.private),
+            "isStalled" => {
+                json!(transfer.state == State::Downloading && transfer.download_rate == 0)
+            }
+            "queuePosition" => json!(transfer.queue_position),
+            "labels" => json!(transfer.labels),
+            "magnetLink" => json!(transfer.magnet.as_deref().unwrap_or_default()),
+            "torrentFile" | "group" => json!(""),
+            "sequentialDownload" => json!(transfer.sequential),
+            "seedRatioMode" => json!(u8::from(transfer.seed_ratio.is_some())),
+            "seedRatioLimit" => json!(transfer.seed_ratio.unwrap_or(0.0)),
+            "seedIdleMode" => json!(u8::from(transfer.seed_time.is_some())),
+            "seedIdleLimit" => json!(transfer.seed_time.unwrap_or(0) / 60),
+            "bandwidthPriority"
+            | "downloadLimit"
+            | "uploadLimit"
+            | "secondsDownloading"
+            | "secondsSeeding"
+            | "webseedsSendingToUs"
+            | "manualAnnounceTime" => json!(0),
+            "downloadLimited" | "uploadLimited" => json!(false),
+            "honorsSessionLimits" => json!(true),
+            "maxConnectedPeers" | "peer-limit" => {
+                json!(self.node.began_with().network.max_connections)
+            }
+            "pieceCount" => json!(transfer.pieces_total),
+            "file-count" => json!(transfer.files),
+            "peersConnected" => json!(transfer.peers_connected),
+            _ => return self.costly(name),
+        }))
+    }
+
+    fn costly(&self, name: &str) -> Result<Option<Value>, NodeError> {
+        Ok(Some(match name {
+            "peersSendingToUs" => {
+                json!(self.peers()?.iter().filter(|peer| peer.download_rate > 0).count())
+            }
+            "peersGettingFromUs" => {
+                json!(self.peers()?.iter().filter(|peer| peer.upload_rate > 0).count())
+            }
+            "peers" => self.peers()?.iter().map(peer).collect(),
+            "peersFrom" => json!({"fromCache": 0, "fromDht": 0, "fromIncoming": 0, "fromLpd": 0,
+                "fromLtep": 0, "fromPex": 0, "fromTracker": 0}),
+            "files" => {
+                let file = |file: &File| {
+                    json!({"name": file.path, "length": file.length,
+                        "bytesCompleted": file.bytes_have, "beginPiece": 0, "endPiece": 0})
+                };
+                self.files()?.iter().map(file).collect()
+            }
+            "fileStats" => {
+                let file = |file: &File| {
+                    json!({"bytesCompleted": file.bytes_have, "priority": level(file.priority),
+                        "wanted": file.priority != Priority::Skip})
+                };
+                self.files()?.iter().map(file).collect()
+            }
+            "priorities" => self.files()?.iter().map(|file| json!(level(file.priority))).collect(),
+            // Numbers, as programs of the time expect them.
+            "wanted" => {
+                let wanted = |file: &File| json!(u8::from(file.priority != Priority::Skip));
+                self.files()?.iter().map(wanted).collect()
+            }
+            "trackers" => {
+                let tracker = |(id, tracker): (usize, &Tracker)| {
+                    json!({"id": id, "announce": tracker.url, "scrape": "", "tier": id,
+                        "sitename": host(&tracker.url)})
+                };
+                self.trackers()?.iter().enumerate().map(tracker).collect()
+            }
+            "trackerList" => {
+                let urls: Vec<_> = self.trackers()?.iter().map(|one| one.url.as_str()).collect();
+                json!(urls.join("\n\n"))
+            }
+            "trackerStats" => {
+                let all = self.trackers()?.iter().enumerate();
+                all.map(|(id, tracker)| tracker_stats(id, tracker)).collect()
+            }
+            "pieces" => match self.node.pieces(&self.transfer.id) {
+                Ok(pieces) => json!(pieces.have),
+                Err(NodeError::Conflict(_)) => json!(""),
+                Err(error) => return Err(error),
+            },
+            "pieceSize" => json!(self.metainfo().map_or(0, |metainfo| metainfo.info.piece_len)),
+            "comment" => {
+                json!(self.metainfo().and_then(|one| one.comment.clone()).unwrap_or_default())
+            }
+            "creator" => {
+                json!(self.metainfo().and_then(|one| one.created_by.clone()).unwrap_or_default())
+            }
+            "dateCreated" => json!(self.metainfo().and_then(|one| one.created_at).unwrap_or(0)),
+            "webseeds" => {
+                json!(self.metainfo().map(|one| one.web_seeds.clone()).unwrap_or_default())
+            }
+            "primary-mime-type" => {
+                let largest = self.files()?.iter().max_by_key(|file| file.length);
+                json!(largest.map_or("application/octet-stream", |file| file.mime))
+            }
+            _ => return Ok(None),
+        }))
+    }
+}
+
+fn peer(peer: &Peer) -> Value {
+    json!({
+        "address": peer.address.ip().to_string(), "port": peer.address.port(),
+        "clientName": peer.client, "flagStr": peer.flags, "progress": peer.progress,
+        "clientIsChoked": peer.chokes_us, "clientIsInterested": peer.interesting,
+        "peerIsChoked": peer.choked_by_us, "peerIsInterested": peer.interested,
+        "isEncrypted": peer.encrypted, "isUTP": peer.transport == "utp", "isIncoming": false,
+        "isDownloadingFrom": peer.download_rate > 0, "isUploadingTo": peer.upload_rate > 0,
+        "rateToClient": peer.download_rate, "rateToPeer": peer.upload_rate,
+    })
+}
+
+fn host(url: &str) -> String {
+    let parsed = url::Url::parse(url).ok();
+    parsed.and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default()
+}
+
+fn tracker_stats(id: usize, tracker: &Tracker) -> Value {
+    let failed = tracker.error.is_some();
+    let answered = failed || tracker.seeds.is_some();
+    json!({
+        "id": id, "tier": id, "announce": tracker.url, "scrape": "", "sitename": host(&tracker.url),
+        "host": host(&tracker.url), "isBackup": false,
+        "seederCount": tracker.seeds.map_or(-1, i64::from),
+        "leecherCount": tracker.leechers.map_or(-1, i64::from), "downloadCount": -1,
+        "hasAnnounced": answered, "hasScraped": answered, "announceState": 1, "scrapeState": 0,
+        "lastAnnounceSucceeded": answered && !failed,
+        "lastAnnounceResult": tracker.error.as_deref().unwrap_or("Success"),
+        "lastAnnouncePeerCount": 0, "lastAnnounceStartTime": 0, "lastAnnounceTime": 0,
+        "lastAnnounceTimedOut": false, "lastScrapeResult": "", "lastScrapeStartTime": 0,
+        "lastScrapeSucceeded": answered && !failed, "lastScrapeTime": 0,
+        "lastScrapeTimedOut": false, "nextAnnounceTime": 0, "nextScrapeTime": 0,
+    })
+}
