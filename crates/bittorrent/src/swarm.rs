@@ -90,9 +90,9 @@ impl PeerContact for SocketAddr {
     }
 }
 
-/// The picker's word for wanted or not.
-fn priority(wanted: bool) -> Priority {
-    if wanted { Priority::NORMAL } else { Priority::SKIP }
+/// The picker's word for wanted or not, given how much pieces are wanted.
+fn priority(levels: &[Priority], piece: u32, wanted: bool) -> Priority {
+    if wanted { levels.get(piece as usize).copied().unwrap_or_default() } else { Priority::SKIP }
 }
 
 /// The content, once it is known.
@@ -108,6 +108,15 @@ struct Loaded {
 }
 
 impl Loaded {
+    /// Tells the picker how much each piece is wanted.
+    fn tell_picker(&mut self, levels: &[Priority]) {
+        for piece in 0..self.info.piece_count() {
+            let index = PieceIndex(piece);
+            let wanted = self.wanted.get(piece) && self.layers.can_verify(index);
+            self.picker.set_priority(index, priority(levels, piece, wanted));
+        }
+    }
+
     /// Pieces of `bits` that are wanted and missing.
     fn count_useful(&self, bits: &Bitfield) -> u32 {
         bits.difference(&self.have)
@@ -127,6 +136,8 @@ pub struct Swarm<C: PeerContact> {
     /// Which neighbour named an address, for holepunching.
     relays: BTreeMap<C, ConnId>,
     content: Option<Loaded>,
+    /// How much pieces are wanted; those past the end as most.
+    levels: Vec<Priority>,
     metadata: Option<Fetch>,
     choker: Choker,
     super_seeding: Option<SuperSeeding>,
@@ -157,6 +168,7 @@ impl<C: PeerContact> Swarm<C> {
             dialing: BTreeSet::new(),
             relays: BTreeMap::new(),
             content: None,
+            levels: Vec::new(),
             metadata: None,
             choker,
             greet_by: None,
@@ -195,8 +207,8 @@ impl<C: PeerContact> Swarm<C> {
         let layers = LayerFetch::new(&content);
         for piece in 0..content.info.piece_count() {
             let piece = PieceIndex(piece);
-            let known = layers.can_verify(piece);
-            picker.set_priority(piece, priority(known && content.wanted.get(piece.0)));
+            let wanted = layers.can_verify(piece) && content.wanted.get(piece.0);
+            picker.set_priority(piece, priority(&self.levels, piece.0, wanted));
             if content.have.get(piece.0) {
                 picker.set_have(piece);
             }
@@ -249,14 +261,18 @@ impl<C: PeerContact> Swarm<C> {
         }
     }
 
+    /// Pieces are wanted in another order; which are wanted stays.
+    fn prioritize(&mut self, levels: Vec<Priority>) {
+        self.levels = levels;
+        if let Some(content) = &mut self.content {
+            content.tell_picker(&self.levels);
+        }
+    }
+
     /// Tells the picker what is wanted and verifiable now, and counts anew who is useful.
     fn refresh_wanted(&mut self, cx: &mut Ctx<'_, C>) {
         let Some(content) = &mut self.content else { return };
-        for piece in 0..content.info.piece_count() {
-            let index = PieceIndex(piece);
-            let wanted = content.wanted.get(piece) && content.layers.can_verify(index);
-            content.picker.set_priority(index, priority(wanted));
-        }
+        content.tell_picker(&self.levels);
         for peer in self.peers.values_mut() {
             if let peer::Has::Known(bits) = &peer.has {
                 peer.useful = content.count_useful(bits);
@@ -298,6 +314,7 @@ impl<C: PeerContact> Machine for Swarm<C> {
                 self.dial(cx);
             }
             Command::Want(wanted) => self.want(wanted, cx),
+            Command::Prioritize(levels) => self.prioritize(levels),
             Command::Urgent(pieces) => self.hurry(&pieces, cx),
             Command::Layers(file, layer) => self.layer_known(file, layer, cx),
             Command::Lost(piece) => self.on_lost(piece, cx),

@@ -14,6 +14,7 @@ mod reactor;
 mod reader;
 mod shared;
 mod stream;
+mod throttle;
 mod torrent;
 
 use std::io;
@@ -25,10 +26,13 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bittorrent::metainfo::Metainfo;
+use bittorrent::picker::Priority;
 
 use crate::port_map::{PortMapper, PortMapping, PortProtocol};
 use codec::bitfield::Bitfield;
-pub use config::{AddTorrent, DhtConfig, Encryption, SeedUntil, SessionConfig, Source};
+pub use config::{
+    AddTorrent, DhtConfig, Earlier, Encryption, SeedUntil, SessionConfig, Source, TorrentLimits,
+};
 pub use picture::{PeerStats, Progress, TorrentState, TorrentStats, TrackerStats, Transport};
 use reactor::{Begun, Control, ControlSender};
 pub use reader::{FileReader, ReadError};
@@ -221,6 +225,22 @@ impl Torrent {
     /// Tries these addresses too.
     pub fn add_peers(&self, peers: Vec<SocketAddr>) {
         let _ = self.control.send(Control::AddPeers(self.tag, peers));
+    }
+
+    /// Limits its payload from now on.
+    pub fn set_limits(&self, limits: TorrentLimits) {
+        let _ = self.control.send(Control::SetTorrentLimits(self.tag, limits));
+    }
+
+    /// Says how much files (indices in the info dictionary) are wanted, those that are not wanted
+    /// as most. Which are wanted at all does not change.
+    pub fn set_priorities(&self, files: Vec<(usize, Priority)>) {
+        let _ = self.control.send(Control::Prioritize(self.tag, files));
+    }
+
+    /// Says when to stop seeding from now on.
+    pub fn set_seed_until(&self, until: SeedUntil) {
+        let _ = self.control.send(Control::SeedUntil(self.tag, until));
     }
 
     /// Says which files (indices in the info dictionary) to fetch of a torrent that was added to

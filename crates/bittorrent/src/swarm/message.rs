@@ -12,7 +12,7 @@ use crate::extension::PexFlags;
 use crate::id::{Block, InfoHashes, PeerId, PieceIndex};
 use crate::metainfo::Info;
 use crate::peer_wire::{Frame, HashRange};
-use crate::picker::PieceOrder;
+use crate::picker::{PieceOrder, Priority};
 
 /// Fixed facts of a swarm machine.
 #[derive(Clone, Debug)]
@@ -82,6 +82,9 @@ pub enum Command<C> {
     AddPeers(Vec<C>, PeerSource),
     /// Other pieces are wanted now.
     Want(Bitfield),
+    /// How much each piece is wanted, if it is wanted at all: those of a higher priority are begun
+    /// first. Pieces past the end are as most. Replaces what was said before; may come at any time.
+    Prioritize(Vec<Priority>),
     /// These pieces, and no others, go before all that is wanted: those of a lower number first.
     Urgent(Vec<(PieceIndex, u32)>),
     /// Accept these v2 piece layers for a file (index in [`Info::files`]).

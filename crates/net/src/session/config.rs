@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bittorrent::magnet::Magnet;
 use bittorrent::metainfo::Metainfo;
+use bittorrent::picker::Priority;
 
 /// Whether connections are obfuscated (MSE/PE).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -97,6 +98,28 @@ pub struct SeedUntil {
     pub ratio: Option<f64>,
     /// Time since it was complete.
     pub time: Option<Duration>,
+    /// Time in which nobody fetched anything.
+    pub idle: Option<Duration>,
+}
+
+/// What a torrent has done in earlier sessions, as far as [`SeedUntil`] goes by it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Earlier {
+    /// Payload bytes sent.
+    pub uploaded: u64,
+    /// Time in which it was complete and offered.
+    pub seeding: Duration,
+}
+
+/// How fast one torrent may be, in payload bytes per second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TorrentLimits {
+    /// Sent; `None` is no limit of its own.
+    pub upload: Option<u64>,
+    /// Received; `None` is no limit of its own.
+    pub download: Option<u64>,
+    /// The limits of the session do not hold for it.
+    pub exempt: bool,
 }
 
 /// A torrent to take part in.
@@ -129,6 +152,12 @@ pub struct AddTorrent {
     pub peers: Vec<SocketAddr>,
     /// When to stop seeding.
     pub seed_until: SeedUntil,
+    /// What counts towards that already.
+    pub earlier: Earlier,
+    /// Limits of its own.
+    pub limits: TorrentLimits,
+    /// Files (indices in the info dictionary) that are wanted more or less than most.
+    pub priorities: Vec<(usize, Priority)>,
 }
 
 impl AddTorrent {
@@ -149,6 +178,9 @@ impl AddTorrent {
             web_seeds: Vec::new(),
             peers: Vec::new(),
             seed_until: SeedUntil::default(),
+            earlier: Earlier::default(),
+            limits: TorrentLimits::default(),
+            priorities: Vec::new(),
         }
     }
 }

@@ -20,9 +20,9 @@ use bittorrent::peer_wire::{Frame, PeerFraming};
 use bittorrent::swarm::CloseReason;
 use machine::{ConnId, Framing};
 
-use super::limiter::Turn;
 use super::picture::Transport;
 use super::stream::Stream;
+use super::throttle::Turns;
 use super::torrent::Torrent;
 use inbound::Inbound;
 use outbound::Outbound;
@@ -43,8 +43,8 @@ pub(super) struct ConnHandle {
     pub(super) queue: RefCell<Queue>,
     closing: Cell<Option<CloseReason>>,
     waker: RefCell<Option<Waker>>,
-    up: Rc<Turn>,
-    down: Rc<Turn>,
+    up: Turns,
+    down: Turns,
 }
 
 /// What waits to be sent, and what is awaited.
@@ -97,8 +97,8 @@ impl ConnHandle {
             queue: RefCell::new(queue),
             closing: Cell::new(None),
             waker: RefCell::new(None),
-            up: Rc::default(),
-            down: Rc::default(),
+            up: Turns::default(),
+            down: Turns::default(),
         })
     }
 

@@ -10,6 +10,7 @@ use std::sync::mpsc::SyncSender;
 use bittorrent::id::{PeerId, PieceIndex};
 use bittorrent::metainfo::Metainfo;
 use bittorrent::peer_wire::Frame;
+use bittorrent::picker::Priority;
 use bittorrent::utp::Config as UtpConfig;
 use codec::bitfield::Bitfield;
 use tokio::net::TcpListener;
@@ -18,7 +19,7 @@ use tokio::sync::oneshot;
 use tokio::task::{LocalSet, spawn_local};
 
 use super::clock::Clock;
-use super::config::{AddTorrent, SessionConfig, Source};
+use super::config::{AddTorrent, SeedUntil, SessionConfig, Source, TorrentLimits};
 use super::dht::Dht;
 use super::picture::{TorrentState, TorrentStats};
 use super::shared::{BUFFER_BYTES_MAX, Shared};
@@ -52,6 +53,12 @@ pub(super) enum Control {
     AddPeers(u64, Vec<SocketAddr>),
     /// Bytes per second sent and received, over all torrents.
     SetLimits(Option<u64>, Option<u64>),
+    /// Limits of one torrent.
+    SetTorrentLimits(u64, TorrentLimits),
+    /// Files of one torrent that are wanted more or less than most.
+    Prioritize(u64, Vec<(usize, Priority)>),
+    /// When one torrent stops seeding.
+    SeedUntil(u64, SeedUntil),
     /// Pieces that are verified.
     Have(u64, SyncSender<Option<Bitfield>>),
     /// The files, to read from.
@@ -248,6 +255,15 @@ impl Reactor {
             Control::SetLimits(up, down) => {
                 self.shared.limits.up.set_limit(up);
                 self.shared.limits.down.set_limit(down);
+            }
+            Control::SetTorrentLimits(tag, limits) => {
+                self.with(tag, |torrent| torrent.throttle.set(limits));
+            }
+            Control::Prioritize(tag, files) => {
+                self.with(tag, |torrent| torrent.set_priorities(files));
+            }
+            Control::SeedUntil(tag, until) => {
+                self.with(tag, |torrent| torrent.set_seed_until(until));
             }
             Control::Announce(tag) => self.with(tag, |torrent| torrent.announce_again()),
             Control::AddPeers(tag, peers) => self.with(tag, |torrent| torrent.add_peers(peers)),

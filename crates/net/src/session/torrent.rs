@@ -4,6 +4,7 @@
 mod dht;
 mod dialing;
 mod disk_events;
+mod goals;
 mod reading;
 mod stats;
 mod trackers;
@@ -16,12 +17,11 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::Duration;
 
 use bittorrent::id::{Block, InfoHash, InfoHashes, PieceIndex};
 use bittorrent::metainfo::{Info, Metainfo};
 use bittorrent::peer_wire::{Frame, HashRange, PeerFraming};
-use bittorrent::picker::PieceOrder;
+use bittorrent::picker::{PieceOrder, Priority};
 use bittorrent::swarm::{
     self, CloseReason, Command, Effect, Event, PeerSource, Swarm, SwarmConfig,
 };
@@ -30,7 +30,7 @@ use machine::{
 };
 use tokio::sync::Notify;
 
-use super::config::AddTorrent;
+use super::config::{AddTorrent, SeedUntil};
 use super::conn::{Conn, ConnHandle};
 use super::dht::Dht;
 use super::greeting::Greeted;
@@ -38,6 +38,7 @@ use super::limiter::Limiter;
 use super::picture::{PeerStats, TorrentState, TrackerStats};
 use super::pieces::{Landing, Pieces};
 use super::shared::Shared;
+use super::throttle::Throttle;
 use crate::disk::BufferPool;
 use crate::store::{Journal, Store, Totals};
 use disk_events::Checking;
@@ -45,9 +46,6 @@ use reading::Reading;
 
 /// Bytes of cold blocks that disk threads read for one torrent at once.
 const READ_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Seeding limits are looked at this often.
-const LIMIT_INTERVAL: Duration = Duration::from_secs(1);
-
 type Live = Swarm<SocketAddr>;
 
 /// The limits that connections share.
@@ -82,6 +80,7 @@ pub(super) struct Torrent {
     pub(super) hashes: InfoHashes,
     pub(super) shared: Rc<Shared>,
     pub(super) options: AddTorrent,
+    pub(super) throttle: Throttle,
     core: RefCell<Core>,
     draining: Cell<bool>,
     conns: RefCell<HashMap<ConnId, Rc<ConnHandle>>>,
@@ -128,6 +127,11 @@ pub(super) struct Torrent {
     selection: RefCell<Option<Vec<usize>>>,
     /// Something has been told to the journal.
     journal_told: Notify,
+    /// When it stops seeding.
+    goals: Cell<SeedUntil>,
+    goals_changed: Notify,
+    /// Files that are wanted more or less than most.
+    priorities: RefCell<Vec<(usize, Priority)>>,
 }
 
 impl Torrent {
@@ -169,6 +173,10 @@ impl Torrent {
         Rc::new(Self {
             tag,
             hashes,
+            throttle: Throttle::new(options.limits, shared.clock),
+            goals: Cell::new(options.seed_until),
+            goals_changed: Notify::new(),
+            priorities: RefCell::new(options.priorities.clone()),
             shared,
             options,
             core: RefCell::new(core),
@@ -499,7 +507,8 @@ impl Torrent {
         let seed = self.core.borrow_mut().rng.next_u64();
         tokio::task::spawn_local(self.clone().run_trackers(seed));
         tokio::task::spawn_local(self.clone().run_dht());
-        tokio::task::spawn_local(self.clone().run_limits());
+        tokio::task::spawn_local(self.clone().run_goals());
+        tokio::task::spawn_local(self.clone().run_throttle());
     }
 
     pub(super) fn add_peers(self: &Rc<Self>, peers: Vec<SocketAddr>) {
@@ -527,25 +536,6 @@ impl Torrent {
         }
         self.set_state(TorrentState::Seeding);
         self.announce_now.notify_one();
-    }
-
-    /// Watches the seeding limits.
-    async fn run_limits(self: Rc<Self>) {
-        let until = self.options.seed_until;
-        while !self.stopped.get() && (until.ratio.is_some() || until.time.is_some()) {
-            tokio::time::sleep(LIMIT_INTERVAL).await;
-            let Some(completed_at) = self.completed_at.get() else { continue };
-            let since = self.shared.clock.now() - completed_at;
-            let total = self.info.borrow().as_ref().map_or(0, |info| info.total_len);
-            let uploaded = self.core.borrow().swarm.totals().uploaded;
-            let ratio = uploaded as f64 / total.max(1) as f64;
-            if until.time.is_some_and(|limit| since >= limit)
-                || until.ratio.is_some_and(|limit| ratio >= limit)
-            {
-                self.set_state(TorrentState::Finished);
-                return self.stop();
-            }
-        }
     }
 
     /// Leaves the swarm: closes connections, says goodbye to trackers, completes the journal.

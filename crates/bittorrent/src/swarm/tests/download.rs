@@ -2,6 +2,7 @@
 //! who is to blame for a false piece.
 
 use super::*;
+use crate::picker::Priority;
 use crate::smart_ban::Digest;
 
 #[test]
@@ -363,4 +364,27 @@ fn memory_for_unfinished_pieces_is_bounded_and_stalled_ones_make_room() {
     assert!(picker.in_flight_bytes() <= two);
     assert!(bench.asked.iter().filter(|effect| forgotten(effect)).count() <= 2);
     assert!(!bench.awaiting_verification().is_empty(), "the fast peer is not held up");
+}
+
+#[test]
+fn pieces_of_a_higher_priority_are_begun_first_and_those_of_a_lower_one_last() {
+    let mut bench = Bench::leecher(100);
+    let all: Vec<u32> = (0..100).collect();
+    let conn = bench.join(MODERN, &all);
+    let mut levels = vec![Priority::NORMAL; 100];
+    levels[..90].fill(Priority::LOW);
+    levels[50] = Priority::HIGH;
+    bench.command(Command::Prioritize(levels));
+    bench.frame(conn, Frame::Unchoke);
+    assert_eq!(bench.requests(conn)[0].piece, PieceIndex(50));
+    let mut order: Vec<u32> = Vec::new();
+    for _ in 0..11 {
+        bench.serve_all(conn);
+        for piece in bench.awaiting_verification() {
+            order.push(piece.0);
+            bench.verified(piece.0, true);
+        }
+    }
+    assert_eq!(order[0], 50);
+    assert!(order[1..11].iter().all(|piece| *piece >= 90), "{order:?}");
 }

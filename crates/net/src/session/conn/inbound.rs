@@ -58,8 +58,8 @@ impl Conn {
             return Poll::Pending;
         }
         let torrent = self.torrent.clone();
-        let limits = torrent.limits();
-        let granted = limits.down.take(READ_MAX as u64, &self.handle.down, cx.waker()) as usize;
+        let (lane, session) = (&torrent.throttle.down, &torrent.limits().down);
+        let granted = lane.take(session, READ_MAX as u64, &self.handle.down, cx.waker()) as usize;
         if granted == 0 {
             return Poll::Pending;
         }
@@ -72,7 +72,7 @@ impl Conn {
             Poll::Ready(Ok(used)) => used,
             _ => 0,
         };
-        limits.down.give_back((granted - used.min(granted)) as u64);
+        lane.give_back(session, (granted - used.min(granted)) as u64);
         match ready!(read) {
             Ok(_) => Poll::Ready(Ok(())),
             Err(why) => Poll::Ready(Err(why)),

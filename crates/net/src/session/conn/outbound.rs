@@ -85,17 +85,18 @@ impl Conn {
             }
             drop(queue);
             let torrent = self.torrent.clone();
-            let limits = torrent.limits();
-            let granted = limits.up.take(u64::from(block.len), &self.handle.up, cx.waker());
+            let (lane, session) = (&torrent.throttle.up, &torrent.limits().up);
+            let len = u64::from(block.len);
+            let granted = lane.take(session, len, &self.handle.up, cx.waker());
             if granted == 0 {
                 break;
             }
-            let enough = granted >= u64::from(block.len) || !limits.up.is_limited();
+            let enough = granted >= len || !lane.is_limited(session);
             if !enough && !self.save_up(granted, block) {
                 continue;
             }
             if !self.fill_block(out, block) {
-                limits.up.give_back(u64::from(block.len));
+                lane.give_back(session, len);
                 break;
             }
         }

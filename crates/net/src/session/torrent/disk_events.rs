@@ -144,6 +144,7 @@ impl Torrent {
         }
         let wanted = self.wanted();
         self.count_bytes(&checking.have, &wanted);
+        self.prioritize();
         let content = Content {
             wanted,
             info,

@@ -19,7 +19,7 @@ use url::Url;
 use super::{Failure, Style, WebSeed};
 use crate::http_client::{Get, Response};
 use crate::session::conn::ConnHandle;
-use crate::session::limiter::Turn;
+use crate::session::throttle::Turns;
 
 /// Bytes of one run at most.
 const RUN_MAX: u64 = 4 * 1024 * 1024;
@@ -64,11 +64,11 @@ impl<'a> Link<'a> {
 
     /// Fetches one run after the other, each when at least `min` bytes of requests are open.
     async fn lane(&self, min: u64) {
-        let turn = Rc::default();
+        let turns = Turns::default();
         while let Some(run) = self.next_run(min).await {
             let fetched = tokio::select! {
                 _ = self.closed() => return,
-                fetched = self.fetch(&run, &turn) => fetched,
+                fetched = self.fetch(&run, &turns) => fetched,
             };
             let mut claimed = self.claimed.borrow_mut();
             run.iter().for_each(|block| _ = claimed.remove(block));
@@ -136,10 +136,10 @@ impl<'a> Link<'a> {
         Some(run)
     }
 
-    async fn fetch(&self, run: &[Block], turn: &Rc<Turn>) -> Result<(), Failure> {
+    async fn fetch(&self, run: &[Block], turns: &Turns) -> Result<(), Failure> {
         let mut sink = Sink { link: self, run, gathered: Vec::new() };
         if self.seed.style == Style::Pieces {
-            return self.fetch_piece(&mut sink, turn).await;
+            return self.fetch_piece(&mut sink, turns).await;
         }
         for read in web_seed::reads(&self.seed.info, run) {
             match read.from {
@@ -148,7 +148,7 @@ impl<'a> Link<'a> {
                     sink.push_zeros(read.len);
                 }
                 Origin::File(file, offset) => {
-                    self.fetch_file(file, offset, read.len, &mut sink, turn).await?;
+                    self.fetch_file(file, offset, read.len, &mut sink, turns).await?;
                 }
             }
             if !sink.is_wanted() {
@@ -165,7 +165,7 @@ impl<'a> Link<'a> {
         offset: u64,
         len: u64,
         sink: &mut Sink<'_>,
-        turn: &Rc<Turn>,
+        turns: &Turns,
     ) -> Result<(), Failure> {
         let useless = |why: &str| Failure::Useless(why.to_owned());
         let info = &self.seed.info;
@@ -197,11 +197,11 @@ impl<'a> Link<'a> {
             }
             status => return Err(refusal(status, response.retry_after)),
         };
-        self.read_body(&mut response, skip, len, sink, turn).await
+        self.read_body(&mut response, skip, len, sink, turns).await
     }
 
     /// Reads a run of a piece (BEP 17).
-    async fn fetch_piece(&self, sink: &mut Sink<'_>, turn: &Rc<Turn>) -> Result<(), Failure> {
+    async fn fetch_piece(&self, sink: &mut Sink<'_>, turns: &Turns) -> Result<(), Failure> {
         let (Some(first), Some(last)) = (sink.run.first(), sink.run.last()) else { return Ok(()) };
         let hash = self.seed.torrent.hashes.primary();
         let hash = hash.ok_or_else(|| Failure::Useless("a torrent without a name".into()))?;
@@ -219,7 +219,7 @@ impl<'a> Link<'a> {
         if response.body_len().is_some_and(|said| said != len) {
             return Err(Failure::Useless("another number of bytes than asked for".into()));
         }
-        self.read_body(&mut response, 0, len, sink, turn).await
+        self.read_body(&mut response, 0, len, sink, turns).await
     }
 
     async fn get(&self, url: &str, range: Option<(u64, u64)>) -> Result<Response, Failure> {
@@ -235,7 +235,7 @@ impl<'a> Link<'a> {
         mut skip: u64,
         len: u64,
         sink: &mut Sink<'_>,
-        turn: &Rc<Turn>,
+        turns: &Turns,
     ) -> Result<(), Failure> {
         let rest_follows = response.body_len() != Some(skip + len);
         let mut left = len;
@@ -244,7 +244,7 @@ impl<'a> Link<'a> {
             let Some(chunk) = response.chunk().await? else {
                 return Err(Failure::Later("the response ended early".into(), None));
             };
-            self.spend(chunk.len() as u64, turn).await;
+            self.spend(chunk.len() as u64, turns).await;
             let skipped = skip.min(chunk.len() as u64);
             skip -= skipped;
             let bytes = &chunk[skipped as usize..];
@@ -273,10 +273,11 @@ impl<'a> Link<'a> {
     }
 
     /// Waits until the download limit allows what has been read, so that no more is read before.
-    async fn spend(&self, mut bytes: u64, turn: &Rc<Turn>) {
-        let down = &self.seed.torrent.limits().down;
+    async fn spend(&self, mut bytes: u64, turns: &Turns) {
+        let torrent = &self.seed.torrent;
+        let (lane, session) = (&torrent.throttle.down, &torrent.limits().down);
         while bytes > 0 {
-            bytes -= poll_fn(|cx| match down.take(bytes, turn, cx.waker()) {
+            bytes -= poll_fn(|cx| match lane.take(session, bytes, turns, cx.waker()) {
                 0 => Poll::Pending,
                 granted => Poll::Ready(granted),
             })

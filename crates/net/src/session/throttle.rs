@@ -1,0 +1,128 @@
+//! The limits that one torrent's connections obey: its own first, then those of the session, unless
+//! it is exempt. How a limit is kept and shared is in `limiter`.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::task::Waker;
+
+use super::clock::Clock;
+use super::config::TorrentLimits;
+use super::limiter::{Limiter, Turn};
+
+/// A connection's places in both queues.
+#[derive(Default)]
+pub(super) struct Turns {
+    own: Rc<Turn>,
+    session: Rc<Turn>,
+}
+
+/// One direction of a torrent.
+pub(super) struct Lane {
+    own: Limiter,
+    exempt: Cell<bool>,
+}
+
+impl Lane {
+    fn new(per_second: Option<u64>, exempt: bool, clock: Clock) -> Self {
+        Self { own: Limiter::new(per_second, clock), exempt: Cell::new(exempt) }
+    }
+
+    /// Serves those who wait for the torrent's own limit; runs for ever.
+    pub(super) async fn run(&self) {
+        self.own.run().await;
+    }
+
+    /// Whether any limit holds.
+    pub(super) fn is_limited(&self, session: &Limiter) -> bool {
+        self.own.is_limited() || (!self.exempt.get() && session.is_limited())
+    }
+
+    /// Grants up to `want` bytes. Zero means: wait, `waker` is woken when the turn has come.
+    pub(super) fn take(&self, session: &Limiter, want: u64, turns: &Turns, waker: &Waker) -> u64 {
+        let own = self.own.take(want, &turns.own, waker);
+        if own == 0 || self.exempt.get() {
+            return own;
+        }
+        let granted = session.take(own, &turns.session, waker);
+        self.own.give_back(own - granted);
+        granted
+    }
+
+    /// Takes back what was granted and not used.
+    pub(super) fn give_back(&self, session: &Limiter, bytes: u64) {
+        self.own.give_back(bytes);
+        if !self.exempt.get() {
+            session.give_back(bytes);
+        }
+    }
+}
+
+/// Both directions of a torrent.
+pub(super) struct Throttle {
+    pub(super) up: Lane,
+    pub(super) down: Lane,
+}
+
+impl Throttle {
+    pub(super) fn new(limits: TorrentLimits, clock: Clock) -> Self {
+        Self {
+            up: Lane::new(limits.upload, limits.exempt, clock),
+            down: Lane::new(limits.download, limits.exempt, clock),
+        }
+    }
+
+    /// Limits anew.
+    pub(super) fn set(&self, limits: TorrentLimits) {
+        for (lane, limit) in [(&self.up, limits.upload), (&self.down, limits.download)] {
+            lane.own.set_limit(limit);
+            lane.exempt.set(limits.exempt);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all_of(lane: &Lane, session: &Limiter, want: u64) -> u64 {
+        let (turns, mut sum) = (Turns::default(), 0);
+        while sum < want {
+            match lane.take(session, want - sum, &turns, Waker::noop()) {
+                0 => break,
+                granted => sum += granted,
+            }
+        }
+        sum
+    }
+
+    #[test]
+    fn the_narrower_limit_counts_unless_a_torrent_is_exempt() {
+        const PLENTY: u64 = 100_000_000;
+        let clock = Clock::start();
+        let (narrow, wide) = (Some(1_000), None);
+        for (own, session, exempt, is_limited) in [
+            (wide, wide, false, false),
+            (narrow, wide, false, true),
+            (wide, narrow, false, true),
+            (wide, narrow, true, false),
+            (narrow, narrow, true, true),
+        ] {
+            let lane = Lane::new(own, exempt, clock);
+            let session = Limiter::new(session, clock);
+            assert_eq!(lane.is_limited(&session), is_limited);
+            let granted = all_of(&lane, &session, PLENTY);
+            assert_eq!(granted < PLENTY, is_limited, "{own:?} {exempt}: {granted}");
+        }
+    }
+
+    #[test]
+    fn what_the_session_does_not_grant_is_not_lost_to_the_torrent() {
+        let clock = Clock::start();
+        let lane = Lane::new(Some(1_000), false, clock);
+        let session = Limiter::new(Some(1), clock);
+        let before = all_of(&lane, &session, u64::MAX);
+        session.set_limit(None);
+        // The burst of its own that the session held back is still there.
+        assert!(all_of(&lane, &session, u64::MAX) > 0, "after {before}");
+    }
+}
