@@ -74,7 +74,7 @@ fn await_that(torrent: &Torrent, wanted: impl Fn(&TorrentStats) -> bool) -> Torr
             return stats;
         }
         assert!(Instant::now() < deadline, "stuck: {stats:#?}");
-        let _ = torrent.wait_while(&stats.state, Duration::from_millis(20));
+        let _ = torrent.wait_while(stats.state, Duration::from_millis(20));
     }
 }
 
@@ -102,7 +102,7 @@ fn one_torrent_is_limited_in_either_direction() {
         let to = bench.take(|add| add.limits = limits(None, download));
         seeding(&to);
         let took = began.elapsed();
-        assert!(took >= at_least(2 * LEN as u64), "{took:?}");
+        assert!(took >= at_least(2 * LEN as u64), "{upload:?} {download:?}: {took:?}");
     }
 }
 
@@ -174,7 +174,7 @@ fn sharing_ends_at_its_goals_and_what_was_shared_before_counts() {
         if ends {
             await_that(&from, |stats| stats.state == TorrentState::Finished);
         } else {
-            let changed = from.wait_while(&TorrentState::Seeding, Duration::from_secs(3));
+            let changed = from.wait_while(TorrentState::Seeding, Duration::from_secs(3));
             assert_eq!(changed, Some(TorrentState::Seeding), "{until:?}");
             // Said while it runs.
             from.set_seed_until(ratio(1.0));

@@ -87,6 +87,20 @@ struct Shared {
 type Ctx = State<Arc<Shared>>;
 
 impl Shared {
+    fn open(node: Arc<Node>) -> Result<Arc<Self>, ApiStartError> {
+        let config = node.began_with();
+        let folder = config.node.state_dir.clone();
+        let auth = Auth::open(&folder);
+        let auth = auth.map_err(|source| ApiStartError::Secrets { folder, source })?;
+        let names = config.api.hosts.iter().map(|name| name.to_ascii_lowercase()).collect();
+        Ok(Arc::new(Self {
+            auth,
+            names: guard::Names(names),
+            event_streams: Arc::new(Semaphore::new(EVENT_STREAMS_MAX)),
+            node,
+        }))
+    }
+
     /// Calls the node on a thread that may wait.
     async fn run<T: Send + 'static>(
         self: &Arc<Self>,
@@ -98,6 +112,15 @@ impl Shared {
             Err(error) => Err(ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())),
         }
     }
+}
+
+/// The HTTP interfaces of a node as a service, for programs that bring requests by other ways than
+/// [`Api`]. Every request needs a login here too.
+///
+/// # Errors
+/// When secrets cannot be read or made.
+pub fn service(node: Arc<Node>) -> Result<Router, ApiStartError> {
+    Ok(router(Shared::open(node)?))
 }
 
 /// The HTTP interfaces of a node, served on a thread of their own until they are dropped.
@@ -115,20 +138,10 @@ impl Api {
     /// # Errors
     /// When the place is public and no password is set, or it cannot be listened on.
     pub fn start(node: Arc<Node>, listen: Listen) -> Result<Self, ApiStartError> {
-        let config = node.began_with();
-        let folder = config.node.state_dir.clone();
-        let auth = Auth::open(&folder);
-        let auth = auth.map_err(|source| ApiStartError::Secrets { folder, source })?;
-        if listen.is_public() && !auth.has_password() {
+        let shared = Shared::open(node)?;
+        if listen.is_public() && !shared.auth.has_password() {
             return Err(ApiStartError::NoPassword(listen));
         }
-        let names = config.api.hosts.iter().map(|name| name.to_ascii_lowercase()).collect();
-        let shared = Arc::new(Shared {
-            auth,
-            names: guard::Names(names),
-            event_streams: Arc::new(Semaphore::new(EVENT_STREAMS_MAX)),
-            node,
-        });
         let (stop, stopped) = watch::channel(false);
         let (bound, binding) = sync_channel(1);
         let (router, place) = (router(shared.clone()), listen.clone());

@@ -2,22 +2,28 @@
 //! Each setting has one name, `section.key`; its variable is `SHOAL_SECTION_KEY`.
 
 mod settings;
+mod times;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use net::dht::MAINLINE;
-use net::session::{DhtConfig, Encryption, SessionConfig};
+use net::session::{DhtConfig, Encryption, SeedUntil, SessionConfig};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 pub use settings::{Kind, SETTINGS, Setting};
+pub use times::Times;
 
 use crate::paths;
+use crate::record::Record;
 
 /// Where the HTTP interfaces are, unless it is said otherwise.
 pub const API_LISTEN: &str = "127.0.0.1:7680";
+/// The other limits, unless it is said otherwise, in bytes per second.
+const ALT_LIMIT: u64 = 50_000;
 /// The port for peers, unless it is said otherwise.
 const PEER_PORT: u16 = 6881;
 
@@ -159,6 +165,24 @@ pub struct TransfersSection {
     pub seed_ratio: f64,
     /// Stop sharing after so many seconds; 0 is never.
     pub seed_time: u64,
+    /// Stop sharing after so many seconds in which nobody fetched anything; 0 is never.
+    pub seed_idle: u64,
+    /// Use the other limits.
+    pub alt_enabled: bool,
+    /// The other limit on bytes per second sent; 0 is no limit.
+    pub alt_upload_limit: u64,
+    /// The other limit on bytes per second received; 0 is no limit.
+    pub alt_download_limit: u64,
+    /// Turn the other limits on and off by `alt_times`.
+    pub alt_scheduled: bool,
+    /// When the other limits hold, such as `mon-fri 09:00-17:00`.
+    pub alt_times: Times,
+    /// Most transfers that fetch at once; 0 is all.
+    pub download_queue: usize,
+    /// Most transfers that are complete and offered at once; 0 is all.
+    pub seed_queue: usize,
+    /// A folder in which .torrent and .magnet files are found and added; empty is none.
+    pub watch_dir: PathBuf,
 }
 
 /// `[log]`
@@ -209,6 +233,15 @@ impl Default for TransfersSection {
             download_limit: 0,
             seed_ratio: 0.0,
             seed_time: 0,
+            seed_idle: 0,
+            alt_enabled: false,
+            alt_upload_limit: ALT_LIMIT,
+            alt_download_limit: ALT_LIMIT,
+            alt_scheduled: false,
+            alt_times: Times::default(),
+            download_queue: 0,
+            seed_queue: 0,
+            watch_dir: PathBuf::new(),
         }
     }
 }
@@ -226,11 +259,28 @@ impl TransfersSection {
         std::iter::once(&self.download_dir).chain(&self.roots).cloned().collect()
     }
 
-    /// The limits on bytes per second sent and received.
+    /// When a transfer has shared enough, as far as it does not say so itself.
+    #[must_use]
+    pub(crate) fn seed_until(&self, record: &Record) -> SeedUntil {
+        let seconds = |own: Option<u64>, of_all: u64| {
+            Some(own.unwrap_or(of_all)).filter(|time| *time > 0).map(Duration::from_secs)
+        };
+        SeedUntil {
+            ratio: Some(record.seed_ratio.unwrap_or(self.seed_ratio)).filter(|ratio| *ratio > 0.0),
+            time: seconds(record.seed_time, self.seed_time),
+            idle: seconds(record.seed_idle, self.seed_idle),
+        }
+    }
+
+    /// The limits on bytes per second sent and received that hold now.
     #[must_use]
     pub fn limits(&self) -> (Option<u64>, Option<u64>) {
         let limit = |bytes: u64| (bytes > 0).then_some(bytes);
-        (limit(self.upload_limit), limit(self.download_limit))
+        if self.alt_enabled {
+            (limit(self.alt_upload_limit), limit(self.alt_download_limit))
+        } else {
+            (limit(self.upload_limit), limit(self.download_limit))
+        }
     }
 }
 
@@ -397,12 +447,14 @@ impl Config {
         if !self.transfers.seed_ratio.is_finite() || self.transfers.seed_ratio < 0.0 {
             return wrong("transfers.seed_ratio", "not a ratio such as 1.5");
         }
+        const FROM_THE_ROOT: &str = "folders are named from the root: /home/me/files";
         let folders = [&self.node.state_dir, &self.transfers.download_dir];
         if folders.into_iter().chain(&self.transfers.roots).any(|path| !path.is_absolute()) {
-            return wrong(
-                "transfers.download_dir",
-                "folders are named from the root: /home/me/files",
-            );
+            return wrong("transfers.download_dir", FROM_THE_ROOT);
+        }
+        let watched = &self.transfers.watch_dir;
+        if !watched.as_os_str().is_empty() && !watched.is_absolute() {
+            return wrong("transfers.watch_dir", FROM_THE_ROOT);
         }
         Ok(())
     }

@@ -7,8 +7,12 @@ mod change;
 mod download;
 mod files;
 mod publish;
+mod queue;
+mod rename;
+mod schedule;
 mod transfers;
 mod upkeep;
+mod watch;
 
 use std::io;
 use std::net::SocketAddr;
@@ -237,6 +241,7 @@ impl Node {
         let (up, down) = layers.config().transfers.limits();
         drop(layers);
         self.session()?.set_limits(up, down);
+        self.tell_goals();
         Ok(())
     }
 

@@ -1,8 +1,11 @@
 //! What is remembered of one transfer: enough to take part in it again.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use bittorrent::picker::Priority as Level;
+use net::session::TorrentLimits;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -53,12 +56,32 @@ pub struct Record {
     pub labels: Vec<String>,
     /// Trackers beyond those of the source.
     pub trackers: Vec<String>,
+    /// Trackers instead of those of the source.
+    pub tracker_list: Option<Vec<String>>,
     /// Peers that the user named.
     pub peers: Vec<SocketAddr>,
     /// Stop sharing at this ratio.
     pub seed_ratio: Option<f64>,
     /// Stop sharing after so many seconds.
     pub seed_time: Option<u64>,
+    /// Stop sharing after so many seconds in which nobody fetched anything.
+    pub seed_idle: Option<u64>,
+    /// Most bytes per second sent.
+    pub upload_limit: Option<u64>,
+    /// Most bytes per second received.
+    pub download_limit: Option<u64>,
+    /// The limits on all transfers together do not hold for it.
+    pub unlimited: bool,
+    /// It runs whatever the queue says.
+    pub forced: bool,
+    /// Where files lie, as elements below `dir`, if not where their names would put them.
+    pub renames: BTreeMap<usize, Vec<String>>,
+    /// Where its files were before they were moved or renamed, until that is done.
+    pub moving_from: Option<Place>,
+    /// Seconds in which it was complete and offered.
+    pub seeding_time: u64,
+    /// Seconds in which it was fetched.
+    pub downloading_time: u64,
     /// Its place in the queue.
     pub queue_position: u64,
     /// Payload bytes received, ever.
@@ -71,6 +94,16 @@ pub struct Record {
     pub only: Option<Vec<usize>>,
     /// How far it was when it was last seen.
     pub seen: Seen,
+}
+
+/// Where the files of a transfer are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The folder.
+    pub dir: PathBuf,
+    /// Files that lie below it otherwise than by their names.
+    #[serde(default)]
+    pub renames: BTreeMap<usize, Vec<String>>,
 }
 
 /// How far a transfer was when it was last seen, to be shown while it does nothing.
@@ -94,6 +127,34 @@ pub struct Seen {
 }
 
 impl Record {
+    /// Its limits, for the session.
+    #[must_use]
+    pub fn limits(&self) -> TorrentLimits {
+        TorrentLimits {
+            upload: self.upload_limit,
+            download: self.download_limit,
+            exempt: self.unlimited,
+        }
+    }
+
+    /// Files that are wanted more or less than most, for the session.
+    #[must_use]
+    pub fn levels(&self) -> Vec<(usize, Level)> {
+        let level = |priority| match priority {
+            Priority::Low => Some(Level::LOW),
+            Priority::High => Some(Level::HIGH),
+            Priority::Skip | Priority::Normal => None,
+        };
+        let set = self.priorities.iter();
+        set.filter_map(|(index, priority)| Some((*index, level(*priority)?))).collect()
+    }
+
+    /// Where its files are, or are on their way to.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        Place { dir: self.dir.clone(), renames: self.renames.clone() }
+    }
+
     /// How much file `index` is wanted.
     #[must_use]
     pub fn priority(&self, index: usize) -> Priority {

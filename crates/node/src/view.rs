@@ -33,6 +33,8 @@ pub enum State {
     Failed,
     /// New files are being hashed to be published.
     Hashing,
+    /// It waits for its turn.
+    Queued,
 }
 
 /// A transfer.
@@ -88,6 +90,16 @@ pub struct Transfer {
     pub seed_ratio: Option<f64>,
     /// It stops sharing after so many seconds.
     pub seed_time: Option<u64>,
+    /// It stops sharing after so many seconds in which nobody fetched anything.
+    pub seed_idle: Option<u64>,
+    /// Most bytes per second sent, of its own.
+    pub upload_limit: Option<u64>,
+    /// Most bytes per second received, of its own.
+    pub download_limit: Option<u64>,
+    /// Whether the limits on all transfers together do not hold for it.
+    pub unlimited: bool,
+    /// Whether it runs whatever the queue says.
+    pub forced: bool,
     /// How many files it has.
     pub files: usize,
 }
@@ -149,6 +161,7 @@ pub struct Counts {
     pub paused: usize,
     pub failed: usize,
     pub hashing: usize,
+    pub queued: usize,
 }
 
 /// A network, in short.
@@ -273,6 +286,7 @@ impl Counts {
             State::Paused => &mut self.paused,
             State::Failed => &mut self.failed,
             State::Hashing => &mut self.hashing,
+            State::Queued => &mut self.queued,
         } += 1;
     }
 }

@@ -27,6 +27,8 @@ pub(super) struct Limiter {
     quantum: Cell<u64>,
     /// Bytes granted and not used.
     refund: Cell<u64>,
+    /// Bytes used beyond what was granted, at most a quantum; they are paid before anything else.
+    debt: Cell<u64>,
     waiting: RefCell<VecDeque<Rc<Turn>>>,
     changed: Notify,
 }
@@ -46,6 +48,7 @@ impl Limiter {
             bucket: RefCell::new(None),
             quantum: Cell::new(QUANTUM_MAX),
             refund: Cell::new(0),
+            debt: Cell::new(0),
             waiting: RefCell::new(VecDeque::new()),
             changed: Notify::new(),
         };
@@ -59,6 +62,7 @@ impl Limiter {
             per_second.map_or(QUANTUM_MAX, |rate| (rate / TURNS_PER_SEC).max(QUANTUM_MIN));
         self.quantum.set(quantum);
         self.refund.set(0);
+        self.debt.set(0);
         *self.bucket.borrow_mut() = per_second.map(|rate| {
             let burst = (rate.saturating_mul(BURST_MILLIS) / 1_000).max(2 * quantum);
             TokenBucket::new(rate, burst, self.clock.now())
@@ -89,7 +93,8 @@ impl Limiter {
             }
             self.refund.set(refund);
             let now = self.clock.now();
-            if bucket.ready_at(now, share).is_some_and(|at| at <= now) {
+            if bucket.ready_at(now, share + self.debt.get()).is_some_and(|at| at <= now) {
+                bucket.take_up_to(now, self.debt.take());
                 return bucket.take_up_to(now, share);
             }
         }
@@ -108,6 +113,15 @@ impl Limiter {
         }
     }
 
+    /// Counts what was used beyond what was granted: reads end at the end of a block.
+    pub(super) fn overdraw(&self, bytes: u64) {
+        if self.bucket.borrow().is_some() {
+            let spare = self.refund.get().min(bytes);
+            self.refund.set(self.refund.get() - spare);
+            self.debt.set((self.debt.get() + bytes - spare).min(self.quantum.get()));
+        }
+    }
+
     /// Serves waiting connections one by one as the limit allows; runs for ever.
     pub(super) async fn run(&self) {
         loop {
@@ -121,7 +135,7 @@ impl Limiter {
                 let now = self.clock.now();
                 // Not in the match itself: its borrow would last over the wait.
                 let ready = match &*self.bucket.borrow() {
-                    Some(bucket) => bucket.ready_at(now, self.quantum.get()),
+                    Some(bucket) => bucket.ready_at(now, self.quantum.get() + self.debt.get()),
                     None => Some(now),
                 };
                 let wait = match ready {
@@ -141,7 +155,11 @@ impl Limiter {
             }
             let quantum = self.quantum.get();
             let granted = match &mut *self.bucket.borrow_mut() {
-                Some(bucket) => bucket.take_up_to(self.clock.now(), quantum),
+                Some(bucket) => {
+                    let now = self.clock.now();
+                    bucket.take_up_to(now, self.debt.take());
+                    bucket.take_up_to(now, quantum)
+                }
                 None => quantum,
             };
             first.granted.set(granted);
@@ -235,6 +253,17 @@ mod tests {
         assert_eq!(limiter.take(60, &turn, Waker::noop()), 40);
         limiter.give_back(10);
         assert_eq!(limiter.take(10, &turn, Waker::noop()), 10);
+    }
+
+    #[test]
+    fn what_was_used_beyond_a_grant_is_paid_before_the_next() {
+        let clock = Clock::start();
+        let limiter = Limiter::new(Some(1_000), clock);
+        let turn = Rc::<Turn>::default();
+        // The burst is two blocks, and the first was used with as much again.
+        assert_eq!(limiter.take(QUANTUM_MIN, &turn, Waker::noop()), QUANTUM_MIN);
+        limiter.overdraw(QUANTUM_MIN);
+        assert_eq!(limiter.take(QUANTUM_MIN, &turn, Waker::noop()), 0);
     }
 
     #[test]

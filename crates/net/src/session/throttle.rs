@@ -48,6 +48,16 @@ impl Lane {
         granted
     }
 
+    /// Counts what became of a grant: the rest is given back, and what was used beyond it is owed.
+    pub(super) fn settle(&self, session: &Limiter, granted: u64, used: u64) {
+        self.give_back(session, granted.saturating_sub(used));
+        let beyond = used.saturating_sub(granted);
+        self.own.overdraw(beyond);
+        if !self.exempt.get() {
+            session.overdraw(beyond);
+        }
+    }
+
     /// Takes back what was granted and not used.
     pub(super) fn give_back(&self, session: &Limiter, bytes: u64) {
         self.own.give_back(bytes);

@@ -24,6 +24,9 @@ const SESSION_ID: HeaderName = HeaderName::from_static("x-transmission-session-i
 /// Bytes of a request: a metainfo file in base64, and some.
 const REQUEST_LEN_MAX: usize = bittorrent::metainfo::MAX_METAINFO_LEN / 3 * 4 + 64 * 1024;
 
+/// Bytes of what programs show as a kilobyte.
+const KILO: u64 = 1_000;
+
 /// A request.
 #[derive(Deserialize)]
 struct Call {
@@ -86,7 +89,8 @@ fn answer(node: &Arc<Node>, method: &str, arguments: &Arguments, id: &str) -> An
         "torrent-add" => torrents::add(node, arguments),
         "torrent-set" => torrents::set(node, arguments),
         "torrent-remove" => torrents::remove(node, arguments),
-        "torrent-start" | "torrent-start-now" => torrents::each(node, arguments, Node::resume),
+        "torrent-start" => torrents::each(node, arguments, Node::resume),
+        "torrent-start-now" => torrents::each(node, arguments, Node::resume_now),
         "torrent-stop" => torrents::each(node, arguments, Node::pause),
         "torrent-verify" => torrents::each(node, arguments, Node::verify),
         "torrent-reannounce" => torrents::each(node, arguments, Node::reannounce),

@@ -126,6 +126,7 @@ fn exposition(status: &Status) -> String {
         ("paused", counts.paused),
         ("failed", counts.failed),
         ("hashing", counts.hashing),
+        ("queued", counts.queued),
     ];
     let states = states.map(|(name, count)| (format!("{{state=\"{name}\"}}"), count as f64));
     metric("transfers", "gauge", "Transfers by state.", &states);

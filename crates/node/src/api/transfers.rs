@@ -35,6 +35,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(verify))
         .routes(routes!(reannounce))
         .routes(routes!(move_to))
+        .routes(routes!(rename))
         .routes(routes!(files))
         .routes(routes!(peers, add_peers))
         .routes(routes!(trackers))
@@ -267,6 +268,22 @@ struct Patch {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<u64>)]
     seed_time: Option<Option<u64>>,
+    /// Stop sharing after so many seconds in which nobody fetched anything.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<u64>)]
+    seed_idle: Option<Option<u64>>,
+    /// Most bytes per second sent.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<u64>)]
+    upload_limit: Option<Option<u64>>,
+    /// Most bytes per second received.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<u64>)]
+    download_limit: Option<Option<u64>>,
+    /// The limits on all transfers together do not hold for it.
+    unlimited: Option<bool>,
+    /// Start now, past all that wait in the queue.
+    forced: Option<bool>,
     /// Words of the user's.
     labels: Option<Vec<String>>,
     /// Its place in the queue.
@@ -290,23 +307,28 @@ async fn change(
     Path(id): Path<String>,
     Json(patch): Json<Patch>,
 ) -> Result<axum::Json<Transfer>, ApiError> {
-    let paused = patch.paused;
+    let (paused, forced) = (patch.paused, patch.forced);
     let change = Change {
         sequential: patch.sequential,
         seed_ratio: patch.seed_ratio,
         seed_time: patch.seed_time,
+        seed_idle: patch.seed_idle,
+        upload_limit: patch.upload_limit,
+        download_limit: patch.download_limit,
+        unlimited: patch.unlimited,
         labels: patch.labels,
         queue_position: patch.queue_position,
         files: patch.files.into_iter().map(|file| (file.index, file.priority)).collect(),
         trackers_add: patch.trackers_add,
-        name: None,
+        trackers: None,
     };
     let changed = shared.run(move |node| {
         let changed = node.change(&id, change)?;
-        match paused {
-            Some(true) => node.pause(&id),
-            Some(false) => node.resume(&id),
-            None => Ok(changed),
+        match (paused, forced) {
+            (Some(true), _) => node.pause(&id),
+            (_, Some(true)) => node.resume_now(&id),
+            (Some(false), _) => node.resume(&id),
+            (None, _) => Ok(changed),
         }
     });
     Ok(axum::Json(changed.await?))
@@ -391,6 +413,31 @@ struct Move {
         (status = 415, body = ErrorBody)))]
 async fn move_to(State(shared): Ctx, Path(id): Path<String>, Json(to): Json<Move>) -> Accepted {
     let done = shared.run(move |node| node.move_to(&id, &to.dir)).await?;
+    Ok((StatusCode::ACCEPTED, axum::Json(done)))
+}
+
+/// What to call otherwise.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Rename {
+    /// A file or folder of the torrent, as the list of files has it.
+    path: String,
+    /// Its new name; no path.
+    name: String,
+}
+
+#[utoipa::path(post, path = "/api/v1/transfers/{id}/rename", tag = "transfers",
+    request_body = Rename, params(("id" = String, Path)),
+    responses((status = 202, body = Transfer), (status = 400, body = ErrorBody),
+        (status = 401, body = ErrorBody), (status = 403, body = ErrorBody),
+        (status = 404, body = ErrorBody), (status = 409, body = ErrorBody),
+        (status = 415, body = ErrorBody)))]
+async fn rename(
+    State(shared): Ctx,
+    Path(id): Path<String>,
+    Json(Rename { path, name }): Json<Rename>,
+) -> Accepted {
+    let done = shared.run(move |node| node.rename_path(&id, &path, &name)).await?;
     Ok((StatusCode::ACCEPTED, axum::Json(done)))
 }
 

@@ -79,6 +79,30 @@ pub const SETTINGS: &[Setting] = &[
         true,
         "Share for so many seconds once complete; 0 is for ever",
     ),
+    setting(
+        "transfers.seed_idle",
+        Kind::Number,
+        true,
+        "Share until nobody has fetched anything for so many seconds; 0 is for ever",
+    ),
+    setting("transfers.alt_enabled", Kind::Bool, true, "Use the other limits now"),
+    setting("transfers.alt_upload_limit", Kind::Rate, true, "The other limit on bytes sent"),
+    setting("transfers.alt_download_limit", Kind::Rate, true, "The other limit on bytes received"),
+    setting("transfers.alt_scheduled", Kind::Bool, true, "Use the other limits by the clock"),
+    setting(
+        "transfers.alt_times",
+        Kind::Text,
+        true,
+        "When the other limits hold, such as mon-fri 09:00-17:00 or daily 22:00-06:00",
+    ),
+    setting("transfers.download_queue", Kind::Number, true, "Most that fetch at once; 0 is all"),
+    setting("transfers.seed_queue", Kind::Number, true, "Most that share at once; 0 is all"),
+    setting(
+        "transfers.watch_dir",
+        Kind::Text,
+        true,
+        "A folder whose .torrent and .magnet files are added; empty is none",
+    ),
     setting("log.level", Kind::Text, false, "What is logged: error, warn, info, debug or trace"),
 ];
 

@@ -8,11 +8,11 @@ use std::time::{Duration, UNIX_EPOCH};
 use bittorrent::id::InfoHashes;
 use bittorrent::magnet::{Magnet, MagnetError};
 use bittorrent::metainfo::{Info, MAX_METAINFO_LEN, Metainfo, MetainfoError};
-use net::session::{AddTorrent, SeedUntil, Source};
+use net::session::{AddTorrent, Earlier, Source};
 use net::store::Journal;
 
 use super::transfers::{Entry, id_of};
-use super::{Node, NodeError, lock, unix_now};
+use super::{Node, NodeError, lock, rename, unix_now};
 use crate::paths;
 use crate::record::{Priority, Record};
 use crate::view::Transfer;
@@ -239,10 +239,21 @@ impl Node {
             }
             (entry.record.clone(), entry.hashes)
         };
+        if !self.has_its_turn(id) {
+            return self.with(id, |entry| {
+                entry.queued = true;
+                entry.error = None;
+            });
+        }
+        let record = match self.finish_move(id, record) {
+            Ok(record) => record,
+            Err(error) => return self.with(id, |entry| entry.error = Some(error.to_string())),
+        };
         let begun =
             self.options(id, &record, hashes).and_then(|add| Ok(self.session()?.add(add)?));
         let mut transfers = self.lock_transfers();
         let Some(entry) = transfers.get_mut(id) else { return Ok(()) };
+        entry.queued = false;
         match begun {
             Ok(torrent) => {
                 entry.torrent = Some(torrent);
@@ -263,10 +274,19 @@ impl Node {
         let config = self.config();
         let stored = self.state.torrent(id)?.map(|bytes| Metainfo::parse(&bytes));
         let source = match (stored, &record.magnet) {
-            (Some(Ok(metainfo)), _) => Source::Metainfo(Box::new(metainfo)),
+            (Some(Ok(mut metainfo)), _) => {
+                rename::put(&mut metainfo, &record.renames);
+                if let Some(list) = &record.tracker_list {
+                    metainfo.trackers = list.iter().map(|url| vec![url.clone()]).collect();
+                }
+                Source::Metainfo(Box::new(metainfo))
+            }
             (_, Some(link)) => {
                 let magnet = Magnet::parse(link);
-                let magnet = magnet.map_err(|error| NodeError::Invalid(error.to_string()))?;
+                let mut magnet = magnet.map_err(|error| NodeError::Invalid(error.to_string()))?;
+                if let Some(list) = &record.tracker_list {
+                    magnet.trackers.clone_from(list);
+                }
                 Source::Magnet(Box::new(magnet))
             }
             (Some(Err(error)), None) => return Err(NodeError::Invalid(error.to_string())),
@@ -284,8 +304,6 @@ impl Node {
         let state_dir = self.began_with.node.state_dir.join("journals");
         std::fs::create_dir_all(&state_dir)
             .map_err(|source| NodeError::File { path: state_dir.clone(), source })?;
-        let ratio = record.seed_ratio.or(Some(config.transfers.seed_ratio));
-        let time = record.seed_time.or(Some(config.transfers.seed_time));
         tracing::debug!(hash = ?hashes.primary(), trusted, "a transfer begins");
         Ok(AddTorrent {
             selection,
@@ -295,10 +313,13 @@ impl Node {
             sequential: record.sequential,
             trackers: record.trackers.clone(),
             peers: record.peers.clone(),
-            seed_until: SeedUntil {
-                ratio: ratio.filter(|ratio| *ratio > 0.0),
-                time: time.filter(|time| *time > 0).map(Duration::from_secs),
+            seed_until: config.transfers.seed_until(record),
+            earlier: Earlier {
+                uploaded: record.uploaded,
+                seeding: Duration::from_secs(record.seeding_time),
             },
+            limits: record.limits(),
+            priorities: record.levels(),
             ..AddTorrent::new(source, record.dir.clone())
         })
     }

@@ -9,11 +9,11 @@ use bittorrent::metainfo::{Info, Metainfo};
 use net::session::{FileReader, PeerStats, TorrentStats};
 
 use super::add::{select, stamps};
-use super::files::{Mover, delete_files};
+use super::files::delete_files;
 use super::transfers::Entry;
-use super::{Node, NodeError, lock};
+use super::{Node, NodeError, lock, rename};
 use crate::event::Event;
-use crate::record::{Priority, Record};
+use crate::record::{Place, Priority, Record};
 use crate::view::{File, Peer, Pieces, Tracker, Transfer};
 use crate::{mime, paths};
 
@@ -26,6 +26,15 @@ pub struct Change {
     pub seed_ratio: Option<Option<f64>>,
     /// Stop sharing after so many seconds; the inner `None` is as the settings say.
     pub seed_time: Option<Option<u64>>,
+    /// Stop sharing after so many seconds in which nobody fetched anything; the inner `None` is as
+    /// the settings say.
+    pub seed_idle: Option<Option<u64>>,
+    /// Most bytes per second sent; the inner `None` is no limit of its own.
+    pub upload_limit: Option<Option<u64>>,
+    /// Most bytes per second received; the inner `None` is no limit of its own.
+    pub download_limit: Option<Option<u64>>,
+    /// The limits on all transfers together do not hold for it.
+    pub unlimited: Option<bool>,
     /// Words of the user's.
     pub labels: Option<Vec<String>>,
     /// Its place in the queue.
@@ -34,8 +43,8 @@ pub struct Change {
     pub files: Vec<(usize, Priority)>,
     /// More trackers.
     pub trackers_add: Vec<String>,
-    /// A name of the user's own, for showing.
-    pub name: Option<String>,
+    /// Other trackers than all that it has, each a tier of its own.
+    pub trackers: Option<Vec<String>>,
 }
 
 impl Node {
@@ -60,6 +69,12 @@ impl Node {
         view.or_else(hashing).ok_or_else(|| NodeError::NotFound(id.to_owned()))
     }
 
+    /// Numbers of transfers that changed in any way in the last minute.
+    #[must_use]
+    pub fn changed_lately(&self) -> Vec<u64> {
+        self.lock_transfers().changed_lately()
+    }
+
     /// Numbers of transfers that were removed in the last minute.
     #[must_use]
     pub fn removed_lately(&self) -> Vec<u64> {
@@ -74,13 +89,25 @@ impl Node {
         found.map(|(id, _)| id.clone())
     }
 
-    fn with<T>(&self, id: &str, act: impl FnOnce(&mut Entry) -> T) -> Result<T, NodeError> {
+    /// Seconds in which a transfer was fetched, and in which it was complete and offered.
+    ///
+    /// # Errors
+    /// When there is none of this id.
+    pub fn times(&self, id: &str) -> Result<(u64, u64), NodeError> {
+        self.with(id, |entry| (entry.record.downloading_time, entry.record.seeding_time))
+    }
+
+    pub(super) fn with<T>(
+        &self,
+        id: &str,
+        act: impl FnOnce(&mut Entry) -> T,
+    ) -> Result<T, NodeError> {
         let mut transfers = self.lock_transfers();
         transfers.get_mut(id).map(act).ok_or_else(|| NodeError::NotFound(id.to_owned()))
     }
 
     /// Writes a transfer's record down.
-    fn save(&self, id: &str) -> Result<(), NodeError> {
+    pub(super) fn save(&self, id: &str) -> Result<(), NodeError> {
         let record = self.with(id, |entry| {
             entry.unsaved = false;
             entry.record.clone()
@@ -98,6 +125,7 @@ impl Node {
         self.end_in_turn(id)?;
         self.with(id, |entry| {
             entry.record.paused = true;
+            entry.record.forced = false;
             entry.error = None;
         })?;
         self.save(id)?;
@@ -109,15 +137,31 @@ impl Node {
     /// # Errors
     /// When there is none of this id, or it cannot be remembered.
     pub fn resume(&self, id: &str) -> Result<Transfer, NodeError> {
+        self.resume_as(id, false)
+    }
+
+    /// Starts a transfer again, past all that wait in the queue.
+    ///
+    /// # Errors
+    /// When there is none of this id, or it cannot be remembered.
+    pub fn resume_now(&self, id: &str) -> Result<Transfer, NodeError> {
+        self.resume_as(id, true)
+    }
+
+    fn resume_as(&self, id: &str, forced: bool) -> Result<Transfer, NodeError> {
         let turn = self.turn(id)?;
         let _turn = lock(&turn);
         let runs_well = self.with(id, |entry| {
             let failed = entry.state().0 == crate::view::State::Failed;
-            entry.torrent.is_some() && !failed
+            let done = entry.state().0 == crate::view::State::Finished;
+            entry.torrent.is_some() && !failed && !done && entry.record.forced >= forced
         })?;
         if !runs_well {
             self.end_in_turn(id)?;
-            self.with(id, |entry| entry.record.paused = false)?;
+            self.with(id, |entry| {
+                entry.record.paused = false;
+                entry.record.forced |= forced;
+            })?;
             self.save(id)?;
             self.begin_in_turn(id)?;
         }
@@ -202,27 +246,13 @@ impl Node {
         let dir = paths::beneath(dir, &allowed).ok_or_else(|| NodeError::Forbidden(dir.into()))?;
         let turn = self.turn(id)?;
         let _turn = lock(&turn);
-        let (from, paused, published) = self.with(id, |entry| {
-            (entry.record.dir.clone(), entry.record.paused, entry.record.published)
-        })?;
+        let (from, published) =
+            self.with(id, |entry| (entry.record.place(), entry.record.published))?;
         if published {
             return Err(NodeError::Conflict("your own files are not moved".to_owned()));
         }
-        if from != dir {
-            let info = self.info(id).ok();
-            self.end_in_turn(id)?;
-            let moved = match &info {
-                Some(info) => Mover { info, from: &from, to: &dir }.run(),
-                None => Ok(()),
-            };
-            if moved.is_ok() {
-                self.with(id, |entry| entry.record.dir.clone_from(&dir))?;
-                self.save(id)?;
-            }
-            if !paused {
-                self.begin_in_turn(id)?;
-            }
-            moved?;
+        if from.dir != dir {
+            self.replace_in_turn(id, Place { dir, renames: from.renames })?;
         }
         self.get(id)
     }
@@ -270,7 +300,10 @@ impl Node {
             let before = entry.record.clone();
             apply(&mut entry.record, &change);
             entry.unsaved = true;
-            (must_begin_anew(&before, &entry.record), entry.record.paused)
+            let shared_enough = entry.state().0 == crate::view::State::Finished;
+            let anew = must_begin_anew(&before, &entry.record)
+                || (shared_enough && goals(&before) != goals(&entry.record));
+            (anew, entry.record.paused)
         })?;
         if let Some(position) = change.queue_position {
             self.lock_transfers().move_in_queue(id, position);
@@ -279,8 +312,33 @@ impl Node {
         if begin_anew && !paused {
             self.end_in_turn(id)?;
             self.begin_in_turn(id)?;
+        } else {
+            self.tell_session(id)?;
         }
         self.get(id)
+    }
+
+    /// Tells the session what it is told while a torrent runs.
+    fn tell_session(&self, id: &str) -> Result<(), NodeError> {
+        let (record, torrent) =
+            self.with(id, |entry| (entry.record.clone(), entry.torrent.clone()))?;
+        if let Some(torrent) = torrent {
+            torrent.set_limits(record.limits());
+            torrent.set_priorities(record.levels());
+            torrent.set_seed_until(self.config().transfers.seed_until(&record));
+        }
+        Ok(())
+    }
+
+    /// Tells the session anew when each transfer has shared enough.
+    pub(super) fn tell_goals(&self) {
+        let config = self.config().transfers;
+        let transfers = self.lock_transfers();
+        for (_, entry) in transfers.iter() {
+            if let Some(torrent) = &entry.torrent {
+                torrent.set_seed_until(config.seed_until(&entry.record));
+            }
+        }
     }
 
     /// The metainfo of a transfer.
@@ -295,10 +353,12 @@ impl Node {
         let unknown = || NodeError::Conflict("its files are not known yet".to_owned());
         let bytes = self.state.torrent(id)?.ok_or_else(unknown)?;
         let metainfo = Metainfo::parse(&bytes);
-        Ok(Arc::new(metainfo.map_err(|error| NodeError::Invalid(error.to_string()))?))
+        let mut metainfo = metainfo.map_err(|error| NodeError::Invalid(error.to_string()))?;
+        self.with(id, |entry| rename::put(&mut metainfo, &entry.record.renames))?;
+        Ok(Arc::new(metainfo))
     }
 
-    fn info(&self, id: &str) -> Result<Arc<Info>, NodeError> {
+    pub(super) fn info(&self, id: &str) -> Result<Arc<Info>, NodeError> {
         let seen = |entry: &mut Entry| entry.stats.as_ref()?.info.clone();
         match self.with(id, seen)? {
             Some(info) => Ok(info),
@@ -318,7 +378,7 @@ impl Node {
         let complete = record.seen.pieces_have == record.seen.pieces_total;
         let files = info.files.iter().enumerate().filter(|(_, file)| !file.padding);
         let view = |(index, file): (usize, &bittorrent::metainfo::File)| {
-            let path = path_of(&info, file);
+            let path = rename::shown(&info, index, &record.renames);
             let priority = record.priority(index);
             let bytes_have = match &have {
                 Some(have) => verified(&info, file, |piece| have.get(piece)),
@@ -359,10 +419,10 @@ impl Node {
         {
             return Ok(stats.trackers);
         }
-        let mut urls = self.with(id, |entry| entry.record.trackers.clone())?;
-        if let Ok(metainfo) = self.metainfo(id) {
-            urls.splice(0..0, metainfo.trackers.concat());
-        }
+        let (mut urls, list) = self
+            .with(id, |entry| (entry.record.trackers.clone(), entry.record.tracker_list.clone()))?;
+        let of_source = || self.metainfo(id).map(|metainfo| metainfo.trackers.concat());
+        urls.splice(0..0, list.unwrap_or_else(|| of_source().unwrap_or_default()));
         let tracker = |url| Tracker { url, seeds: None, leechers: None, error: None };
         Ok(urls.into_iter().map(tracker).collect())
     }
@@ -400,15 +460,17 @@ impl Node {
     pub fn reader(&self, id: &str, index: usize) -> Result<(FileReader, String), NodeError> {
         let info = self.info(id)?;
         let file = info.files.get(index).filter(|file| !file.padding);
-        let file = file.ok_or_else(|| NodeError::NotFound(format!("{id}, file {index}")))?;
-        let (torrent, priority) =
-            self.with(id, |entry| (entry.torrent.clone(), entry.record.priority(index)))?;
+        file.ok_or_else(|| NodeError::NotFound(format!("{id}, file {index}")))?;
+        let (torrent, priority, path) = self.with(id, |entry| {
+            let path = rename::shown(&info, index, &entry.record.renames);
+            (entry.torrent.clone(), entry.record.priority(index), path)
+        })?;
         if priority == Priority::Skip {
             return Err(NodeError::Conflict("this file is not wanted: choose it first".to_owned()));
         }
         let reader = torrent.and_then(|torrent| torrent.reader(index));
         let paused = || NodeError::Conflict("this transfer is paused: resume it first".to_owned());
-        Ok((reader.ok_or_else(paused)?, path_of(&info, file)))
+        Ok((reader.ok_or_else(paused)?, path))
     }
 
     /// Metainfo has come from peers: remembers it, and what is known by it.
@@ -453,15 +515,27 @@ fn apply(record: &mut Record, change: &Change) {
     if let Some(time) = change.seed_time {
         record.seed_time = time;
     }
+    if let Some(time) = change.seed_idle {
+        record.seed_idle = time;
+    }
+    if let Some(limit) = change.upload_limit {
+        record.upload_limit = limit;
+    }
+    if let Some(limit) = change.download_limit {
+        record.download_limit = limit;
+    }
+    if let Some(unlimited) = change.unlimited {
+        record.unlimited = unlimited;
+    }
     if let Some(labels) = &change.labels {
         record.labels.clone_from(labels);
     }
-    if let Some(name) = &change.name {
-        record.name = Some(name.clone());
-        record.renamed = true;
-    }
     for &(index, priority) in &change.files {
         record.set_priority(index, priority);
+    }
+    if let Some(trackers) = &change.trackers {
+        record.trackers.clear();
+        record.tracker_list = Some(trackers.clone());
     }
     for url in &change.trackers_add {
         if !record.trackers.contains(url) {
@@ -477,19 +551,14 @@ fn must_begin_anew(before: &Record, after: &Record) -> bool {
         skips.map(|(index, _)| *index).collect()
     };
     before.sequential != after.sequential
-        || before.seed_ratio != after.seed_ratio
-        || before.seed_time != after.seed_time
         || before.trackers != after.trackers
+        || before.tracker_list != after.tracker_list
         || skipped(before) != skipped(after)
 }
 
-/// A file's path as its author wrote it.
-fn path_of(info: &Info, file: &bittorrent::metainfo::File) -> String {
-    if info.single_file {
-        info.name.clone()
-    } else {
-        format!("{}/{}", info.name, file.path.join("/"))
-    }
+/// When a transfer of its own has shared enough.
+fn goals(record: &Record) -> (Option<f64>, Option<u64>, Option<u64>) {
+    (record.seed_ratio, record.seed_time, record.seed_idle)
 }
 
 /// Bytes of `file` that lie in verified pieces.

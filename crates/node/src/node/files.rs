@@ -12,18 +12,28 @@ use super::change::disk_path;
 
 /// Moves the files of a torrent.
 pub(super) struct Mover<'a> {
-    pub(super) info: &'a Info,
-    pub(super) from: &'a Path,
-    pub(super) to: &'a Path,
+    /// As they are.
+    pub(super) from: (&'a Info, &'a Path),
+    /// As they will be.
+    pub(super) to: (&'a Info, &'a Path),
 }
 
 impl Mover<'_> {
+    /// Whether nothing is in the way.
+    pub(super) fn check(&self) -> Result<(), NodeError> {
+        let pairs = self.pairs();
+        match pairs.iter().find(|(from, to)| from != to && from.exists() && to.exists()) {
+            Some((_, taken)) => {
+                Err(NodeError::Conflict(format!("{} is there already", taken.display())))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Moves all files that exist, or none.
     pub(super) fn run(&self) -> Result<(), NodeError> {
+        self.check()?;
         let pairs = self.pairs();
-        if let Some((_, taken)) = pairs.iter().find(|(from, to)| from.exists() && to.exists()) {
-            return Err(NodeError::Conflict(format!("{} is there already", taken.display())));
-        }
         for (moved, (from, to)) in pairs.iter().enumerate() {
             if let Err(source) = move_file(from, to) {
                 for (from, to) in &pairs[..moved] {
@@ -34,17 +44,19 @@ impl Mover<'_> {
                 return Err(NodeError::File { path: from.clone(), source });
             }
         }
-        remove_empty_folders(pairs.iter().map(|(from, _)| from.as_path()), self.from);
+        remove_empty_folders(pairs.iter().map(|(from, _)| from.as_path()), self.from.1);
         Ok(())
     }
 
     fn pairs(&self) -> Vec<(PathBuf, PathBuf)> {
-        let name = self.info.hashes.primary().map(|hash| hash.to_string()).unwrap_or_default();
+        let (from, to) = (self.from, self.to);
+        let name = from.0.hashes.primary().map(|hash| hash.to_string()).unwrap_or_default();
         let parts = PathBuf::from(format!(".{name}.parts"));
-        let files = self.info.files.iter().filter(|file| !file.disk_path.is_empty());
-        let pair = |file| (disk_path(self.from, file), disk_path(self.to, file));
-        let files = files.map(pair);
-        files.chain([(self.from.join(&parts), self.to.join(&parts))]).collect()
+        let files = from.0.files.iter().zip(&to.0.files);
+        let files = files.filter(|(file, _)| !file.disk_path.is_empty());
+        let pair = |(old, new)| (disk_path(from.1, old), disk_path(to.1, new));
+        let pairs = files.map(pair).chain([(from.1.join(&parts), to.1.join(&parts))]);
+        pairs.filter(|(from, to)| from != to).collect()
     }
 }
 

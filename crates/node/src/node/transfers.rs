@@ -39,6 +39,10 @@ pub(super) struct Entry {
     pub(super) torrent: Option<Torrent>,
     /// Why it could not begin.
     pub(super) error: Option<String>,
+    /// It waits for its turn.
+    pub(super) queued: bool,
+    /// Part of a second of its times that is not in the record yet, and when it was last seen.
+    pub(super) clock: Option<(Instant, Duration)>,
     /// Taken by whoever starts, stops or moves it.
     pub(super) turn: Arc<Mutex<()>>,
     /// Whether its metainfo is written down.
@@ -47,6 +51,8 @@ pub(super) struct Entry {
     pub(super) stats: Option<TorrentStats>,
     /// What was told last.
     pub(super) told: Option<Transfer>,
+    /// When that differed from what was told before.
+    pub(super) changed: Instant,
     /// Payload that is in the record already, of what this session counts.
     pub(super) counted: (u64, u64),
     /// The record differs from the one that is written down.
@@ -121,6 +127,15 @@ impl Transfers {
         Some(entry)
     }
 
+    /// Numbers of those that changed in the last minute.
+    pub(super) fn changed_lately(&self) -> Vec<u64> {
+        let lately = self.entries.values().filter(|entry| {
+            // Something may have happened since changes were told.
+            entry.changed.elapsed() < LATELY || entry.torrent.is_some() != entry.told_running()
+        });
+        lately.map(|entry| entry.record.number).collect()
+    }
+
     /// Numbers of those that went away in the last minute.
     pub(super) fn removed_lately(&self) -> Vec<u64> {
         let lately = self.removed_lately.iter().filter(|(at, _)| at.elapsed() < LATELY);
@@ -171,13 +186,22 @@ impl Entry {
             hashes,
             torrent: None,
             error: None,
+            queued: false,
+            clock: None,
             turn: Arc::default(),
             has_torrent_file,
             stats: None,
             told: None,
+            changed: Instant::now(),
             counted: (0, 0),
             unsaved: false,
         }
+    }
+
+    /// Whether it was running when it was last told of.
+    fn told_running(&self) -> bool {
+        let idle = |told: &Transfer| matches!(told.state, State::Paused | State::Queued);
+        self.told.as_ref().is_some_and(|told| !idle(told))
     }
 
     /// What it does, and what went wrong.
@@ -187,6 +211,7 @@ impl Entry {
         }
         match &self.stats {
             _ if self.record.paused => (State::Paused, None),
+            None if self.queued => (State::Queued, None),
             None => (State::Checking, None),
             Some(stats) => (stats.state.into(), stats.progress.error.clone()),
         }
@@ -205,6 +230,12 @@ impl Entry {
             self.unsaved = true;
         }
         self.counted = (progress.downloaded, progress.uploaded);
+        let whole = count_time(&mut self.clock);
+        match stats.state {
+            TorrentState::Seeding => record.seeding_time += whole,
+            TorrentState::Downloading => record.downloading_time += whole,
+            _ => {}
+        }
         if let (Some(info), false) = (&stats.info, stats.state == TorrentState::Checking) {
             let mut seen = record.seen.clone();
             seen.bytes_wanted = progress.bytes_wanted;
@@ -232,6 +263,7 @@ impl Entry {
     /// The session forgot its torrent: nothing moves any more.
     pub(super) fn left(&mut self) {
         self.torrent = None;
+        self.clock = None;
         self.counted = (0, 0);
         self.stats = None;
     }
@@ -281,6 +313,11 @@ impl Entry {
             published: record.published,
             seed_ratio: record.seed_ratio,
             seed_time: record.seed_time,
+            seed_idle: record.seed_idle,
+            upload_limit: record.upload_limit,
+            download_limit: record.download_limit,
+            unlimited: record.unlimited,
+            forced: record.forced,
             files: seen.files,
             ..Transfer::default()
         };
@@ -304,13 +341,22 @@ impl Entry {
     }
 }
 
+/// Whole seconds that have passed since the last look; the rest is kept for the next.
+fn count_time(clock: &mut Option<(Instant, Duration)>) -> u64 {
+    let now = Instant::now();
+    let rest = clock.map_or(Duration::ZERO, |(at, rest)| rest + (now - at));
+    let whole = rest.as_secs();
+    *clock = Some((now, rest - Duration::from_secs(whole)));
+    whole
+}
+
 /// Bytes sent over bytes of the whole; 0 while that is not known.
 fn ratio(uploaded: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { uploaded as f64 / whole as f64 }
 }
 
 /// The infohash that an id is.
-fn hashes_of(id: &str) -> Option<InfoHashes> {
+pub(super) fn hashes_of(id: &str) -> Option<InfoHashes> {
     let scheme = match id.len() {
         40 => "btih:",
         64 => "btmh:1220",

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use net::session::{Torrent, TorrentStats};
 
-use super::{Node, unix_now};
+use super::{Node, schedule, unix_now, watch};
 use crate::event::{Changed, Event};
 use crate::view::{State, Status, Transfer};
 
@@ -20,10 +20,20 @@ const SAVE_INTERVAL: Duration = Duration::from_secs(30);
 /// Runs until the node ends or is gone.
 pub(super) fn run(node: &Weak<Node>) {
     let (mut saved, mut said) = (Instant::now(), None::<(Instant, Status)>);
+    let (mut clock, mut watch) = (schedule::Clock::default(), watch::Watch::default());
     for tick in 0u32.. {
         let Some(node) = node.upgrade() else { return };
         let ends = node.ends_within(INTERVAL);
         node.look();
+        if !ends {
+            node.follow_the_clock(&mut clock);
+            node.serve_the_queue();
+            if tick % watch::TICKS == 0 {
+                node.look_into_watch_dir(&mut watch);
+            }
+        } else {
+            node.mark_all_unsaved();
+        }
         if ends || saved.elapsed() >= SAVE_INTERVAL {
             saved = Instant::now();
             node.save_unsaved();
@@ -89,6 +99,13 @@ impl Node {
         Some(News { learned, notice })
     }
 
+    /// What runs has counted its time, which is written down at the end.
+    fn mark_all_unsaved(&self) {
+        let mut transfers = self.lock_transfers();
+        let running = transfers.iter_mut().filter(|(_, entry)| entry.torrent.is_some());
+        running.for_each(|(_, entry)| entry.unsaved = true);
+    }
+
     /// Writes down records that differ from what is written down.
     fn save_unsaved(&self) {
         let unsaved: Vec<_> = {
@@ -130,6 +147,7 @@ impl Node {
                 let view = entry.view(id);
                 if entry.told.as_ref() != Some(&view) {
                     entry.told = Some(view.clone());
+                    entry.changed = Instant::now();
                     changed.push(view);
                 }
             }

@@ -72,7 +72,7 @@ impl Conn {
             Poll::Ready(Ok(used)) => used,
             _ => 0,
         };
-        lane.give_back(session, (granted - used.min(granted)) as u64);
+        lane.settle(session, granted as u64, used as u64);
         match ready!(read) {
             Ok(_) => Poll::Ready(Ok(())),
             Err(why) => Poll::Ready(Err(why)),

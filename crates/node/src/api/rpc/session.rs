@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::{Answer, Arguments, flag, text};
-use crate::config::EncryptionSetting;
+use super::{Answer, Arguments, Failure, KILO, flag, text};
+use crate::config::{EncryptionSetting, Times};
 use crate::node::{self, Node};
 use crate::paths;
 
@@ -14,12 +14,12 @@ use crate::paths;
 const RPC_VERSION: u32 = 17;
 /// The oldest that programs may speak.
 const RPC_VERSION_MIN: u32 = 14;
-/// Bytes of what programs show as a kilobyte.
-const KILO: u64 = 1_000;
 
 pub(super) fn get(node: &Node, arguments: &Arguments, id: &str) -> Value {
     let config = node.config();
-    let (up, down) = config.transfers.limits();
+    let limit = |bytes: u64| (bytes > 0).then_some(bytes);
+    let up = limit(config.transfers.upload_limit);
+    let down = limit(config.transfers.download_limit);
     let encryption = match config.network.encryption {
         EncryptionSetting::Off => "tolerated",
         EncryptionSetting::Allow | EncryptionSetting::Prefer => "preferred",
@@ -27,18 +27,24 @@ pub(super) fn get(node: &Node, arguments: &Arguments, id: &str) -> Value {
     };
     let version = concat!(env!("CARGO_PKG_VERSION"), " (Shoal)");
     let transfers = json!({
-        "alt-speed-down": 50, "alt-speed-enabled": false, "alt-speed-time-begin": 540,
-        "alt-speed-time-day": 127, "alt-speed-time-enabled": false, "alt-speed-time-end": 1020,
-        "alt-speed-up": 50, "default-trackers": "",
+        "alt-speed-down": config.transfers.alt_download_limit.div_ceil(KILO),
+        "alt-speed-enabled": config.transfers.alt_enabled,
+        "alt-speed-time-begin": config.transfers.alt_times.begin(),
+        "alt-speed-time-day": config.transfers.alt_times.days(),
+        "alt-speed-time-enabled": config.transfers.alt_scheduled,
+        "alt-speed-time-end": config.transfers.alt_times.end(),
+        "alt-speed-up": config.transfers.alt_upload_limit.div_ceil(KILO), "default-trackers": "",
         "download-dir": config.transfers.download_dir,
         "download-dir-free-space": node::free_space(&config.transfers.download_dir).unwrap_or(0),
-        "download-queue-enabled": false, "download-queue-size": 0,
-        "idle-seeding-limit": config.transfers.seed_time / 60,
-        "idle-seeding-limit-enabled": false,
+        "download-queue-enabled": config.transfers.download_queue > 0,
+        "download-queue-size": config.transfers.download_queue,
+        "idle-seeding-limit": config.transfers.seed_idle.div_ceil(60),
+        "idle-seeding-limit-enabled": config.transfers.seed_idle > 0,
         "incomplete-dir": config.transfers.download_dir, "incomplete-dir-enabled": false,
         "queue-stalled-enabled": false, "queue-stalled-minutes": 30,
         "rename-partial-files": false, "script-torrent-done-enabled": false,
-        "script-torrent-done-filename": "", "seed-queue-enabled": false, "seed-queue-size": 0,
+        "script-torrent-done-filename": "", "seed-queue-enabled": config.transfers.seed_queue > 0,
+        "seed-queue-size": config.transfers.seed_queue,
         "seedRatioLimit": config.transfers.seed_ratio,
         "seedRatioLimited": config.transfers.seed_ratio > 0.0,
         "speed-limit-down": down.map_or(100, |limit| limit.div_ceil(KILO)),
@@ -76,14 +82,30 @@ pub(super) fn get(node: &Node, arguments: &Arguments, id: &str) -> Value {
     Value::Object(wanted.collect::<Map<_, _>>())
 }
 
+/// When the other limits hold; what is not said stays.
+fn alt_times(arguments: &Arguments, now: Times) -> Result<Times, Failure> {
+    let number = |name: &str, now: u16| match arguments.get(name) {
+        Some(value) => value.as_u64().and_then(|value| u16::try_from(value).ok()),
+        None => Some(now),
+    };
+    let times = || {
+        let days = number("alt-speed-time-day", now.days().into())?;
+        let begin = number("alt-speed-time-begin", now.begin())?;
+        let end = number("alt-speed-time-end", now.end())?;
+        Times::new(u8::try_from(days).ok()?, begin, end)
+    };
+    times().ok_or_else(|| "days are a number up to 127, and times minutes of a day".into())
+}
+
 pub(super) fn set(node: &Node, arguments: &Arguments) -> Answer {
     let before = node.config();
     let mut changes: Vec<(String, Option<Value>)> = Vec::new();
     let mut change = |name: &str, value: Value| changes.push((name.to_owned(), Some(value)));
-    let limits = before.transfers.limits();
+    let transfers = &before.transfers;
+    let limit = |bytes: u64| (bytes > 0).then_some(bytes);
     for (name, setting, now) in [
-        ("speed-limit-up", "transfers.upload_limit", limits.0),
-        ("speed-limit-down", "transfers.download_limit", limits.1),
+        ("speed-limit-up", "transfers.upload_limit", limit(transfers.upload_limit)),
+        ("speed-limit-down", "transfers.download_limit", limit(transfers.download_limit)),
     ] {
         let enabled = flag(arguments, &format!("{name}-enabled"));
         let rate = arguments.get(name).and_then(Value::as_u64);
@@ -101,6 +123,31 @@ pub(super) fn set(node: &Node, arguments: &Arguments) -> Answer {
         (_, Some(ratio)) => change("transfers.seed_ratio", ratio.clone()),
         _ => {}
     }
+    for (name, setting) in [
+        ("alt-speed-up", "transfers.alt_upload_limit"),
+        ("alt-speed-down", "transfers.alt_download_limit"),
+    ] {
+        if let Some(rate) = arguments.get(name).and_then(Value::as_u64) {
+            change(setting, json!(rate.saturating_mul(KILO)));
+        }
+    }
+    for (switch, number, setting, factor, usual) in [
+        ("download-queue-enabled", "download-queue-size", "transfers.download_queue", 1, 5),
+        ("seed-queue-enabled", "seed-queue-size", "transfers.seed_queue", 1, 10),
+        ("idle-seeding-limit-enabled", "idle-seeding-limit", "transfers.seed_idle", 60, 30),
+    ] {
+        let count = arguments.get(number).and_then(Value::as_u64);
+        match (flag(arguments, switch), count) {
+            (Some(false), _) => change(setting, json!(0)),
+            (_, Some(count)) => change(setting, json!(count.saturating_mul(factor))),
+            (Some(true), None) => change(setting, json!(usual * factor)),
+            (None, None) => {}
+        }
+    }
+    let times = alt_times(arguments, transfers.alt_times)?;
+    if times != transfers.alt_times {
+        change("transfers.alt_times", json!(times));
+    }
     if let Some(dir) = text(arguments, &["download-dir", "download_dir"]) {
         // Whoever may use the RPC chooses among the folders that are allowed, and allows no others.
         let real = paths::beneath(Path::new(dir), &before.transfers.allowed());
@@ -112,6 +159,8 @@ pub(super) fn set(node: &Node, arguments: &Arguments) -> Answer {
         }
     }
     for (name, setting) in [
+        ("alt-speed-enabled", "transfers.alt_enabled"),
+        ("alt-speed-time-enabled", "transfers.alt_scheduled"),
         ("dht-enabled", "network.dht"),
         ("pex-enabled", "network.pex"),
         ("lpd-enabled", "network.lsd"),

@@ -2,6 +2,7 @@
 
 mod fields;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -9,12 +10,14 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-use super::{Answer, Arguments, Failure, flag, text};
+use super::{Answer, Arguments, Failure, KILO, flag, text};
 use crate::node::{AddRequest, AddSource, Change, Node, NodeError, parse_source};
 use crate::record::Priority;
 use crate::view::Transfer;
 
-/// What `seedRatioMode` says.
+/// The limit of who asks for one and names none, in bytes per second.
+const RATE: u64 = 100 * KILO;
+/// What `seedRatioMode` and `seedIdleMode` say.
 const MODE_GLOBAL: u64 = 0;
 const MODE_SINGLE: u64 = 1;
 
@@ -30,7 +33,8 @@ fn chosen(node: &Node, arguments: &Arguments) -> Result<Vec<Transfer>, Failure> 
     match arguments.get("ids") {
         None | Some(Value::Null) => {}
         Some(Value::String(words)) if words == "recently-active" => {
-            all.retain(|transfer| transfer.peers_connected > 0 || transfer.bytes_checked.is_some());
+            let lately: BTreeSet<u64> = node.changed_lately().into_iter().collect();
+            all.retain(|transfer| lately.contains(&transfer.number));
         }
         Some(Value::Array(ids)) => all.retain(|transfer| ids.iter().any(|id| is(transfer, id))),
         Some(id @ (Value::Number(_) | Value::String(_))) => all.retain(|transfer| is(transfer, id)),
@@ -161,6 +165,52 @@ fn priorities(
     Ok(changes)
 }
 
+/// The trackers that are asked for instead of those there are: all of them by `trackerList`, or some
+/// by their numbers.
+fn trackers(node: &Node, id: &str, arguments: &Arguments) -> Result<Option<Vec<String>>, Failure> {
+    if let Some(list) = text(arguments, &["trackerList"]) {
+        let urls = list.lines().map(str::trim).filter(|line| !line.is_empty());
+        return Ok(Some(urls.map(str::to_owned).collect()));
+    }
+    let list = |name: &str| arguments.get(name).and_then(Value::as_array);
+    let (replace, remove) = (list("trackerReplace"), list("trackerRemove"));
+    if replace.is_none() && remove.is_none() {
+        return Ok(None);
+    }
+    let mut urls: Vec<_> = node.trackers(id)?.into_iter().map(|one| Some(one.url)).collect();
+    let place = |number: &Value| -> Result<usize, Failure> {
+        let place = number.as_u64().and_then(|number| usize::try_from(number).ok());
+        place.filter(|place| *place < urls.len()).ok_or_else(|| "there is no such tracker".into())
+    };
+    let mut changes = Vec::new();
+    for pair in replace.map_or(&[][..], Vec::as_slice).chunks(2) {
+        let [number, url] = pair else { return Err("trackerReplace is pairs".into()) };
+        let url = url.as_str().ok_or("a tracker is a URL")?;
+        changes.push((place(number)?, Some(url.to_owned())));
+    }
+    for number in remove.into_iter().flatten() {
+        changes.push((place(number)?, None));
+    }
+    for (place, url) in changes {
+        urls[place] = url;
+    }
+    Ok(Some(urls.into_iter().flatten().collect()))
+}
+
+/// A limit of a transfer in one direction: a switch, and thousands of bytes per second.
+fn limit(arguments: &Arguments, way: &str, now: Option<u64>) -> Option<Option<u64>> {
+    let limited = flag(arguments, &format!("{way}Limited"));
+    let rate = arguments.get(&format!("{way}Limit")).and_then(Value::as_u64);
+    let rate = rate.map(|rate| rate.saturating_mul(KILO));
+    match (limited, rate) {
+        (Some(false), _) => Some(None),
+        (Some(true), rate) => Some(Some(rate.or(now).unwrap_or(RATE))),
+        // A number alone counts if there is a limit.
+        (None, Some(rate)) => now.is_some().then_some(Some(rate)),
+        (None, None) => None,
+    }
+}
+
 pub(super) fn set(node: &Arc<Node>, arguments: &Arguments) -> Answer {
     for transfer in chosen(node, arguments)? {
         let number = |name: &str| arguments.get(name).and_then(Value::as_u64);
@@ -175,18 +225,21 @@ pub(super) fn set(node: &Arc<Node>, arguments: &Arguments) -> Answer {
                 (Some(2..), _) => Some(Some(0.0)),
                 (_, None) => None,
             },
-            seed_time: number("seedIdleLimit").map(|minutes| Some(minutes.saturating_mul(60))),
+            seed_idle: match (number("seedIdleMode"), number("seedIdleLimit")) {
+                (Some(MODE_GLOBAL), _) => Some(None),
+                (Some(MODE_SINGLE) | None, Some(minutes)) => Some(Some(minutes.saturating_mul(60))),
+                (Some(2..), _) => Some(Some(0)),
+                (_, None) => None,
+            },
+            upload_limit: limit(arguments, "upload", transfer.upload_limit),
+            download_limit: limit(arguments, "download", transfer.download_limit),
+            unlimited: flag(arguments, "honorsSessionLimits").map(|honors| !honors),
             labels: texts(arguments.get("labels")),
             queue_position: number("queuePosition"),
             files: priorities(node, &transfer.id, arguments)?,
-            trackers_add: texts(arguments.get("trackerAdd"))
-                .or_else(|| {
-                    let list = text(arguments, &["trackerList"])?;
-                    let urls = list.lines().map(str::trim).filter(|line| !line.is_empty());
-                    Some(urls.map(str::to_owned).collect())
-                })
-                .unwrap_or_default(),
-            name: None,
+            trackers_add: texts(arguments.get("trackerAdd")).unwrap_or_default(),
+            trackers: trackers(node, &transfer.id, arguments)?,
+            ..Change::default()
         };
         node.change(&transfer.id, change)?;
         if let Some(dir) = text(arguments, &["location"]) {
@@ -229,20 +282,13 @@ pub(super) fn set_location(node: &Arc<Node>, arguments: &Arguments) -> Answer {
     Ok(json!({}))
 }
 
-/// Gives a transfer another name. Names on disk stay: they are the torrent's.
+/// Gives a file or folder of a torrent another name.
 pub(super) fn rename(node: &Arc<Node>, arguments: &Arguments) -> Answer {
     let chosen = chosen(node, arguments)?;
     let [transfer] = chosen.as_slice() else { return Err("one torrent at a time".into()) };
     let path = text(arguments, &["path"]).ok_or("which path?")?;
     let name = text(arguments, &["name"]).ok_or("which name?")?;
-    let plain = !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\0']);
-    if !plain {
-        return Err("a name is no path".into());
-    }
-    if transfer.name.as_deref() != Some(path) {
-        return Err("only a torrent as a whole can be renamed".into());
-    }
-    node.change(&transfer.id, Change { name: Some(name.to_owned()), ..Change::default() })?;
+    node.rename_path(&transfer.id, path, name)?;
     Ok(json!({"path": path, "name": name, "id": transfer.number}))
 }
 

@@ -4,12 +4,14 @@ use std::cell::OnceCell;
 use std::sync::Arc;
 
 use bittorrent::metainfo::Metainfo;
+use net::session::{TrackerStats, Transport};
 use serde_json::{Map, Value, json};
 
+use super::super::KILO;
 use super::Failure;
 use crate::node::{Node, NodeError};
 use crate::record::Priority;
-use crate::view::{File, Peer, State, Tracker, Transfer};
+use crate::view::{File, Peer, State, Transfer};
 
 /// What costs a look into the session, and is looked at once at most.
 struct Look<'a> {
@@ -17,7 +19,7 @@ struct Look<'a> {
     transfer: &'a Transfer,
     files: OnceCell<Vec<File>>,
     peers: OnceCell<Vec<Peer>>,
-    trackers: OnceCell<Vec<Tracker>>,
+    trackers: OnceCell<Vec<TrackerStats>>,
     metainfo: OnceCell<Option<Arc<Metainfo>>>,
 }
 
@@ -48,13 +50,24 @@ pub(super) fn of(
     Ok(fields)
 }
 
-/// The number of a state.
-fn status(state: State) -> u8 {
+/// The number of a state; who waits in the queue does so to share, or to fetch.
+fn status(state: State, complete: bool) -> u8 {
     match state {
         State::Paused | State::Finished | State::Failed => 0,
         State::Checking | State::Hashing => 2,
+        State::Queued if complete => 5,
+        State::Queued => 3,
         State::Metadata | State::Downloading => 4,
         State::Seeding => 6,
+    }
+}
+
+/// Where a goal is set: for all, for this transfer, or nowhere.
+fn mode(own: Option<bool>) -> u8 {
+    match own {
+        None => 0,
+        Some(true) => 1,
+        Some(false) => 2,
     }
 }
 
@@ -89,7 +102,7 @@ impl Look<'_> {
         Ok(self.peers.get().map_or(&[], Vec::as_slice))
     }
 
-    fn trackers(&self) -> Result<&[Tracker], NodeError> {
+    fn trackers(&self) -> Result<&[TrackerStats], NodeError> {
         if self.trackers.get().is_none() {
             let trackers = self.node.trackers(&self.transfer.id)?;
             return Ok(self.trackers.get_or_init(|| trackers));
@@ -104,34 +117,38 @@ impl Look<'_> {
 
     fn field(&self, name: &str) -> Result<Option<Value>, NodeError> {
         let transfer = self.transfer;
-        let left = transfer.bytes_wanted.saturating_sub(transfer.bytes_have);
+        let left = transfer.progress.bytes_wanted.saturating_sub(transfer.progress.bytes_have);
         let known = transfer.files > 0;
         let eta = transfer.eta.map_or(-1, |eta| eta as i64);
         Ok(Some(match name {
             "id" => json!(transfer.number),
             "hashString" => json!(transfer.id),
             "name" => json!(transfer.name.as_deref().unwrap_or(&transfer.id)),
-            "status" => json!(status(transfer.state)),
-            "error" => json!(if transfer.error.is_some() { 3 } else { 0 }),
-            "errorString" => json!(transfer.error.as_deref().unwrap_or_default()),
+            "status" => json!(status(transfer.state, known && left == 0)),
+            "error" => json!(if transfer.progress.error.is_some() { 3 } else { 0 }),
+            "errorString" => json!(transfer.progress.error.as_deref().unwrap_or_default()),
             "totalSize" => json!(transfer.bytes_total),
-            "sizeWhenDone" => json!(transfer.bytes_wanted),
+            "sizeWhenDone" => json!(transfer.progress.bytes_wanted),
             "leftUntilDone" => json!(left),
-            "haveValid" => json!(transfer.bytes_have),
+            "haveValid" => json!(transfer.progress.bytes_have),
             "haveUnchecked" | "corruptEver" => json!(0),
             "desiredAvailable" => json!(if transfer.peers_connected > 0 { left } else { 0 }),
             "percentDone" if !known => json!(0.0),
-            "percentDone" => json!(share(transfer.bytes_have, transfer.bytes_wanted)),
+            "percentDone" => {
+                json!(share(transfer.progress.bytes_have, transfer.progress.bytes_wanted))
+            }
             "percentComplete" if !known => json!(0.0),
-            "percentComplete" => json!(share(transfer.bytes_have, transfer.bytes_total)),
+            "percentComplete" => json!(share(transfer.progress.bytes_have, transfer.bytes_total)),
             "metadataPercentComplete" => json!(if known { 1.0 } else { 0.0 }),
             "recheckProgress" => {
-                json!(transfer.bytes_checked.map_or(0.0, |b| share(b, transfer.bytes_total)))
+                json!(
+                    transfer.progress.bytes_checked.map_or(0.0, |b| share(b, transfer.bytes_total))
+                )
             }
-            "rateDownload" => json!(transfer.download_rate),
-            "rateUpload" => json!(transfer.upload_rate),
-            "downloadedEver" => json!(transfer.downloaded),
-            "uploadedEver" => json!(transfer.uploaded),
+            "rateDownload" => json!(transfer.progress.download_rate),
+            "rateUpload" => json!(transfer.progress.upload_rate),
+            "downloadedEver" => json!(transfer.progress.downloaded),
+            "uploadedEver" => json!(transfer.progress.uploaded),
             "uploadRatio" => json!(transfer.ratio),
             "eta" => json!(eta),
             "etaIdle" => json!(-1),
@@ -142,30 +159,29 @@ impl Look<'_> {
             "isFinished" => json!(transfer.state == State::Finished),
             "isPrivate" => json!(transfer.private),
             "isStalled" => {
-                json!(transfer.state == State::Downloading && transfer.download_rate == 0)
+                json!(transfer.state == State::Downloading && transfer.progress.download_rate == 0)
             }
             "queuePosition" => json!(transfer.queue_position),
             "labels" => json!(transfer.labels),
             "magnetLink" => json!(transfer.magnet.as_deref().unwrap_or_default()),
             "torrentFile" | "group" => json!(""),
             "sequentialDownload" => json!(transfer.sequential),
-            "seedRatioMode" => json!(u8::from(transfer.seed_ratio.is_some())),
+            "seedRatioMode" => json!(mode(transfer.seed_ratio.map(|ratio| ratio > 0.0))),
             "seedRatioLimit" => json!(transfer.seed_ratio.unwrap_or(0.0)),
-            "seedIdleMode" => json!(u8::from(transfer.seed_time.is_some())),
-            "seedIdleLimit" => json!(transfer.seed_time.unwrap_or(0) / 60),
-            "bandwidthPriority"
-            | "downloadLimit"
-            | "uploadLimit"
-            | "secondsDownloading"
-            | "secondsSeeding"
-            | "webseedsSendingToUs"
-            | "manualAnnounceTime" => json!(0),
-            "downloadLimited" | "uploadLimited" => json!(false),
-            "honorsSessionLimits" => json!(true),
+            "seedIdleMode" => json!(mode(transfer.seed_idle.map(|time| time > 0))),
+            "seedIdleLimit" => json!(transfer.seed_idle.unwrap_or(0).div_ceil(60)),
+            "uploadLimit" => json!(transfer.upload_limit.unwrap_or(0).div_ceil(KILO)),
+            "downloadLimit" => json!(transfer.download_limit.unwrap_or(0).div_ceil(KILO)),
+            "uploadLimited" => json!(transfer.upload_limit.is_some()),
+            "downloadLimited" => json!(transfer.download_limit.is_some()),
+            "honorsSessionLimits" => json!(!transfer.unlimited),
+            "bandwidthPriority" | "webseedsSendingToUs" | "manualAnnounceTime" => json!(0),
+            "secondsDownloading" => json!(self.node.times(&transfer.id)?.0),
+            "secondsSeeding" => json!(self.node.times(&transfer.id)?.1),
             "maxConnectedPeers" | "peer-limit" => {
                 json!(self.node.began_with().network.max_connections)
             }
-            "pieceCount" => json!(transfer.pieces_total),
+            "pieceCount" => json!(transfer.progress.pieces_total),
             "file-count" => json!(transfer.files),
             "peersConnected" => json!(transfer.peers_connected),
             _ => return self.costly(name),
@@ -175,10 +191,10 @@ impl Look<'_> {
     fn costly(&self, name: &str) -> Result<Option<Value>, NodeError> {
         Ok(Some(match name {
             "peersSendingToUs" => {
-                json!(self.peers()?.iter().filter(|peer| peer.download_rate > 0).count())
+                json!(self.peers()?.iter().filter(|peer| peer.stats.download_rate > 0).count())
             }
             "peersGettingFromUs" => {
-                json!(self.peers()?.iter().filter(|peer| peer.upload_rate > 0).count())
+                json!(self.peers()?.iter().filter(|peer| peer.stats.upload_rate > 0).count())
             }
             "peers" => self.peers()?.iter().map(peer).collect(),
             "peersFrom" => json!({"fromCache": 0, "fromDht": 0, "fromIncoming": 0, "fromLpd": 0,
@@ -204,7 +220,7 @@ impl Look<'_> {
                 self.files()?.iter().map(wanted).collect()
             }
             "trackers" => {
-                let tracker = |(id, tracker): (usize, &Tracker)| {
+                let tracker = |(id, tracker): (usize, &TrackerStats)| {
                     json!({"id": id, "announce": tracker.url, "scrape": "", "tier": id,
                         "sitename": host(&tracker.url)})
                 };
@@ -245,13 +261,13 @@ impl Look<'_> {
 
 fn peer(peer: &Peer) -> Value {
     json!({
-        "address": peer.address.ip().to_string(), "port": peer.address.port(),
-        "clientName": peer.client, "flagStr": peer.flags, "progress": peer.progress,
-        "clientIsChoked": peer.chokes_us, "clientIsInterested": peer.interesting,
-        "peerIsChoked": peer.choked_by_us, "peerIsInterested": peer.interested,
-        "isEncrypted": peer.encrypted, "isUTP": peer.transport == "utp", "isIncoming": false,
-        "isDownloadingFrom": peer.download_rate > 0, "isUploadingTo": peer.upload_rate > 0,
-        "rateToClient": peer.download_rate, "rateToPeer": peer.upload_rate,
+        "address": peer.stats.address.ip().to_string(), "port": peer.stats.address.port(),
+        "clientName": peer.stats.client, "flagStr": peer.flags, "progress": peer.stats.progress,
+        "clientIsChoked": peer.stats.chokes_us, "clientIsInterested": peer.stats.interesting,
+        "peerIsChoked": peer.stats.choked_by_us, "peerIsInterested": peer.stats.interested,
+        "isEncrypted": peer.stats.encrypted, "isUTP": peer.stats.transport == Transport::Utp, "isIncoming": false,
+        "isDownloadingFrom": peer.stats.download_rate > 0, "isUploadingTo": peer.stats.upload_rate > 0,
+        "rateToClient": peer.stats.download_rate, "rateToPeer": peer.stats.upload_rate,
     })
 }
 
@@ -260,7 +276,7 @@ fn host(url: &str) -> String {
     parsed.and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default()
 }
 
-fn tracker_stats(id: usize, tracker: &Tracker) -> Value {
+fn tracker_stats(id: usize, tracker: &TrackerStats) -> Value {
     let failed = tracker.error.is_some();
     let answered = failed || tracker.seeds.is_some();
     json!({
