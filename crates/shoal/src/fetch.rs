@@ -167,19 +167,12 @@ impl FetchArgs {
             }
         }
         AddTorrent {
-            source,
-            dir: self.output.clone(),
-            state_dir: None,
-            selection: None,
-            hold: false,
             sequential: self.sequential,
-            read_only: false,
-            trusted: false,
-            super_seeding: false,
             trackers: self.trackers.clone(),
             web_seeds: self.web_seeds.clone(),
             peers: self.network.peer_addresses(),
-            seed_until: SeedUntil { ratio: self.seed_ratio, time: self.seed_time },
+            seed_until: SeedUntil { ratio: self.seed_ratio, time: self.seed_time, idle: None },
+            ..AddTorrent::new(source, self.output.clone())
         }
     }
 }

@@ -10,7 +10,7 @@ use bittorrent::magnet::Magnet;
 use bittorrent::metainfo::Metainfo;
 use clap::Args;
 use net::create::{CreateOptions, Kind, create};
-use net::session::{AddTorrent, SeedUntil, Source};
+use net::session::{AddTorrent, Source};
 
 use crate::args::NetworkArgs;
 use crate::exit::{BadInput, Exit, Failure, bad_input, say};
@@ -126,19 +126,12 @@ pub fn run(args: &PublishArgs) -> Result<Exit, Failure> {
     // A new torrent has the trackers in it, and its web servers are for those who fetch.
     let added = args.torrent.is_some();
     let add = AddTorrent {
-        source: Source::Metainfo(Box::new(metainfo)),
-        dir: dir.clone(),
-        state_dir: None,
-        selection: None,
-        hold: false,
-        sequential: false,
         read_only: true,
         trusted: args.torrent.is_none() || args.skip_check,
         super_seeding: args.super_seed,
         trackers: if added { args.tiers().concat() } else { Vec::new() },
-        web_seeds: Vec::new(),
         peers: args.network.peer_addresses(),
-        seed_until: SeedUntil::default(),
+        ..AddTorrent::new(Source::Metainfo(Box::new(metainfo)), dir.clone())
     };
     let watch =
         Watch { until: Until::Stopped, timeout: None, json: args.json, name: &name, dir: &dir };
