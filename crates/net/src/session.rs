@@ -27,9 +27,11 @@ use std::time::Duration;
 
 use bittorrent::metainfo::Metainfo;
 use bittorrent::picker::Priority;
-
-use crate::port_map::{PortMapper, PortMapping, PortProtocol};
 use codec::bitfield::Bitfield;
+
+use crate::dht::KademliaNode;
+use crate::port_map::{PortMapper, PortMapping, PortProtocol};
+
 pub use config::{
     AddTorrent, DhtConfig, Earlier, Encryption, SeedUntil, SessionConfig, Source, TorrentLimits,
 };
@@ -73,7 +75,6 @@ pub enum SessionError {
 pub struct Session {
     control: ControlSender,
     listens: Vec<SocketAddr>,
-    dht: Vec<SocketAddr>,
     port_mapper: Option<PortMapper>,
     thread: Option<JoinHandle<()>>,
 }
@@ -92,13 +93,13 @@ impl Session {
             .name("shoal-reactor".into())
             .spawn(move || reactor::run(config, commands, &ready))
             .map_err(SessionError::Start)?;
-        let Begun { listens, dht } = begun.recv().map_err(|_| SessionError::Ended)??;
+        let Begun { listens } = begun.recv().map_err(|_| SessionError::Ended)??;
         let doors = if maps_ports { doors(&listens, tcp, udp) } else { Vec::new() };
         let port_mapper = match doors.is_empty() {
             true => None,
             false => Some(PortMapper::start(&doors).map_err(SessionError::Start)?),
         };
-        Ok(Self { control, listens, dht, port_mapper, thread: Some(thread) })
+        Ok(Self { control, listens, port_mapper, thread: Some(thread) })
     }
 
     /// How it stands with each port that the router at home was asked to let the outside reach.
@@ -116,7 +117,38 @@ impl Session {
     /// Where its nodes of the DHT are, one for each IP version it listens on at most.
     #[must_use]
     pub fn dht_addrs(&self) -> Vec<SocketAddr> {
-        self.dht.clone()
+        self.dht_nodes().iter().map(KademliaNode::address).collect()
+    }
+
+    /// Its nodes of the DHT, to look at.
+    #[must_use]
+    pub fn dht_nodes(&self) -> Vec<KademliaNode> {
+        let (answer, answered) = sync_channel(1);
+        if self.control.send(Control::DhtNodes(answer)).is_err() {
+            return Vec::new();
+        }
+        answered.recv().unwrap_or_default()
+    }
+
+    /// Takes part in the DHT, beginning with nodes that are named as `HOST:PORT`; if it does so
+    /// already, looks for them too. Torrents that run look for peers there.
+    ///
+    /// # Errors
+    /// When there is no socket to be had for it.
+    pub fn join_dht(&self, bootstrap: Vec<String>) -> Result<(), SessionError> {
+        let (answer, answered) = sync_channel(1);
+        let join = Control::JoinDht(bootstrap, answer);
+        self.control.send(join).map_err(|_| SessionError::Ended)?;
+        answered.recv().map_err(|_| SessionError::Ended)?
+    }
+
+    /// Takes no part in the DHT any more. Returns when its nodes have said goodbye, within seconds.
+    pub fn leave_dht(&self) {
+        let (answer, answered) = sync_channel(1);
+        if self.control.send(Control::LeaveDht(answer)).is_ok() {
+            // An answer and a dead reactor lead to the same end.
+            let _ = answered.recv();
+        }
     }
 
     /// Takes part in a torrent.

@@ -96,6 +96,34 @@ fn a_magnet_is_fetched_through_a_node_that_has_nothing_to_do_with_it() {
 }
 
 #[test]
+fn the_dht_is_joined_and_left_while_torrents_run() {
+    for utp in [true, false] {
+        let (folder, metainfo) = content(Kind::Hybrid, false);
+        let publisher = session(&[], utp);
+        let _seed = seed(&publisher, &metainfo, folder.path());
+        let config = SessionConfig {
+            listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
+            lsd: false,
+            utp,
+            dht: None,
+            ..SessionConfig::default()
+        };
+        let fetcher = Session::start(config).expect("a session");
+        let (_copy, torrent) = fetch(&fetcher, magnet(&metainfo));
+        assert!(fetcher.dht_addrs().is_empty());
+        for _ in 0..2 {
+            fetcher.join_dht(vec![publisher.dht_addrs()[0].to_string()]).expect("joins");
+            assert_eq!(fetcher.dht_addrs().len(), 1);
+            fetcher.leave_dht();
+            assert!(fetcher.dht_addrs().is_empty());
+        }
+        fetcher.join_dht(Vec::new()).expect("joins");
+        fetcher.join_dht(vec![publisher.dht_addrs()[0].to_string()]).expect("joins");
+        await_complete(&torrent);
+    }
+}
+
+#[test]
 fn to_22_private_torrents_are_not_announced() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     LocalSet::new().block_on(&runtime.expect("a runtime"), async {

@@ -156,6 +156,12 @@ impl<C: Contact> Table<C> {
         self.entries[self.range(index)].iter().map(|entry| entry.contact)
     }
 
+    /// The nodes of a bucket, each with how many requests it has left unanswered in a row.
+    pub fn bucket_with_failures(&self, index: usize) -> impl Iterator<Item = (C, u8)> {
+        let entries = self.entries[self.range(index)].iter();
+        entries.map(|entry| (entry.contact, entry.stamp.failures()))
+    }
+
     /// All nodes.
     pub fn nodes(&self) -> impl Iterator<Item = C> {
         self.entries.iter().map(|entry| entry.contact)

@@ -1,7 +1,7 @@
-//! The session's nodes of the DHT, one for each IP version, on the ports of uTP. Torrents ask them
-//! for peers; what peers say of their own nodes comes here.
+//! The session's nodes of the DHT, one for each IP version, on the ports of uTP; they come and go
+//! while the session runs. Torrents ask them for peers; what peers say of their own nodes comes here.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -23,49 +23,88 @@ const REJOIN_FIRST: Duration = Duration::from_secs(5);
 const REJOIN_MAX: Duration = Duration::from_secs(15 * 60);
 /// Nodes of one IP version that the other one's node is told of (BEP 32).
 const FOREIGN_MAX: usize = 8;
+/// Names of nodes to begin with that are remembered.
+const BOOTSTRAP_MAX: usize = 64;
 
 /// The session's part in the DHT.
 pub(super) struct Dht {
-    nodes: Vec<Rc<Node>>,
+    places: Vec<Place>,
+    interface: Option<String>,
+    nodes: RefCell<Vec<Rc<Node>>>,
+}
+
+/// Where a node is when there is one.
+struct Place {
+    address: SocketAddr,
+    /// What speaks uTP there.
+    endpoint: Option<Rc<Endpoint>>,
 }
 
 /// A node for one IP version.
 pub(super) struct Node {
     pub(super) kademlia: KademliaNode,
     /// Nodes to begin with, as the user named them.
-    bootstrap: Vec<String>,
+    bootstrap: RefCell<Vec<String>>,
     begun: Cell<bool>,
     begins: Notify,
+    /// The user wants it to begin anew.
+    again: Notify,
 }
 
 impl Dht {
-    /// Starts the nodes that the configuration asks for.
+    /// The session's part, with the nodes that the configuration asks for. `sockets` are those of
+    /// `listens` at which no uTP is spoken.
     pub(super) fn start(
         config: &SessionConfig,
         utp: &[Rc<Endpoint>],
         sockets: Vec<UdpSocket>,
-    ) -> Result<Option<Self>, SessionError> {
-        let Some(dht) = &config.dht else { return Ok(None) };
-        let failed = SessionError::Start;
-        let rules = KademliaConfig::default();
-        let mut started = Vec::new();
-        for endpoint in utp {
-            if is_new_family(&started, endpoint.local_addr()) {
-                started.push(KademliaNode::start_on(endpoint.clone(), &rules).map_err(failed)?);
+        listens: &[SocketAddr],
+    ) -> Result<Self, SessionError> {
+        let shared = utp.iter().map(|endpoint| Place {
+            address: endpoint.local_addr(),
+            endpoint: Some(endpoint.clone()),
+        });
+        let own = listens.iter().map(|&address| Place { address, endpoint: None });
+        let mut places: Vec<Place> = Vec::new();
+        for place in shared.chain(own) {
+            if places.iter().all(|other| other.address.is_ipv4() != place.address.is_ipv4()) {
+                places.push(place);
             }
         }
-        for socket in sockets {
-            if is_new_family(&started, socket.local_addr().map_err(failed)?) {
-                started.push(KademliaNode::start(socket, &rules).map_err(failed)?);
-            }
+        let dht = Self { places, interface: config.interface.clone(), nodes: RefCell::default() };
+        if let Some(config) = &config.dht {
+            dht.begin(&config.bootstrap, sockets)?;
+        }
+        Ok(dht)
+    }
+
+    fn begin(&self, bootstrap: &[String], mut sockets: Vec<UdpSocket>) -> Result<(), SessionError> {
+        let rules = KademliaConfig::default();
+        let mut started = Vec::new();
+        for place in &self.places {
+            let node = match &place.endpoint {
+                Some(endpoint) => KademliaNode::start_on(endpoint.clone(), &rules),
+                None => {
+                    let is_here = |socket: &UdpSocket| {
+                        socket.local_addr().is_ok_and(|address| address == place.address)
+                    };
+                    let socket = match sockets.iter().position(is_here) {
+                        Some(at) => sockets.swap_remove(at),
+                        None => self.bind(place.address)?,
+                    };
+                    KademliaNode::start(socket, &rules)
+                }
+            };
+            started.push(node.map_err(SessionError::Start)?);
         }
         let (mut nodes, mut events) = (Vec::new(), Vec::new());
         for (kademlia, told) in started {
             nodes.push(Rc::new(Node {
                 kademlia,
-                bootstrap: dht.bootstrap.clone(),
+                bootstrap: RefCell::new(bootstrap.to_vec()),
                 begun: Cell::new(false),
                 begins: Notify::new(),
+                again: Notify::new(),
             }));
             events.push(told);
         }
@@ -76,27 +115,59 @@ impl Dht {
         for node in &nodes {
             spawn_local(node.clone().keep_joined());
         }
-        Ok((!nodes.is_empty()).then_some(Self { nodes }))
+        self.nodes.replace(nodes);
+        Ok(())
     }
 
-    /// Where the nodes are.
-    pub(super) fn addresses(&self) -> Vec<SocketAddr> {
-        self.nodes.iter().map(|node| node.address()).collect()
+    fn bind(&self, address: SocketAddr) -> Result<UdpSocket, SessionError> {
+        let failed = |source| SessionError::Listen { address, source };
+        let bound = crate::dialer::listen(address, self.interface.as_deref(), false, true);
+        let none = || failed(std::io::ErrorKind::Unsupported.into());
+        bound.map_err(failed)?.1.ok_or_else(none)
+    }
+
+    /// Becomes part of the network of `known`; says whether there are new nodes.
+    pub(super) fn join(&self, known: Vec<String>) -> Result<bool, SessionError> {
+        let nodes = self.nodes();
+        if nodes.is_empty() {
+            self.begin(&known, Vec::new())?;
+            return Ok(true);
+        }
+        for node in nodes {
+            let mut bootstrap = node.bootstrap.borrow_mut();
+            // The latest come first: there is room for so many.
+            bootstrap.retain(|name| !known.contains(name));
+            bootstrap.splice(0..0, known.iter().cloned());
+            bootstrap.truncate(BOOTSTRAP_MAX);
+            node.again.notify_one();
+        }
+        Ok(false)
+    }
+
+    /// Says goodbye and ends all nodes.
+    pub(super) fn leave(&self, patience: Duration) -> impl Future<Output = ()> + 'static {
+        let nodes = self.nodes.take();
+        async move {
+            for node in nodes {
+                node.kademlia.leave(patience).await;
+                node.begin();
+            }
+        }
     }
 
     /// The port that peers are told.
     pub(super) fn port(&self) -> Option<u16> {
-        self.nodes.first().map(|node| node.address().port())
+        self.nodes.borrow().first().map(|node| node.address().port())
     }
 
-    pub(super) fn nodes(&self) -> &[Rc<Node>] {
-        &self.nodes
+    pub(super) fn nodes(&self) -> Vec<Rc<Node>> {
+        self.nodes.borrow().clone()
     }
 
     /// A peer says that it has a node there.
     pub(super) fn meet(&self, address: SocketAddr) {
         let kin = |node: &&Rc<Node>| node.address().is_ipv4() == address.is_ipv4();
-        if let Some(node) = self.nodes.iter().find(kin) {
+        if let Some(node) = self.nodes.borrow().iter().find(kin) {
             node.kademlia.handle().tell(Command::Ping { contact: Peer::unnamed(address) });
         }
     }
@@ -115,15 +186,22 @@ impl Node {
         }
     }
 
+    fn begin(&self) {
+        self.begun.set(true);
+        self.begins.notify_waiters();
+    }
+
     /// Becomes part of the network of the nodes that the user named, for as long as nobody is
-    /// known; alone it waits for others to come.
+    /// known, and when it is told to; alone it waits for others to come.
     async fn keep_joined(self: Rc<Self>) {
         let mut pause = REJOIN_FIRST;
+        let mut told = true;
         loop {
-            if self.kademlia.nodes().await.is_ok_and(|nodes| nodes.is_empty()) {
+            let Ok(nodes) = self.kademlia.nodes().await else { return };
+            if told || nodes.is_empty() {
                 let mut known = Vec::new();
-                for name in &self.bootstrap {
-                    match resolve(name).await {
+                for name in self.bootstrap.borrow().clone() {
+                    match resolve(&name).await {
                         Ok(addresses) => known.extend(addresses),
                         Err(error) => tracing::warn!(%error, "a node to begin with is of no use"),
                     }
@@ -138,18 +216,12 @@ impl Node {
                     }
                     Err(_) => return,
                 }
-                self.begun.set(true);
-                self.begins.notify_waiters();
+                self.begin();
             }
-            tokio::time::sleep(pause).await;
-            pause = (2 * pause).min(REJOIN_MAX);
+            told = tokio::time::timeout(pause, self.again.notified()).await.is_ok();
+            pause = if told { REJOIN_FIRST } else { (2 * pause).min(REJOIN_MAX) };
         }
     }
-}
-
-/// Whether none of the nodes speaks the IP version of `address`.
-fn is_new_family(started: &[(KademliaNode, Events<Krpc>)], address: SocketAddr) -> bool {
-    started.iter().all(|(node, _)| node.address().is_ipv4() != address.is_ipv4())
 }
 
 /// Makes nodes of one IP version, which others mention to the node of the other version, known to

@@ -26,6 +26,7 @@ use super::shared::{BUFFER_BYTES_MAX, Shared};
 use super::stream::Stream;
 use super::torrent::Torrent;
 use super::{FAREWELL, SessionError, greeting, lsd};
+use crate::dht::KademliaNode;
 use crate::dialer::Dialer;
 use crate::disk::{BufferPool, Disk, DiskConfig, DiskEvent};
 use crate::store::Store;
@@ -67,13 +68,18 @@ pub(super) enum Control {
     Read(u64, ReaderId, Range<u32>),
     /// Answer when a piece is verified; drop the sender when it will not be.
     Await(u64, PieceIndex, oneshot::Sender<()>),
+    /// The nodes of the DHT.
+    DhtNodes(SyncSender<Vec<KademliaNode>>),
+    /// Become part of the DHT that these nodes are in.
+    JoinDht(Vec<String>, SyncSender<Result<(), SessionError>>),
+    /// Leave the DHT; answered when the nodes are gone.
+    LeaveDht(SyncSender<()>),
     Shutdown(SyncSender<()>),
 }
 
 /// What the reactor says once it runs.
 pub(super) struct Begun {
     pub(super) listens: Vec<SocketAddr>,
-    pub(super) dht: Vec<SocketAddr>,
 }
 
 type Beginning = SyncSender<Result<Begun, SessionError>>;
@@ -90,9 +96,7 @@ pub(super) fn run(config: SessionConfig, commands: UnboundedReceiver<Control>, b
     LocalSet::new().block_on(&runtime, async move {
         match Reactor::start(config) {
             Ok((reactor, disk_events)) => {
-                let shared = &reactor.shared;
-                let dht = shared.dht.as_ref().map(Dht::addresses).unwrap_or_default();
-                answer(begun, Ok(Begun { listens: shared.listens.clone(), dht }));
+                answer(begun, Ok(Begun { listens: reactor.shared.listens.clone() }));
                 reactor.serve(commands, disk_events).await;
             }
             Err(error) => answer(begun, Err(error)),
@@ -154,7 +158,7 @@ impl Reactor {
             Disk::start(DiskConfig { buffer_bytes: BUFFER_BYTES_MAX, ..DiskConfig::default() })
                 .map_err(SessionError::Start)?;
         let http = crate::http_client::Client::new(dialer.clone());
-        let dht = Dht::start(&config, &utp, udp_only)?;
+        let dht = Dht::start(&config, &utp, udp_only, &listens)?;
         let shared = Shared::new(config, clock, peer_id()?, listens, dialer, utp, dht, disk, http);
         for listener in listeners {
             spawn_local(accept_tcp(shared.clone(), listener));
@@ -279,8 +283,29 @@ impl Reactor {
             Control::Await(tag, piece, to) => {
                 self.with(tag, |torrent| torrent.await_piece(piece, to))
             }
+            Control::DhtNodes(to) => {
+                let nodes = self.shared.dht.nodes();
+                answer(&to, nodes.iter().map(|node| node.kademlia.clone()).collect());
+            }
+            Control::JoinDht(known, to) => answer(&to, self.join_dht(known)),
+            Control::LeaveDht(to) => {
+                let leave = self.shared.dht.leave(FAREWELL);
+                spawn_local(async move {
+                    leave.await;
+                    answer(&to, ());
+                });
+            }
             Control::Shutdown(_) => {}
         }
+    }
+
+    fn join_dht(&self, known: Vec<String>) -> Result<(), SessionError> {
+        if self.shared.dht.join(known)? {
+            for torrent in self.shared.torrents() {
+                spawn_local(torrent.run_dht());
+            }
+        }
+        Ok(())
     }
 
     fn with(&self, tag: u64, act: impl FnOnce(&Rc<Torrent>)) {

@@ -38,7 +38,7 @@ pub(super) struct Shared {
     pub(super) scratch_out: RefCell<Vec<u8>>,
     pub(super) dialer: Dialer,
     pub(super) utp: Vec<Rc<Endpoint>>,
-    pub(super) dht: Option<Dht>,
+    pub(super) dht: Dht,
     pub(super) disk: Disk,
     pub(super) trackers: crate::tracker::TrackerClient,
     pub(super) http: crate::http_client::Client,
@@ -63,7 +63,7 @@ impl Shared {
         listens: Vec<SocketAddr>,
         dialer: Dialer,
         utp: Vec<Rc<Endpoint>>,
-        dht: Option<Dht>,
+        dht: Dht,
         disk: Disk,
         http: crate::http_client::Client,
     ) -> Rc<Self> {

@@ -32,7 +32,6 @@ use tokio::sync::Notify;
 
 use super::config::{AddTorrent, SeedUntil};
 use super::conn::{Conn, ConnHandle};
-use super::dht::Dht;
 use super::greeting::Greeted;
 use super::limiter::Limiter;
 use super::picture::{PeerStats, TorrentState, TrackerStats};
@@ -149,7 +148,7 @@ impl Torrent {
             peer_id: shared.peer_id,
             client: crate::CLIENT.to_owned(),
             listen_port: shared.listen_port(),
-            dht_port: shared.dht.as_ref().and_then(Dht::port),
+            dht_port: shared.dht.port(),
             max_connections: shared.config.max_connections,
             upload_slots: shared.config.upload_slots,
             pex: shared.config.pex,
@@ -326,9 +325,7 @@ impl Torrent {
             }
             Event::Banned(contact) => tracing::warn!(%contact, "banned: sent false data"),
             Event::DhtNode(node) => {
-                if let Some(dht) = &self.shared.dht {
-                    dht.meet(node);
-                }
+                self.shared.dht.meet(node);
             }
         }
     }

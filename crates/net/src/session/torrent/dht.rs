@@ -10,6 +10,7 @@ use bittorrent::swarm::PeerSource;
 use machine::dht::Key;
 
 use super::Torrent;
+use crate::datagram::Gone;
 use crate::session::dht::Node;
 
 /// The pause after a search that brought no peer; each further one is twice as long.
@@ -20,11 +21,10 @@ const AGAIN_MAX: Duration = Duration::from_secs(15 * 60);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 impl Torrent {
-    /// Looks for peers for as long as the torrent runs.
+    /// Looks for peers for as long as the torrent and the nodes that there are now run.
     pub(in crate::session) async fn run_dht(self: Rc<Self>) {
-        let Some(dht) = &self.shared.dht else { return };
-        for node in dht.nodes() {
-            let (torrent, node) = (self.clone(), node.clone());
+        for node in self.shared.dht.nodes() {
+            let torrent = self.clone();
             tokio::task::spawn_local(async move {
                 let left = torrent.left.notified();
                 if !torrent.stopped.get() {
@@ -42,7 +42,9 @@ impl Torrent {
         let mut pause = AGAIN_FIRST;
         while self.is_public() {
             for hash in self.hashes.handshake_hashes() {
-                self.search(node, Key(hash.0)).await;
+                if self.search(node, Key(hash.0)).await.is_err() {
+                    return;
+                }
             }
             if self.has_peers() {
                 pause = AGAIN_MAX;
@@ -53,18 +55,19 @@ impl Torrent {
     }
 
     /// Looks for peers, and has ourselves listed.
-    async fn search(self: &Rc<Self>, node: &Node, info_hash: Key) {
+    async fn search(self: &Rc<Self>, node: &Node, info_hash: Key) -> Result<(), Gone> {
         if !self.is_public() {
-            return;
+            return Ok(());
         }
         // The port that our datagrams come from is the one where we accept peers.
         let command = Command::Announce { info_hash, port: None };
-        let Ok(mut answers) = node.kademlia.handle().ask(command).await else { return };
+        let mut answers = node.kademlia.handle().ask(command).await?;
         while let Some(event) = answers.next().await {
             if let Event::Peers(peers) = event {
                 self.heard_of(peers);
             }
         }
+        Ok(())
     }
 
     /// Goes on looking who has announced itself to our own node, which is all there is in a
