@@ -80,6 +80,8 @@ pub struct Config {
     pub api: ApiSection,
     /// How to meet other peers.
     pub network: NetworkSection,
+    /// The ring of Chord.
+    pub chord: ChordSection,
     /// What is fetched and shared.
     pub transfers: TransfersSection,
     /// What is said about it.
@@ -130,6 +132,18 @@ pub struct NetworkSection {
     pub port_mapping: bool,
     /// Most connections at once.
     pub max_connections: usize,
+}
+
+/// `[chord]`
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ChordSection {
+    /// Be part of a ring.
+    pub join: bool,
+    /// Where the node of Chord is; empty for a free port.
+    pub listen: String,
+    /// Nodes of the ring, as `HOST:PORT`.
+    pub bootstrap: Vec<String>,
 }
 
 /// [`Encryption`], as a setting.
@@ -249,6 +263,14 @@ impl Default for TransfersSection {
 impl Default for LogSection {
     fn default() -> Self {
         Self { level: "info".to_owned() }
+    }
+}
+
+impl ChordSection {
+    /// Where the node of Chord is; `None` for a free port.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.listen.parse().ok()
     }
 }
 
@@ -437,6 +459,9 @@ impl Config {
         };
         if crate::api::Listen::parse(&self.api.listen).is_none() {
             return wrong("api.listen", "neither ADDR:PORT nor unix:/path");
+        }
+        if !self.chord.listen.is_empty() && self.chord.address().is_none() {
+            return wrong("chord.listen", "not an address and a port such as 192.0.2.1:7000");
         }
         if self.network.max_connections == 0 {
             return wrong("network.max_connections", "at least 1 is needed");

@@ -9,6 +9,7 @@ mod event;
 mod labs;
 mod log;
 mod mime;
+pub mod networks;
 mod node;
 pub mod paths;
 mod record;

@@ -6,6 +6,7 @@ mod add;
 mod change;
 mod download;
 mod files;
+mod networks;
 mod publish;
 mod queue;
 mod rename;
@@ -34,8 +35,9 @@ use crate::config::{Config, ConfigError, Layers, Origin};
 use crate::event::Event;
 use crate::labs::Labs;
 use crate::log::LogBuffer;
+use crate::networks::Networks;
 use crate::state::{State, StateError};
-use crate::view::{Counts, NetworkState, Status};
+use crate::view::{Counts, Status};
 
 /// Events that a slow listener may be behind before it has to begin anew.
 const EVENTS_BEHIND_MAX: usize = 256;
@@ -46,6 +48,9 @@ pub enum NodeError {
     /// No such transfer.
     #[error("there is no transfer {0}")]
     NotFound(String),
+    /// No such network.
+    #[error("there is no network {0}")]
+    NoNetwork(String),
     /// It is here already.
     #[error("this torrent is here already")]
     Duplicate(String),
@@ -110,6 +115,7 @@ pub struct Node {
     events: broadcast::Sender<Event>,
     log: Option<Arc<LogBuffer>>,
     labs: Labs,
+    networks: Networks,
     began: Instant,
     first_start: AtomicBool,
     ending: Mutex<bool>,
@@ -133,6 +139,7 @@ impl Node {
         }
         let config = layers.config();
         let session = Session::start(config.session())?;
+        let networks = Networks::start(config.network.dht).map_err(SessionError::Start)?;
         let (events, _) = broadcast::channel(EVENTS_BEHIND_MAX);
         let node = Arc::new(Self {
             listens: session.listen_addrs(),
@@ -142,6 +149,7 @@ impl Node {
             transfers: Mutex::new(Transfers::restore(state.records()?)),
             state,
             labs: Labs::new(events.clone()),
+            networks,
             events,
             log,
             began: Instant::now(),
@@ -155,6 +163,7 @@ impl Node {
         }
         node.first_start.store(node.lock_transfers().is_empty(), Ordering::Relaxed);
         node.resume_all();
+        node.resume_networks();
         let upkeep = {
             let node = Arc::downgrade(&node);
             std::thread::Builder::new()
@@ -172,6 +181,7 @@ impl Node {
         *lock(&self.ending) = true;
         self.ended.notify_all();
         self.labs.cancel_all();
+        self.networks.shutdown();
         if let Some(upkeep) = lock(&self.upkeep).take()
             && upkeep.join().is_err()
         {
@@ -251,12 +261,6 @@ impl Node {
         &self.listens
     }
 
-    /// Where its node of the DHT is reached.
-    #[must_use]
-    pub fn dht_addresses(&self) -> Vec<SocketAddr> {
-        self.session().map(|session| session.dht_addrs()).unwrap_or_default()
-    }
-
     /// What happens from now on.
     #[must_use]
     pub fn subscribe(&self) -> broadcast::Receiver<Event> {
@@ -301,13 +305,7 @@ impl Node {
             upload_limit,
             peers_connected: 0,
             transfers: Counts::default(),
-            networks: vec![
-                NetworkState { name: "bittorrent", state: "up" },
-                NetworkState {
-                    name: "kademlia",
-                    state: if self.began_with.network.dht { "up" } else { "off" },
-                },
-            ],
+            networks: self.network_states(),
             port_mappings: self
                 .session()
                 .map(|session| session.port_mappings().into_iter().map(Into::into).collect())

@@ -10,6 +10,7 @@ use net::session::{PeerStats, Progress, TorrentState, Transport};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::networks::Standing;
 use crate::record::Priority;
 
 /// What a transfer is doing.
@@ -169,8 +170,8 @@ pub struct Counts {
 pub struct NetworkState {
     /// Its name.
     pub name: &'static str,
-    /// `up`, `starting`, `off` or `failed`.
-    pub state: &'static str,
+    /// How it stands with it.
+    pub state: Standing,
 }
 
 /// A node as a whole.

@@ -89,7 +89,9 @@ impl From<NodeError> for ApiError {
     fn from(error: NodeError) -> Self {
         let message = error.to_string();
         match error {
-            NodeError::NotFound(_) => Self::new(StatusCode::NOT_FOUND, message),
+            NodeError::NotFound(_) | NodeError::NoNetwork(_) => {
+                Self::new(StatusCode::NOT_FOUND, message)
+            }
             NodeError::Duplicate(id) => {
                 let mut error = Self::new(StatusCode::CONFLICT, message);
                 error.body.id = Some(id);

@@ -1,43 +1,26 @@
-//! Networks: the state of each, and what its picture is drawn from.
+//! Networks: the state of each, what its picture is drawn from, joining and leaving.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use net::session::Transport;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::error::{ApiError, ErrorBody};
-use super::extract::Params;
+use super::extract::{Json, Params};
 use super::{Ctx, Shared};
-use crate::node::{Node, NodeError};
-use crate::view::{Peer, Status};
-
-/// Peers in a picture.
-const PICTURE_PEERS_MAX: usize = 500;
+use crate::networks::{Network, Pictured};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Shared>> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(get))
-}
-
-/// A network.
-#[derive(Serialize, ToSchema)]
-struct Network {
-    name: &'static str,
-    title: &'static str,
-    /// `up`, `starting`, `off` or `failed`
-    state: &'static str,
-    error: Option<String>,
-    #[schema(value_type = Vec<String>)]
-    addresses: Vec<SocketAddr>,
-    peers: usize,
-    /// Numbers for people.
-    #[schema(value_type = Object)]
-    detail: serde_json::Value,
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(get))
+        .routes(routes!(join))
+        .routes(routes!(leave))
 }
 
 /// All networks.
@@ -46,85 +29,10 @@ struct Networks {
     networks: Vec<Network>,
 }
 
-/// A network and what its picture is drawn from.
-#[derive(Serialize, ToSchema)]
-struct Pictured {
-    #[serde(flatten)]
-    network: Network,
-    picture: Swarm,
-}
-
-/// Who sends to whom.
-#[derive(Serialize, ToSchema)]
-struct Swarm {
-    /// `swarm`
-    kind: &'static str,
-    nodes: Vec<SwarmNode>,
-    edges: Vec<Edge>,
-}
-
-/// Somebody in a swarm; `me` is this node.
-#[derive(Serialize, ToSchema)]
-struct SwarmNode {
-    id: String,
-    /// Its program, as it calls itself.
-    label: String,
-    transfer: Option<String>,
-    /// Pieces it has, as a share from 0 to 1.
-    progress: f32,
-    transport: Option<Transport>,
-}
-
-/// Bytes that flow.
-#[derive(Serialize, ToSchema)]
-struct Edge {
-    from: String,
-    to: String,
-    /// Bytes per second.
-    rate: u64,
-}
-
-fn bittorrent(status: &Status) -> Network {
-    let detail = serde_json::json!({
-        "downloading": status.transfers.downloading,
-        "seeding": status.transfers.seeding,
-        "download_rate": status.download_rate,
-        "upload_rate": status.upload_rate,
-    });
-    Network {
-        name: "bittorrent",
-        title: "BitTorrent",
-        state: "up",
-        error: None,
-        addresses: status.addresses.clone(),
-        peers: status.peers_connected,
-        detail,
-    }
-}
-
-fn kademlia(node: &Node) -> Network {
-    let addresses = node.dht_addresses();
-    let on = node.began_with().network.dht;
-    let state = match (on, addresses.is_empty()) {
-        (false, _) => "off",
-        (true, true) => "starting",
-        (true, false) => "up",
-    };
-    Network {
-        name: "kademlia",
-        title: "Kademlia (mainline DHT)",
-        state,
-        error: None,
-        addresses,
-        peers: 0,
-        detail: serde_json::json!({}),
-    }
-}
-
 #[utoipa::path(get, path = "/api/v1/networks", tag = "networks",
     responses((status = 200, body = Networks), (status = 401, body = ErrorBody)))]
 async fn list(State(shared): Ctx) -> Result<axum::Json<Networks>, ApiError> {
-    let networks = shared.run(|node| Ok(vec![bittorrent(&node.status()), kademlia(node)])).await?;
+    let networks = shared.run(|node| Ok(node.networks())).await?;
     Ok(axum::Json(Networks { networks }))
 }
 
@@ -146,66 +54,44 @@ async fn get(
     Path(name): Path<String>,
     Params(query): Params<PictureQuery>,
 ) -> Result<axum::Json<Pictured>, ApiError> {
-    let none = || ApiError::new(StatusCode::NOT_FOUND, "there is no such network");
-    let pictured = shared.run(move |node| {
-        Ok(match name.as_str() {
-            "bittorrent" => {
-                let picture = swarm(node, query.transfer.as_deref())?;
-                Some(Pictured { network: bittorrent(&node.status()), picture })
-            }
-            "kademlia" => {
-                let picture = Swarm { kind: "none", nodes: Vec::new(), edges: Vec::new() };
-                Some(Pictured { network: kademlia(node), picture })
-            }
-            _ => None,
-        })
-    });
-    Ok(axum::Json(pictured.await?.ok_or_else(none)?))
+    let pictured = shared.run(move |node| node.network(&name, query.transfer.as_deref()));
+    Ok(axum::Json(pictured.await?))
 }
 
-fn swarm(node: &Arc<Node>, transfer: Option<&str>) -> Result<Swarm, NodeError> {
-    let transfers = match transfer {
-        Some(id) => vec![node.get(id)?],
-        None => node.transfers(),
-    };
-    let whole: u64 = transfers.iter().map(|transfer| transfer.progress.bytes_wanted).sum();
-    let have: u64 = transfers.iter().map(|transfer| transfer.progress.bytes_have).sum();
-    let progress = if whole == 0 { 0.0 } else { have as f32 / whole as f32 };
-    let me = SwarmNode {
-        id: "me".to_owned(),
-        label: net::CLIENT.to_owned(),
-        transfer: None,
-        progress,
-        transport: None,
-    };
-    let mut picture = Swarm { kind: "swarm", nodes: vec![me], edges: Vec::new() };
-    for transfer in transfers.iter().filter(|transfer| transfer.peers_connected > 0) {
-        for peer in node.peers(&transfer.id)?.0 {
-            if picture.nodes.len() > PICTURE_PEERS_MAX {
-                return Ok(picture);
-            }
-            picture.add(peer, &transfer.id);
-        }
-    }
-    Ok(picture)
+/// How to join a network.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+struct Join {
+    /// Nodes to begin with, as `HOST:PORT`.
+    peers: Vec<String>,
+    /// Where this node is to be in a ring of Chord, as `ADDR:PORT`.
+    #[schema(value_type = Option<String>)]
+    listen: Option<SocketAddr>,
 }
 
-impl Swarm {
-    fn add(&mut self, Peer { stats: peer, .. }: Peer, transfer: &str) {
-        let id = peer.address.to_string();
-        let me = || "me".to_owned();
-        if peer.download_rate > 0 {
-            self.edges.push(Edge { from: id.clone(), to: me(), rate: peer.download_rate });
-        }
-        if peer.upload_rate > 0 {
-            self.edges.push(Edge { from: me(), to: id.clone(), rate: peer.upload_rate });
-        }
-        self.nodes.push(SwarmNode {
-            id,
-            label: peer.client,
-            transfer: Some(transfer.to_owned()),
-            progress: peer.progress,
-            transport: Some(peer.transport),
-        });
-    }
+#[utoipa::path(post, path = "/api/v1/networks/{name}/join", tag = "networks",
+    params(("name" = String, Path)), request_body = Join,
+    responses((status = 202, body = Network, description = "It is under way"),
+        (status = 400, body = ErrorBody), (status = 401, body = ErrorBody),
+        (status = 404, body = ErrorBody), (status = 409, body = ErrorBody),
+        (status = 415, body = ErrorBody)))]
+async fn join(
+    State(shared): Ctx,
+    Path(name): Path<String>,
+    Json(join): Json<Join>,
+) -> Result<(StatusCode, axum::Json<Network>), ApiError> {
+    let joined = shared.run(move |node| node.join_network(&name, join.peers, join.listen));
+    Ok((StatusCode::ACCEPTED, axum::Json(joined.await?)))
+}
+
+#[utoipa::path(post, path = "/api/v1/networks/{name}/leave", tag = "networks",
+    params(("name" = String, Path)),
+    responses((status = 202, body = Network), (status = 401, body = ErrorBody),
+        (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
+async fn leave(
+    State(shared): Ctx,
+    Path(name): Path<String>,
+) -> Result<(StatusCode, axum::Json<Network>), ApiError> {
+    let left = shared.run(move |node| node.leave_network(&name)).await?;
+    Ok((StatusCode::ACCEPTED, axum::Json(left)))
 }

@@ -62,6 +62,9 @@ pub const SETTINGS: &[Setting] = &[
         "Ask the router to let connections in (PCP, NAT-PMP or UPnP)",
     ),
     setting("network.max_connections", Kind::Number, false, "Most connections at once"),
+    setting("chord.join", Kind::Bool, false, "Be part of a ring of Chord"),
+    setting("chord.listen", Kind::Text, false, "Where this node is in the ring; empty is anywhere"),
+    setting("chord.bootstrap", Kind::List, false, "Nodes of the ring to begin with"),
     setting("transfers.download_dir", Kind::Text, true, "Where files go"),
     setting("transfers.roots", Kind::List, true, "Other folders in which transfers may be put"),
     setting(
