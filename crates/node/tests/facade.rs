@@ -160,3 +160,28 @@ fn nothing_is_published_from_where_it_is_not_allowed() {
     assert!(matches!(node.add(AddRequest::new(link)), Err(NodeError::Ended)));
     let _ = (PATIENCE, Duration::ZERO);
 }
+
+#[test]
+fn a_transfer_that_was_paused_finds_its_peers_again() {
+    let (here, there) = (Home::new(), Home::new());
+    here.make_files("shared", &[("big.bin", 3_000_000)]);
+    let (publisher, fetcher) = (here.start(), there.start());
+    let id = common::publish(&publisher, &here.path("shared/big.bin"));
+    // Nothing but the link tells of the publisher.
+    let source = parse_source(&magnet_to(&publisher, &id)).expect("a link");
+    let change = |limit: u64| {
+        let limit = Some(serde_json::json!(limit));
+        fetcher.change_settings(&[("transfers.download_limit".to_owned(), limit)]).expect("good");
+    };
+    change(100_000);
+    fetcher.add(AddRequest::new(source)).expect("added");
+    common::await_that(&fetcher, &id, |transfer| {
+        transfer.peers_connected > 0 && transfer.files > 0
+    });
+    fetcher.pause(&id).expect("pauses");
+    change(0);
+    fetcher.resume(&id).expect("resumes");
+    await_state(&fetcher, &id, State::Seeding);
+    fetcher.shutdown();
+    publisher.shutdown();
+}

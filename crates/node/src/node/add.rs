@@ -168,6 +168,8 @@ impl Node {
             AddSource::Magnet(magnet) => {
                 record.name.clone_from(&magnet.name);
                 record.magnet = Some(magnet.to_string());
+                // Once its metainfo is known, the link is not read again.
+                record.peers.extend(&magnet.peers);
                 None
             }
             AddSource::Metainfo(metainfo) => {
@@ -336,6 +338,7 @@ impl Node {
         self.session()?.remove(&torrent);
         if let Some(entry) = self.lock_transfers().get_mut(id) {
             if let Some(stats) = last {
+                entry.keep_peers(&stats);
                 entry.see(stats);
             }
             entry.left();

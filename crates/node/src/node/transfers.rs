@@ -16,6 +16,8 @@ use crate::view::{State, Status, Transfer};
 const LATELY: Duration = Duration::from_secs(60);
 /// Most removed transfers that are kept in mind.
 const REMOVED_MAX: usize = 1_000;
+/// Peers of a transfer that are remembered.
+const KEPT_PEERS_MAX: usize = 50;
 
 /// All transfers, by id.
 #[derive(Debug, Default)]
@@ -215,6 +217,23 @@ impl Entry {
             None => (State::Checking, None),
             Some(stats) => (stats.state.into(), stats.progress.error.clone()),
         }
+    }
+
+    /// Remembers whom it is connected to, to begin with them the next time.
+    pub(super) fn keep_peers(&mut self, stats: &TorrentStats) {
+        let connected = stats.peers.iter().map(|peer| peer.listens.unwrap_or(peer.address));
+        let mut peers: Vec<_> = connected.collect();
+        peers.extend(
+            self.record
+                .peers
+                .iter()
+                .filter(|known| !peers.contains(known))
+                .copied()
+                .collect::<Vec<_>>(),
+        );
+        peers.truncate(KEPT_PEERS_MAX);
+        self.unsaved |= peers != self.record.peers;
+        self.record.peers = peers;
     }
 
     /// Takes a picture in, and brings the record up to date with it.
