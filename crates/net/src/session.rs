@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use bittorrent::metainfo::Metainfo;
 use bittorrent::picker::Priority;
+
 use codec::bitfield::Bitfield;
 
 use crate::dht::KademliaNode;

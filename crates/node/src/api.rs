@@ -192,6 +192,14 @@ impl Api {
         Ok(format!("{}#code={}", self.place(), self.shared.auth.code()?))
     }
 
+    /// As [`Self::login_link`], to the view `view` of the page, such as `networks/demo`.
+    ///
+    /// # Errors
+    /// When the system gives no randomness.
+    pub fn login_link_to(&self, view: &str) -> io::Result<String> {
+        Ok(format!("{}&view={view}", self.login_link()?))
+    }
+
     /// The description of `/api/v1` (OpenAPI), made from the code.
     #[must_use]
     pub fn description() -> String {

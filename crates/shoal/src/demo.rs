@@ -6,6 +6,7 @@ mod check;
 mod content;
 mod matrix;
 mod node;
+mod page;
 mod summary;
 
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ use net::session::{Progress, TorrentStats};
 use self::bound::Distribution;
 use self::matrix::{Matrix, Member};
 use self::node::{Line, Node};
+use self::page::Page;
 use self::summary::Summary;
 use crate::exit::{BadInput, Exit, Failure, bad_input, say};
 use crate::interrupt;
@@ -71,6 +73,9 @@ pub struct DemoArgs {
     /// Give up after so long
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "5m")]
     timeout: Duration,
+    /// Watch it on a page too, in a browser; the page stays until Ctrl-C
+    #[arg(long)]
+    open: bool,
     /// Print the summary as one JSON object
     #[arg(long)]
     json: bool,
@@ -93,7 +98,8 @@ pub fn run(args: &DemoArgs) -> Result<Exit, Failure> {
         }
         None => generate(dir.path(), args.size)?,
     };
-    let mut swarm = Swarm::new(args, dir.path());
+    let page = if args.open { Some(Page::open(&dir.path().join("page"))?) } else { None };
+    let mut swarm = Swarm::new(args, dir.path(), page.as_ref());
     let summary = swarm.distribute(&source)?;
     swarm.stop()?;
     let whole = check::compare(&swarm.torrent(), &source, &swarm.peer_folders())?;
@@ -104,6 +110,10 @@ pub fn run(args: &DemoArgs) -> Result<Exit, Failure> {
     }
     if args.keep && !args.json {
         say(format_args!("Kept in {}", dir.path().display()))?;
+    }
+    if let Some(page) = &page {
+        page.show(&swarm.members, page::Moment::After(&summary, &whole));
+        page.stay()?;
     }
     Ok(if whole.is_whole() { Exit::Done } else { Exit::Failed })
 }
@@ -124,6 +134,7 @@ fn generate(dir: &Path, total: u64) -> Result<PathBuf, Failure> {
 struct Swarm<'a> {
     args: &'a DemoArgs,
     dir: &'a Path,
+    page: Option<&'a Page>,
     sender: Sender<Line>,
     lines: Receiver<Line>,
     nodes: Vec<(usize, Node)>,
@@ -137,7 +148,7 @@ struct Swarm<'a> {
 }
 
 impl<'a> Swarm<'a> {
-    fn new(args: &'a DemoArgs, dir: &'a Path) -> Self {
+    fn new(args: &'a DemoArgs, dir: &'a Path, page: Option<&'a Page>) -> Self {
         let (sender, lines) = mpsc::channel();
         let name = |node| if node == 0 { "source".to_owned() } else { format!("peer {node}") };
         let members = (0..=args.peers as usize).map(|node| Member {
@@ -149,6 +160,7 @@ impl<'a> Swarm<'a> {
         Self {
             args,
             dir,
+            page,
             sender,
             lines,
             nodes: Vec::new(),
@@ -330,8 +342,11 @@ impl<'a> Swarm<'a> {
         Ok(())
     }
 
-    /// Where there are no bars, says now and then how far everybody is.
+    /// Shows everybody on the page. Where there are no bars, says now and then how far they are.
     fn show(&mut self) -> Result<(), Failure> {
+        if let Some(page) = self.page {
+            page.show(&self.members, page::Moment::During(self.fetching_since));
+        }
         let Some(since) = self.fetching_since else { return Ok(()) };
         if progress::visible() || self.args.json || self.printed.elapsed() < PLAIN_EVERY {
             return Ok(());

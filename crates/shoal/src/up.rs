@@ -128,7 +128,11 @@ fn tell_manager(state: NotifyState<'_>) {
     }
 }
 
-fn open_link(link: &str) -> std::io::Result<()> {
+/// Opens a link in the user's browser.
+///
+/// # Errors
+/// When there is no program to open it with.
+pub fn open_link(link: &str) -> std::io::Result<()> {
     let opener = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
     let mut command = Command::new(opener);
     command.arg(link).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());

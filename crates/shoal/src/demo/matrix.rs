@@ -86,7 +86,7 @@ impl Matrix {
 }
 
 /// Which member a peer is: by where it listens, else by where it connects from.
-fn giver(members: &[Member], peer: &PeerStats) -> Option<usize> {
+pub fn giver(members: &[Member], peer: &PeerStats) -> Option<usize> {
     let address = peer.listens.unwrap_or(peer.address);
     members.iter().position(|member| member.addresses.contains(&address))
 }
