@@ -62,15 +62,16 @@ function App() {
         <${View} key=${view + (second ?? "")} id=${second} add=${add} /></main>
     </div>
     ${adding && html`<${Add} start=${adding} close=${() => add(null)} />`}
-    ${status?.first_start && !welcomed && !adding && html`<${Welcome} close=${() => welcome(true)} add=${() => { welcome(true); add({}); }} />`}
+    ${status?.first_start && status.transfers.total === 0 && !welcomed && !adding && html`<${Welcome} close=${() => welcome(true)} add=${() => { welcome(true); add({}); }} />`}
     <${DropZone} add=${add} /><${Notices} />`;
 }
 
 /** `shoal up --open` hands over a code that works once, so that nobody types a password at home. */
 async function enter() {
-  const code = new URLSearchParams(location.hash.slice(1)).get("code");
+  const asked = new URLSearchParams(location.hash.slice(1));
+  const code = asked.get("code");
   if (code) {
-    history.replaceState(null, "", "#/transfers");
+    location.replace(`#/${asked.get("view") ?? "transfers"}`);
     try {
       await api.post("/login", { code });
     } catch (error) {

@@ -23,23 +23,31 @@ export function Icon({ name }) {
   return html`<svg class="icon" viewBox="0 0 24 24" aria-hidden="true">${PATHS[name].map((d) => html`<path d=${d} />`)}</svg>`;
 }
 
-/** Says to the user what an error means and what can be done. */
-export function tell(error) {
-  if (error instanceof ApiError) {
-    if (error.kind === "offline") notify("error", t.errors.offline, t.errors.offlineHint);
-    else if (error.status !== 401) notify("error", error.message || t.errors.unknown, error.hint);
-  } else {
-    notify("error", t.errors.unknown, String(error?.message ?? error));
-  }
+/** What an error means and what can be done, as two texts; nothing if the login says it. */
+function explain(error) {
+  if (!(error instanceof ApiError)) return [t.errors.unknown, String(error?.message ?? error)];
+  if (error.kind === "offline") return [t.errors.offline, t.errors.offlineHint];
+  return error.status === 401 ? null : [error.message || t.errors.unknown, error.hint];
 }
 
-/** Runs `action` and tells its error, if it has one; resolves to whether it worked. */
-export async function attempt(action) {
+/** Says to the user what an error means and what can be done. */
+export function tell(error) {
+  const told = explain(error);
+  if (told) notify("error", ...told);
+}
+
+/**
+ * Runs `action` and tells its error, if it has one; resolves to whether it worked. Where a dialog is open, which hides
+ * what is behind it, `say` shows the error there.
+ */
+export async function attempt(action, say = null) {
   try {
     await action();
     return true;
   } catch (error) {
-    tell(error);
+    const told = explain(error);
+    if (told && say) say(told.filter(Boolean).join(" "));
+    else tell(error);
     return false;
   }
 }

@@ -1,8 +1,9 @@
-// What all pictures share: a canvas as sharp as the screen, the theme's colours, drawn again when either changes.
+// What all pictures share: a canvas as sharp as the screen, the theme's colours, drawn again when either
+// changes; for pictures that move, once per frame, unless people want less motion.
 
 import { html, useEffect, useRef } from "../../vendor/htm-preact.js";
 
-const NAMES = ["text", "muted", "line", "line-strong", "accent", "accent-fill", "accent-soft", "good-fill", "warn", "bad", "surface", "sunken"];
+const NAMES = ["text", "muted", "line", "line-strong", "accent", "accent-fill", "accent-soft", "good-fill", "warn", "bad", "surface", "sunken", "violet", "teal"];
 
 /** The theme's colours as the canvas understands them. */
 export function palette(element) {
@@ -17,12 +18,16 @@ export function palette(element) {
   return colours;
 }
 
-/** A picture: `draw(context, width, height, colours)` in CSS pixels; `label` says it in words. */
-export function Picture({ draw, label, className = "", height = null }) {
+/**
+ * A picture: `draw(context, width, height, colours, seconds)` in CSS pixels; `label` says it in words. One that
+ * `moves` is drawn once per frame, with the time; otherwise, and for who wants less motion, the time is null.
+ */
+export function Picture({ draw, label, className = "", height = null, moves = false }) {
   const ref = useRef(null);
   const last = useRef(draw);
+  const theme = useRef(null);
   last.current = draw;
-  const paint = () => {
+  const paint = (time = null) => {
     const canvas = ref.current;
     if (!canvas) return;
     const { clientWidth, clientHeight } = canvas;
@@ -34,23 +39,40 @@ export function Picture({ draw, label, className = "", height = null }) {
     const context = canvas.getContext("2d");
     context.setTransform(scale, 0, 0, scale, 0, 0);
     context.clearRect(0, 0, clientWidth, clientHeight);
-    context.font = `12px ${getComputedStyle(document.body).fontFamily}`;
-    last.current(context, clientWidth, clientHeight, palette(canvas));
+    theme.current ??= { colours: palette(canvas), font: getComputedStyle(document.body).fontFamily };
+    context.font = `12px ${theme.current.font}`;
+    last.current(context, clientWidth, clientHeight, theme.current.colours, time === null ? null : time / 1000);
   };
   useEffect(() => {
+    const again = () => {
+      theme.current = null;
+      paint();
+    };
     const dark = matchMedia("(prefers-color-scheme: dark)");
-    const theme = new MutationObserver(paint);
-    theme.observe(document.documentElement, { attributeFilter: ["data-theme"] });
-    dark.addEventListener("change", paint);
-    const observer = new ResizeObserver(paint);
+    const themes = new MutationObserver(again);
+    themes.observe(document.documentElement, { attributeFilter: ["data-theme"] });
+    dark.addEventListener("change", again);
+    const observer = new ResizeObserver(() => paint());
     observer.observe(ref.current);
     return () => {
       observer.disconnect();
-      theme.disconnect();
-      dark.removeEventListener("change", paint);
+      themes.disconnect();
+      dark.removeEventListener("change", again);
     };
   }, []);
-  useEffect(paint);
+  useEffect(() => {
+    if (!moves || matchMedia("(prefers-reduced-motion: reduce)").matches) return undefined;
+    let frame = 0;
+    const step = (time) => {
+      paint(time);
+      frame = requestAnimationFrame(step);
+    };
+    frame = requestAnimationFrame(step);
+    return () => cancelAnimationFrame(frame);
+  }, [moves]);
+  useEffect(() => {
+    paint();
+  });
   return html`<canvas ref=${ref} class=${className} role="img" aria-label=${label} style=${height ? { height: `${height}px` } : null}></canvas>`;
 }
 

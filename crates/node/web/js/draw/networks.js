@@ -3,6 +3,8 @@
 import { fit } from "./canvas.js";
 
 const TURN = 2 * Math.PI;
+/** Colours of what nodes send, in turn. */
+const FLOWS = ["accent", "warn", "good-fill", "bad", "violet", "teal"];
 
 function dot(context, x, y, radius, fill, stroke) {
   context.beginPath();
@@ -16,47 +18,82 @@ function dot(context, x, y, radius, fill, stroke) {
   }
 }
 
-/** Peers in a circle around this node; a line is as wide as what it carries, blue to us, amber from us. */
-export function drawSwarm(context, width, height, colours, { nodes, edges }) {
-  const others = nodes.filter((node) => node.id !== "me");
-  const [cx, cy] = [width / 2, height / 2];
-  const [rx, ry] = [Math.max(40, width / 2 - 90), Math.max(40, height / 2 - 44)];
-  const places = new Map([["me", [cx, cy]]]);
-  others.forEach((node, n) => {
-    const angle = (n / others.length) * TURN - TURN / 4;
-    places.set(node.id, [cx + rx * Math.cos(angle), cy + ry * Math.sin(angle)]);
-  });
-  const most = Math.max(1, ...edges.map((edge) => edge.rate));
-  for (const { from, to, rate } of edges) {
-    const [a, b] = [places.get(from), places.get(to)];
-    if (!a || !b) continue;
-    // The two directions bend to different sides, so that both can be seen.
-    const [mx, my] = [(a[0] + b[0]) / 2 - (b[1] - a[1]) * 0.12, (a[1] + b[1]) / 2 + (b[0] - a[0]) * 0.12];
-    context.beginPath();
-    context.moveTo(...a);
-    context.quadraticCurveTo(mx, my, ...b);
-    context.lineWidth = 1.5 + 7 * Math.sqrt(rate / most);
-    context.strokeStyle = to === "me" ? colours.accent : colours.warn;
-    context.globalAlpha = 0.75;
-    context.stroke();
-    context.globalAlpha = 1;
-  }
-  context.textBaseline = "middle";
-  for (const node of others) {
-    const [x, y] = places.get(node.id);
-    dot(context, x, y, 11, colours.line, colours.surface);
-    context.beginPath();
-    context.moveTo(x, y);
-    context.arc(x, y, 10, -TURN / 4, -TURN / 4 + TURN * (node.progress ?? 0));
-    context.fillStyle = (node.progress ?? 0) >= 1 ? colours["good-fill"] : colours["accent-fill"];
-    context.fill();
-    if (others.length <= 40) {
-      context.fillStyle = colours.text;
-      context.textAlign = "center";
-      context.fillText(fit(context, node.label ?? node.id, 150), x, y + (y >= cy ? 24 : -24));
+/** Pixels that a dot of payload travels per second. */
+const SPEED = 110;
+/** Most dots on their way over one line. */
+const DOTS_MAX = 7;
+
+/** Points of a quadratic curve from `a` over `m` to `b`. */
+const along = (a, m, b, part) => [0, 1].map((k) => (1 - part) ** 2 * a[k] + 2 * part * (1 - part) * m[k] + part ** 2 * b[k]);
+
+/** How much of `wanted` a value takes on in a frame: what is told once a second moves evenly. */
+const ease = (value, wanted, moving) => (moving ? value + (wanted - value) * 0.08 : wanted);
+
+/**
+ * Draws swarms, one after the other, and remembers between frames how wide lines were. Nodes stand in a circle, this
+ * node in the middle if it takes part; a line is as wide as what it carries, and dots run along it to whom they are for.
+ */
+export function swarmPainter() {
+  const widths = new Map();
+  const shares = new Map();
+  return (context, width, height, colours, seconds, { nodes, edges }) => {
+    const moving = seconds !== null;
+    const own = nodes.some((node) => node.id === "me");
+    const others = nodes.filter((node) => node.id !== "me");
+    const [cx, cy] = [width / 2, height / 2];
+    const radius = others.length > 60 ? 5 : others.length > 24 ? 9 : 17;
+    const [rx, ry] = [Math.max(40, Math.min(width / 2 - 74, height * 0.85)), Math.max(40, height / 2 - radius - 30)];
+    const places = new Map([["me", [cx, cy]]]);
+    others.forEach((node, at) => {
+      const angle = (at / others.length) * TURN - TURN / 4;
+      places.set(node.id, [cx + rx * Math.cos(angle), cy + ry * Math.sin(angle)]);
+    });
+    const hue = new Map(others.map((node, at) => [node.id, colours[FLOWS[at % FLOWS.length]]]));
+    const most = Math.max(1, ...edges.map((edge) => edge.rate));
+    for (const { from, to, rate } of edges) {
+      const [a, b] = [places.get(from), places.get(to)];
+      if (!a || !b) continue;
+      const name = `${from}>${to}`;
+      const wide = ease(widths.get(name) ?? 0, rate > 0 ? 1.2 + 5 * Math.sqrt(rate / most) : 0, moving);
+      widths.set(name, wide);
+      // The two directions bend to different sides, so that both can be seen.
+      const m = [(a[0] + b[0]) / 2 - (b[1] - a[1]) * 0.13, (a[1] + b[1]) / 2 + (b[0] - a[0]) * 0.13];
+      const colour = own ? (to === "me" ? colours.accent : colours.warn) : hue.get(from);
+      context.beginPath();
+      context.moveTo(...a);
+      context.quadraticCurveTo(...m, ...b);
+      context.lineWidth = Math.max(1, wide);
+      context.strokeStyle = wide > 0.3 ? colour : colours.line;
+      context.globalAlpha = wide > 0.3 ? 0.38 : 1;
+      context.stroke();
+      context.globalAlpha = 1;
+      if (wide <= 0.3) continue;
+      const length = Math.hypot(b[0] - a[0], b[1] - a[1]);
+      const dots = moving ? Math.max(1, Math.min(DOTS_MAX, Math.round(wide))) : 1;
+      for (let n = 0; n < dots; n += 1) {
+        const part = moving ? ((seconds * SPEED) / length + n / dots) % 1 : 0.62;
+        dot(context, ...along(a, m, b, part), 1.6 + wide / 2.4, colour);
+      }
     }
-  }
-  dot(context, cx, cy, 15, colours["accent-fill"], colours.surface);
+    context.textBaseline = "middle";
+    context.textAlign = "center";
+    const node = ({ id, label, progress }, [x, y], size) => {
+      const share = ease(shares.get(id) ?? progress ?? 0, progress ?? 0, moving);
+      shares.set(id, share);
+      dot(context, x, y, size, colours.surface, colours.line);
+      context.beginPath();
+      context.arc(x, y, size, -TURN / 4, -TURN / 4 + TURN * share);
+      context.lineWidth = Math.max(3, size / 4);
+      context.strokeStyle = share >= 0.999 ? colours["good-fill"] : own ? colours["accent-fill"] : (hue.get(id) ?? colours.accent);
+      context.stroke();
+      context.fillStyle = colours.text;
+      if (size >= 15) context.fillText(`${Math.floor(share * 100 + 1e-6)}`, x, y);
+      if (others.length <= 40) context.fillText(fit(context, label || id, 140), x, y + (y >= cy - 1 ? size + 15 : -size - 14));
+    };
+    for (const other of others) node(other, places.get(other.id), radius);
+    const me = nodes.find(({ id }) => id === "me");
+    if (me) node(me, [cx, cy], 24);
+  };
 }
 
 const BITS = 160;
@@ -125,5 +162,13 @@ export function drawRing(context, width, height, colours, { id, predecessor, suc
   context.textAlign = "center";
   context.textBaseline = "middle";
   context.fillStyle = colours.muted;
+  const named = new Map([...fingers, ...successors, ...(predecessor ? [predecessor] : [])].map((node) => [node.id, node.address]));
+  for (const [hex, address] of named.size <= 24 ? named : []) {
+    const [x, y] = at(hex);
+    context.textAlign = x < cx - 4 ? "right" : x > cx + 4 ? "left" : "center";
+    context.fillText(fit(context, address, 140), cx + (x - cx) * (1 + 16 / radius), cy + (y - cy) * (1 + 16 / radius));
+  }
+  context.textAlign = "center";
+  context.fillStyle = colours.text;
   context.fillText(id.slice(0, 8), cx + (me[0] - cx) * (1 + 26 / radius), cy + (me[1] - cy) * (1 + 26 / radius));
 }

@@ -5,7 +5,7 @@ import uPlot from "../../vendor/uplot.js";
 import { palette } from "./canvas.js";
 
 const HEIGHT = 260;
-const DASHES = { published: [6, 4], expected: [6, 4], formula: [2, 3], bound: [2, 3] };
+const DASHES = { published: [6, 4], formula: [2, 3] };
 
 const axis = (colours, label, values) => ({
   label,

@@ -57,7 +57,8 @@ export function Add({ start, close }) {
       return blame(t.add.need);
     }
     work(true);
-    if (await attempt(request)) close();
+    blame(null);
+    if (await attempt(request, blame)) close();
     else work(false);
   };
   return html`<${Dialog} title=${t.add.title} close=${close}>

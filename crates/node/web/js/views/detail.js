@@ -48,10 +48,11 @@ export function Detail({ id }) {
 }
 
 function Remove({ transfer, close }) {
+  const [problem, blame] = useState(null);
   const submit = async (event) => {
     event.preventDefault();
     const data = new FormData(event.target).has("data");
-    if (await attempt(() => api.remove(path(transfer.id, `?data=${data}`)))) {
+    if (await attempt(() => api.remove(path(transfer.id, `?data=${data}`)), blame)) {
       close();
       location.hash = "#/transfers";
     }
@@ -60,6 +61,7 @@ function Remove({ transfer, close }) {
     <p class="wrap"><strong>${transfer.name ?? transfer.id}</strong></p><p class="muted">${t.detail.remove.keep}</p>
     <label class="check"><input type="checkbox" name="data" aria-describedby="data-help" />${t.detail.remove.data}</label>
     <p id="data-help" class="small muted">${t.detail.remove.warn}</p>
+    ${problem && html`<p class="bad" role="alert">${problem}</p>`}
     <div class="end"><button type="button" onClick=${close}>${t.cancel}</button><button type="submit" class="danger">${t.detail.remove.submit}</button></div>
   </form><//>`;
 }

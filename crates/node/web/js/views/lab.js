@@ -9,6 +9,13 @@ import { t } from "../strings.js";
 import { Bar, Empty, attempt, useFetched } from "../ui.js";
 
 const l = t.lab;
+const VERDICTS = { reproduced: "good", departs: "bad" };
+
+/** `{ relative: 0.1 }` in words. */
+function tolerance(given) {
+  const [kind, value] = Object.entries(given ?? {})[0] ?? [];
+  return l.tolerances[kind]?.(value) ?? "–";
+}
 
 export function Lab() {
   const { runs } = useStore();
@@ -55,13 +62,13 @@ function Run({ run, learn }) {
   return html`<article class="card stack"><div class="row"><h2 class="grow mono">${run.claim}</h2>
       ${run.state === "running" ? html`<span class="badge active">${l.running}</span><button type="button" onClick=${() => attempt(() => api.remove(`/lab/runs/${run.id}`))}>${l.cancel}</button>`
         : run.state === "failed" ? html`<span class="badge bad">${l.failed}</span>`
-        : record && html`<span class=${`badge ${record.verdict === "holds" ? "good" : "bad"}`}>${l.verdicts[record.verdict] ?? record.verdict}</span>`}
+        : record && html`<span class=${`badge ${VERDICTS[record.verdict] ?? ""}`}>${l.verdicts[record.verdict] ?? record.verdict}</span>`}
       ${run.seconds !== null && run.seconds !== undefined && html`<span class="small muted">${l.took(span(run.seconds))}</span>`}</div>
     ${run.state === "running" && html`<${Bar} have=${run.progress} total=${1} label=${l.running} />`}
     ${run.error && html`<p class="bad wrap" role="alert">${run.error}</p>`}
     ${record && html`${record.plots.map((plot) => html`<${Curves} key=${plot.title} title=${plot.title} x=${plot.x} y=${plot.y} series=${plot.series} />`)}
-      <div class="scroll" tabindex="0" role="region" aria-label=${run.claim}><table><thead><tr><th scope="col">${l.checks.what}</th><th scope="col" class="number">${l.checks.measured}</th><th scope="col" class="number">${l.checks.expected}</th><th scope="col">${l.checks.tolerance}</th><th scope="col">${l.checks.holds}</th></tr></thead>
-        <tbody>${record.checks.map((check) => html`<tr key=${check.what}><td class="wrap">${check.what}</td><td class="number">${number(check.measured)}</td><td class="number">${number(check.expected)}</td><td>${check.tolerance}</td><td class=${check.holds ? "good" : "bad"}>${check.holds ? l.yes : l.no}</td></tr>`)}</tbody></table></div>
+      <div class="scroll" tabindex="0" role="region" aria-label=${run.claim}><table><thead><tr><th scope="col">${l.checks.what}</th><th scope="col" class="number">${l.checks.measured}</th><th scope="col" class="number">${l.checks.expected}</th><th scope="col">${l.checks.tolerance}</th><th scope="col">${l.checks.verdict}</th></tr></thead>
+        <tbody>${record.checks.map((check) => html`<tr key=${check.what}><td class="wrap">${check.what}</td><td class="number">${number(check.measured)}</td><td class="number">${number(check.expected)}</td><td>${tolerance(check.tolerance)}</td><td class=${VERDICTS[check.verdict] ?? "muted"}>${l.verdicts[check.verdict] ?? check.verdict}</td></tr>`)}</tbody></table></div>
       ${record.notes?.map((note) => html`<p key=${note} class="small muted">${note}</p>`)}
       <p class="small muted">${l.command}: <code>${record.command}</code></p>`}</article>`;
 }

@@ -1,59 +1,106 @@
-// The networks this node is in, each with a live picture of what it looks like from here.
+// The networks this node is in, each with a live picture of what it looks like from here, and the way in and out.
 
-import { html } from "../../vendor/htm-preact.js";
+import { html, useMemo, useState } from "../../vendor/htm-preact.js";
 import * as api from "../api.js";
 import { Picture } from "../draw/canvas.js";
-import { drawKademlia, drawRing, drawSwarm } from "../draw/networks.js";
-import { count, number, rate } from "../format.js";
+import { drawKademlia, drawRing, swarmPainter } from "../draw/networks.js";
+import { count, part, rate, size, span } from "../format.js";
+import { notify } from "../store.js";
 import { t } from "../strings.js";
-import { Empty, useFetched } from "../ui.js";
+import { Empty, attempt, useFetched } from "../ui.js";
 
 const n = t.networks;
 const BADGES = { up: "good", starting: "active", failed: "bad" };
+const EVERY = 1000;
+
+/** How numbers of a network are shown, by their name. */
+const SHOWN = {
+  download_rate: rate, upload_rate: rate, moving: rate, seconds: span, least_with_peers: span, least_without_peers: span,
+  from_peers: part, whole: (yes) => (yes ? t.lab.yes : t.lab.no), verified: String,
+};
 
 export function Networks({ id }) {
-  const { value } = useFetched(() => api.get("/networks"), 3000, []);
+  const [turn, again] = useState(0);
+  const { value } = useFetched(() => api.get("/networks"), 3000, [turn]);
   const networks = value?.networks ?? [];
   const chosen = networks.find((network) => network.name === id) ?? networks[0];
   return html`<div class="view"><h1>${n.title}</h1>
     ${value && networks.length === 0 && html`<${Empty} icon="networks" title=${n.none} hint=${n.noneHint} />`}
     <nav class="chips" aria-label=${n.title}>${networks.map((network) => html`<a key=${network.name} class="button" href=${`#/networks/${network.name}`} aria-current=${network === chosen ? "page" : null}>${network.title}<span class=${`badge ${BADGES[network.state] ?? ""}`}>${n.states[network.state] ?? network.state}</span></a>`)}</nav>
-    ${chosen && html`<${Network} key=${chosen.name} network=${chosen} />`}</div>`;
+    ${chosen && html`<${Network} key=${chosen.name} name=${chosen.name} changed=${() => again((turn) => turn + 1)} />`}</div>`;
 }
 
-function Network({ network }) {
-  const { value } = useFetched(() => api.get(`/networks/${network.name}`), 1500, [network.name]);
-  const picture = value?.picture;
-  return html`<div class="card stack"><dl class="facts"><dt>${n.addresses}</dt><dd class="mono">${network.addresses.join(", ") || "–"}</dd>
-      <dt>${n.known}</dt><dd>${count(network.peers)}</dd>
-      ${Object.entries(network.detail ?? {}).map(([name, value]) => html`<dt key=${name}>${name.replaceAll("_", " ")}</dt><dd class="wrap">${number(value)}</dd>`)}</dl>
-      ${network.error && html`<p class="bad wrap" role="alert">${network.error}</p>`}</div>
-    ${picture?.kind === "swarm" && html`<${Swarm} picture=${picture} />`}
-    ${picture?.kind === "kademlia" && html`<${Buckets} picture=${picture} />`}
-    ${picture?.kind === "chord" && html`<${Ring} picture=${picture} />`}`;
+function Network({ name, changed }) {
+  const [turn, again] = useState(0);
+  const { value } = useFetched(() => api.get(`/networks/${name}`), EVERY, [name, turn]);
+  if (!value) return html`<p class="muted" role="status">${t.loading}</p>`;
+  const { picture } = value;
+  const View = { swarm: Swarm, kademlia: Buckets, chord: Ring }[picture.kind];
+  const refresh = () => {
+    again((turn) => turn + 1);
+    changed();
+  };
+  return html`${View ? html`<${View} picture=${picture} name=${name} state=${value.state} />` : value.state !== "off" && html`<p class="muted" role="status">${n.states[value.state]}</p>`}
+    <div class="cards"><div class="card stack"><dl class="facts">
+      ${value.addresses.length > 0 && html`<dt>${n.addresses}</dt><dd class="mono">${value.addresses.join(", ")}</dd>`}
+      <dt>${name === "demo" ? n.members : n.known}</dt><dd>${count(value.peers)}</dd>
+      ${Object.entries(value.detail ?? {}).map(([name, value]) => html`<dt key=${name}>${n.detail[name] ?? name}</dt><dd class="wrap">${(SHOWN[name] ?? count)(value)}</dd>`)}</dl>
+      ${value.error && html`<p class="bad wrap" role="alert">${value.error}</p>`}
+      ${value.can_leave && html`<div class="end"><button type="button" class="danger" onClick=${() => attempt(async () => { await api.post(`/networks/${name}/leave`); notify("info", n.left(value.title)); refresh(); })}>${n.leave}</button></div>`}</div>
+      ${value.can_join && html`<${Join} network=${value} done=${refresh} />`}</div>`;
 }
 
-function Shown({ title, label, draw, head, rows, legend }) {
-  return html`<div class="card stack"><h2>${title}</h2>${legend && html`<p class="legend">${legend.map(([colour, name]) => html`<span key=${name}><i style=${{ background: `var(--${colour})` }}></i>${name}</span>`)}</p>`}<${Picture} className="picture" label=${label} draw=${draw} />
+/** The way into a network: nodes to begin with, and in Chord where to listen. */
+function Join({ network, done }) {
+  const [busy, work] = useState(false);
+  const joined = network.state !== "off";
+  const submit = async (event) => {
+    event.preventDefault();
+    const form = event.target;
+    const fields = new FormData(form);
+    const peers = fields.get("peers").split(/[\s,]+/).filter(Boolean);
+    const listen = fields.get("listen")?.trim() || null;
+    work(true);
+    if (await attempt(() => api.post(`/networks/${network.name}/join`, { peers, ...(listen && { listen }) }))) {
+      form.reset();
+      notify("info", n.joining(network.title));
+      done();
+    }
+    work(false);
+  };
+  return html`<form class="card stack" onSubmit=${submit}><h2>${joined ? n.more : n.joinTitle(network.title)}</h2><p class="small muted">${n.joinHelp[network.name]}</p>
+    <label class="field"><span>${n.peers}</span><textarea name="peers" spellcheck="false" placeholder="192.0.2.1:6881" required=${joined}></textarea></label>
+    ${network.name === "chord" && html`<label class="field"><span>${n.listen}</span><input name="listen" autocomplete="off" spellcheck="false" placeholder="127.0.0.1:7000" /></label>`}
+    <div class="end"><button type="submit" class="primary" disabled=${busy}>${joined ? n.ask : n.join}</button></div></form>`;
+}
+
+function Shown({ title, label, draw, head, rows, legend, moves = false }) {
+  return html`<div class="card stack"><h2>${title}</h2>${legend && html`<p class="legend">${legend.map(([colour, name]) => html`<span key=${name}><i style=${{ background: `var(--${colour})` }}></i>${name}</span>`)}</p>`}<${Picture} className="picture" label=${label} draw=${draw} moves=${moves} />
     <details><summary>${n.table}</summary><div class="scroll" tabindex="0" role="region" aria-label=${title}><table><thead><tr>${head.map((name) => html`<th key=${name} scope="col">${name}</th>`)}</tr></thead><tbody>${rows.map((row, at) => html`<tr key=${at}>${row.map((cell, k) => html`<td key=${k} class="mono wrap">${cell}</td>`)}</tr>`)}</tbody></table></div></details></div>`;
 }
 
-function Swarm({ picture }) {
+function Swarm({ picture, name, state }) {
   const { nodes, edges } = picture;
-  if (nodes.length <= 1) return html`<${Empty} icon="networks" title=${n.swarmEmpty} hint=${n.swarmEmptyHint} />`;
-  return html`<${Shown} title=${n.swarm} label=${`${n.swarm}: ${edges.map((edge) => n.node(`${edge.from} → ${edge.to}`, rate(edge.rate))).join("; ")}`} legend=${[["accent", t.down], ["warn", t.up]]}
-    draw=${(context, w, h, colours) => drawSwarm(context, w, h, colours, picture)} head=${[n.from, n.to, n.rate]} rows=${edges.map((edge) => [edge.from, edge.to, rate(edge.rate)])} />`;
+  const paint = useMemo(swarmPainter, [name]);
+  const demo = name === "demo";
+  if (nodes.length <= 1) return html`<${Empty} icon="networks" title=${n.swarmEmpty} hint=${demo ? n.demoEmptyHint : n.swarmEmptyHint} />`;
+  const label = (id) => nodes.find((node) => node.id === id)?.label || id;
+  const moving = edges.filter((edge) => edge.rate > 0);
+  return html`<${Shown} title=${demo && state === "off" ? n.swarmOver : n.swarm} moves=${moving.length > 0} legend=${demo ? null : [["accent", n.toUs], ["warn", n.fromUs]]}
+    label=${moving.length > 0 ? `${n.swarm}: ${moving.map((edge) => n.node(`${label(edge.from)} → ${label(edge.to)}`, rate(edge.rate))).join("; ")}` : n.swarmEmpty}
+    draw=${(context, w, h, colours, seconds) => paint(context, w, h, colours, seconds, picture)} head=${[n.from, n.to, n.rate, n.bytes]} rows=${edges.map((edge) => [label(edge.from), label(edge.to), rate(edge.rate), size(edge.bytes)])} />`;
 }
 
 function Buckets({ picture }) {
   const buckets = picture.buckets.filter((bucket) => bucket.nodes.length > 0);
   if (buckets.length === 0) return html`<${Empty} icon="networks" title=${n.kademliaEmpty} hint=${n.kademliaEmptyHint} />`;
-  return html`<${Shown} title=${n.kademlia} label=${`${n.kademlia}: ${buckets.map((bucket) => n.bucket(bucket.bits, bucket.nodes.length)).join("; ")}`} legend=${[["good-fill", n.good], ["warn", n.questionable], ["bad", n.bad]]}
-    draw=${(context, w, h, colours) => drawKademlia(context, w, h, colours, picture)} head=${["bits", "id", "address", "state"]} rows=${buckets.flatMap((bucket) => bucket.nodes.map((node) => [bucket.bits, node.id.slice(0, 12), node.address, node.state]))} />`;
+  return html`<${Shown} title=${n.kademlia} label=${`${n.kademlia}: ${buckets.map((bucket) => n.bucket(bucket.bits, bucket.nodes.length)).join("; ")}`} legend=${[["good-fill", n.good], ["warn", n.questionable], ["bad", n.bad], ["line-strong", n.waiting]]}
+    draw=${(context, w, h, colours) => drawKademlia(context, w, h, colours, picture)} head=${n.columns} rows=${buckets.flatMap((bucket) => bucket.nodes.map((node) => [bucket.bits, node.id.slice(0, 12), node.address, n[node.state]]))} />`;
 }
 
 function Ring({ picture }) {
   if (picture.successors.length === 0) return html`<${Empty} icon="networks" title=${n.chordEmpty} hint=${n.chordEmptyHint} />`;
-  return html`<${Shown} title=${n.chord} label=${n.chord} legend=${[["text", n.us], ["good-fill", n.successors], ["warn", n.predecessor], ["accent-fill", n.fingers]]} draw=${(context, w, h, colours) => drawRing(context, w, h, colours, picture)}
-    head=${["link", "id", "address"]} rows=${[...picture.successors.map((node) => ["successor", node.id, node.address]), ...(picture.predecessor ? [["predecessor", picture.predecessor.id, picture.predecessor.address]] : []), ...picture.fingers.map((node) => ["finger", node.id, node.address])]} />`;
+  const row = (name) => (node) => [name, node.id.slice(0, 12), node.address];
+  return html`<${Shown} title=${n.chord} label=${n.ring(picture.successors.length, picture.fingers.length)} legend=${[["text", n.us], ["good-fill", n.successors], ["warn", n.predecessor], ["accent-fill", n.fingers]]} draw=${(context, w, h, colours) => drawRing(context, w, h, colours, picture)}
+    head=${[n.link, ...n.columns.slice(1, 3)]} rows=${[...picture.successors.map(row(n.successor)), ...(picture.predecessor ? [picture.predecessor].map(row(n.predecessor)) : []), ...picture.fingers.map((finger) => row(n.finger(finger.index))(finger))]} />`;
 }
