@@ -1,0 +1,332 @@
+// The page, driven as people drive it, against real nodes on the loopback address.
+
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+
+import { PATIENCE, barriers, end, folder, open, publish, shoal, sound, up } from "./harness.mjs";
+import { nested } from "./torrents.mjs";
+
+const HOSTILE = "<img src=x onerror=\"document.title='broken'\">";
+const SECONDS = 12;
+const PASSWORD = "correct horse";
+
+let node;
+let user;
+let seed;
+
+const view = (name) => user.page.goto(`${node.origin}/#/${name}`);
+const heading = (name) => user.page.getByRole("heading", { level: 1, name }).waitFor();
+const sha1 = (path) => createHash("sha1").update(readFileSync(path)).digest("hex");
+
+before(async () => {
+  node = await (await up()).start();
+  user = await open();
+});
+
+after(end);
+
+test("the first start explains itself in three steps", async () => {
+  await user.page.goto(node.link);
+  const dialog = user.page.getByRole("dialog", { name: "Welcome to Shoal" });
+  await dialog.waitFor();
+  assert.equal(await dialog.getByRole("listitem").count(), 3);
+  assert.deepEqual(await barriers(user.page), []);
+  await user.page.keyboard.press("Escape");
+  await dialog.waitFor({ state: "detached" });
+  await user.page.getByText("Nothing here yet").waitFor();
+  assert.ok(!user.page.url().includes("code="), "the code is not left in the address");
+});
+
+test("a magnet link is added, played while it comes, and finished", async () => {
+  const { page } = user;
+  const share = join(folder("share"), HOSTILE);
+  mkdirSync(share);
+  writeFileSync(join(share, "tone.wav"), sound(SECONDS));
+  writeFileSync(join(share, "notes.txt"), "not wanted\n".repeat(20_000));
+  seed = await publish(share, "--up", "450K");
+
+  await page.getByRole("button", { name: "Add", exact: true }).first().click();
+  await page.getByLabel("Magnet link").fill(seed.magnet);
+  await page.getByLabel("From the beginning").check();
+  await page.getByRole("button", { name: "Fetch" }).click();
+  const row = page.getByRole("row").filter({ hasText: HOSTILE });
+  await row.getByRole("link").click();
+  await page.getByRole("heading", { level: 1, name: HOSTILE }).waitFor();
+
+  // What is not wanted is not fetched.
+  await page.getByRole("tab", { name: "Files" }).click();
+  const priority = page.getByLabel("Priority of", { exact: false }).and(page.locator("tr:has-text('notes.txt') select"));
+  await priority.selectOption("skip");
+  const [{ id }] = (await node.call("GET", "/transfers")).transfers;
+  const files = async () => (await node.call("GET", `/transfers/${id}/files`)).files;
+  await page.waitForFunction(async (path) => {
+    const { files } = await (await fetch(path)).json();
+    return files.some((file) => file.path.endsWith("notes.txt") && file.priority === "skip");
+  }, `/api/v1/transfers/${id}/files`);
+
+  await page.locator("tr", { hasText: "tone.wav" }).getByRole("button", { name: "Play" }).click();
+  const played = await page.waitForFunction(() => {
+    const audio = document.querySelector("audio");
+    return audio && audio.currentTime > 0.3 ? audio.currentTime : null;
+  });
+  const tone = (await files()).find((file) => file.path.endsWith("tone.wav"));
+  assert.ok((await played.jsonValue()) > 0, "it plays");
+  assert.ok(tone.bytes_have < tone.length, `while it comes: ${tone.bytes_have} of ${tone.length}`);
+  // A seek goes ahead of what has come, which is fetched at once.
+  await page.evaluate((at) => { document.querySelector("audio").currentTime = at; }, SECONDS - 2);
+  await page.waitForFunction((at) => document.querySelector("audio").currentTime > at, SECONDS - 1.8);
+
+  await page.getByRole("tab", { name: "Overview" }).click();
+  await page.getByText("Seeding").first().waitFor();
+  const [copy] = readdirSync(join(node.home, "downloads"));
+  const arrived = join(node.home, "downloads", copy, "tone.wav");
+  assert.equal(sha1(arrived), sha1(join(share, "tone.wav")));
+
+  // Text of strangers is text.
+  assert.equal(await page.locator("img[onerror]").count(), 0);
+  assert.ok(!(await page.title()).includes("broken"));
+});
+
+test("what is wanted again is fetched again, and a transfer is paused and resumed", async () => {
+  const { page } = user;
+  await page.getByRole("tab", { name: "Files" }).click();
+  await page.locator("tr:has-text('notes.txt') select").selectOption("normal");
+  await page.locator("tr:has-text('notes.txt')").getByText("100").waitFor();
+  await page.getByRole("button", { name: "Pause" }).click();
+  await page.getByRole("button", { name: "Resume" }).click();
+  await page.getByRole("button", { name: "Pause" }).waitFor();
+});
+
+test("the swarm is seen by who sends to whom", async () => {
+  const { page } = user;
+  await view("networks/bittorrent");
+  await heading("Networks");
+  await page.getByRole("img", { name: /Who sends to whom|Nothing moves/ }).or(page.getByText("Nothing moves at the moment")).first().waitFor();
+  await page.getByRole("link", { name: "Chord" }).waitFor();
+});
+
+test("a ring of Chord is joined, seen and left", async () => {
+  const { page } = user;
+  const other = await (await up()).start();
+  await other.call("POST", "/networks/chord/join", { peers: [], listen: "127.0.0.1:0" });
+  const { addresses } = await other.call("GET", "/networks/chord");
+  await view("networks/chord");
+  await page.getByLabel("Nodes to begin with").fill(addresses[0]);
+  await page.getByRole("button", { name: "Join" }).click();
+  await page.getByRole("img", { name: "The ring as this node knows it: 1 successor" }).waitFor();
+  assert.deepEqual(await barriers(page), []);
+  await page.getByRole("button", { name: "Leave" }).click();
+  await page.getByRole("button", { name: "Join" }).waitFor();
+  await other.stop();
+});
+
+test("Kademlia is joined, its buckets are seen, and it is left", async () => {
+  const { page } = user;
+  const other = await (await up()).start();
+  await other.call("POST", "/networks/kademlia/join", { peers: [] });
+  const { addresses } = await other.call("GET", "/networks/kademlia");
+  await view("networks/kademlia");
+  await page.getByLabel("Nodes to begin with").fill(addresses[0]);
+  await page.getByRole("button", { name: "Join" }).click();
+  await page.getByRole("img", { name: /1 node share/ }).waitFor();
+  await page.getByRole("button", { name: "Leave" }).click();
+  await page.getByRole("button", { name: "Leave" }).waitFor({ state: "detached" });
+  await other.stop();
+});
+
+test("a search leads to what it found", async () => {
+  const { page } = user;
+  await view("search");
+  await page.getByLabel("Words to look for").fill("onerror");
+  await page.keyboard.press("Enter");
+  await page.getByRole("link", { name: HOSTILE }).click();
+  await page.getByRole("heading", { level: 1, name: HOSTILE }).waitFor();
+});
+
+test("a claim is run, and its curve is beside the published one", async () => {
+  const { page } = user;
+  await view("lab");
+  await page.getByPlaceholder("Find a claim").fill("chord.path_length.mean");
+  await page.getByRole("button", { name: "chord.path_length.mean" }).click();
+  await page.getByRole("button", { name: "Run" }).click();
+  const run = page.getByRole("article");
+  await run.locator(".badge", { hasText: /Reproduced|Departs/ }).waitFor();
+  await run.locator(".uplot canvas").first().waitFor();
+  await run.getByText("published mean").waitFor();
+  await run.getByText("shoal lab run chord.path_length.mean").waitFor();
+});
+
+test("every view can be used by everybody, in light and dark, wide and narrow", async () => {
+  const { page } = user;
+  const views = ["transfers", "library", "search", "networks/bittorrent", "lab", "settings", "log"];
+  for (const [colorScheme, width] of [["light", 1400], ["dark", 400]]) {
+    await page.emulateMedia({ colorScheme });
+    await page.setViewportSize({ width, height: 860 });
+    for (const name of views) {
+      await view(name);
+      await page.getByRole("heading", { level: 1 }).waitFor();
+      assert.deepEqual(await barriers(page), [], `${name}, ${colorScheme}, ${width}`);
+      const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      assert.ok(overflow <= 0, `${name} is ${overflow} pixels too wide at ${width}`);
+    }
+  }
+  await page.emulateMedia({ colorScheme: "light" });
+  await page.setViewportSize({ width: 1280, height: 860 });
+});
+
+test("the keyboard is enough", async () => {
+  const { page } = user;
+  await view("transfers");
+  await page.reload();
+  await page.getByRole("row").filter({ hasText: HOSTILE }).waitFor();
+  await page.keyboard.press("Tab");
+  await page.getByRole("link", { name: "Skip to the content" }).and(page.locator(":focus")).waitFor();
+  await page.keyboard.press("Enter");
+  await page.locator("main:focus").waitFor();
+  await page.getByRole("button", { name: "Add", exact: true }).press("Enter");
+  await page.getByRole("dialog").waitFor();
+  await page.getByRole("tab", { name: "Fetch" }).press("ArrowRight");
+  await page.getByLabel("File or folder to share").waitFor();
+  await page.keyboard.press("Escape");
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+  await page.getByRole("row").filter({ hasText: HOSTILE }).getByRole("link").press("Enter");
+  await page.getByRole("tab", { name: "Overview" }).press("ArrowRight");
+  await page.getByRole("tab", { name: "Files", selected: true }).and(page.locator(":focus")).waitFor();
+});
+
+test("others log in by token or password, and only by the right one", async () => {
+  const second = await open();
+  await second.page.goto(node.origin);
+  await second.page.getByRole("heading", { name: "Log in to this node" }).waitFor();
+  assert.deepEqual(await barriers(second.page), []);
+  await second.page.getByLabel("Access token").fill("wrong");
+  await second.page.keyboard.press("Enter");
+  await second.page.getByRole("alert").waitFor();
+  await second.page.getByLabel("Access token").fill(node.token);
+  await second.page.keyboard.press("Enter");
+  await second.page.getByRole("row").filter({ hasText: HOSTILE }).waitFor();
+
+  await second.page.goto(`${node.origin}/#/settings`);
+  await second.page.getByLabel("New password").fill(PASSWORD);
+  await second.page.getByRole("button", { name: "Set the password" }).click();
+  await second.page.getByText("The password is set.").waitFor();
+  const third = await open();
+  await third.page.goto(node.origin);
+  await third.page.getByLabel("Password").fill(PASSWORD);
+  await third.page.keyboard.press("Enter");
+  await third.page.getByRole("row").filter({ hasText: HOSTILE }).waitFor();
+  await third.page.goto(`${node.origin}/#/settings`);
+  await third.page.getByRole("button", { name: "Log out" }).click();
+  await third.page.getByRole("heading", { name: "Log in to this node" }).waitFor();
+  await second.context.close();
+  await third.context.close();
+});
+
+test("a name that was led to this node's address shows nothing", async () => {
+  const { context } = user;
+  const page = await context.newPage();
+  const { port } = new URL(node.origin);
+  const answer = await page.goto(`http://rebound.example:${port}/`);
+  assert.equal(answer.status(), 403);
+  assert.equal(await page.locator("#app").count(), 0);
+  await page.close();
+});
+
+test("ap_02 ap_12 another site changes nothing, reads nothing, and shows nothing of ours in a frame", async () => {
+  const { context } = user;
+  const before = await node.call("GET", "/transfers");
+  const evil = createServer((request, response) => {
+    response.setHeader("Content-Type", "text/html").end(`<!doctype html><iframe name=framed src="${node.origin}/"></iframe>
+      <form id=form method=post action="${node.origin}/api/v1/transfers" enctype="text/plain" target=sink><input name='{"source":"magnet:?xt=urn:btih:0123456789abcdef0123456789abcdef01234567","a":"' value='"}'></form><iframe name=sink></iframe>`);
+  });
+  await new Promise((resolve) => evil.listen(0, "127.0.0.1", resolve));
+  const page = await context.newPage();
+  await page.goto(`http://localhost:${evil.address().port}/`);
+  const refused = page.waitForResponse((response) => response.url().endsWith("/transfers") && response.request().method() === "POST");
+  await page.evaluate(() => document.getElementById("form").submit());
+  assert.equal((await refused).status(), 403);
+  const read = await page.evaluate(async (origin) => {
+    const body = JSON.stringify({ source: "magnet:?xt=urn:btih:0123456789abcdef0123456789abcdef01234567" });
+    const tries = [
+      fetch(`${origin}/api/v1/transfers`, { method: "POST", mode: "no-cors", credentials: "include", body }).then((answer) => answer.status),
+      fetch(`${origin}/api/v1/transfers`, { method: "POST", credentials: "include", headers: { "Content-Type": "application/json" }, body }).then((answer) => answer.status),
+      fetch(`${origin}/api/v1/status`, { credentials: "include" }).then((answer) => answer.text()),
+      new Promise((resolve) => { new EventSource(`${origin}/api/v1/events`, { withCredentials: true }).onerror = () => resolve("refused"); }),
+    ];
+    return (await Promise.allSettled(tries)).map(({ value }) => value ?? "refused");
+  }, node.origin);
+  assert.deepEqual(read, Array(4).fill("refused"));
+  const framed = page.frame("framed");
+  assert.ok(!framed.url().startsWith(node.origin), `framed: ${framed.url()}`);
+  const after = await node.call("GET", "/transfers");
+  assert.deepEqual(after.transfers.map(({ id }) => id), before.transfers.map(({ id }) => id));
+  await page.close();
+  evil.close();
+});
+
+test("to_16 a torrent whose paths lead out of its folder stays in it", async () => {
+  const { page } = user;
+  const bytes = Buffer.from("out of bounds");
+  writeFileSync(join(node.home, "share", "escape.torrent"), nested("..", ["..", "..", "escaped.txt"], bytes));
+  await view("transfers");
+  await page.getByRole("button", { name: "Add", exact: true }).click();
+  await page.getByLabel("Or choose a torrent file").setInputFiles(join(node.home, "share", "escape.torrent"));
+  await page.getByRole("button", { name: "Fetch" }).click();
+  // Refused, or kept inside: never followed.
+  await page.getByRole("alert").or(page.getByRole("status").filter({ hasText: "Added" })).first().waitFor();
+  await page.keyboard.press("Escape");
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+  const { transfers } = await node.call("GET", "/transfers");
+  for (const { id } of transfers) {
+    for (const { path } of (await node.call("GET", `/transfers/${id}/files`)).files) {
+      assert.ok(!path.split("/").includes(".."), path);
+    }
+  }
+  assert.ok(!existsSync(join(node.home, "escaped.txt")));
+  for (const path of ["/..%2f..%2fstate/api-token", "/%2e%2e/config.toml", "/js/../../config.toml", "/stream/x/..%2f..%2fconfig.toml"]) {
+    const answer = await fetch(node.origin + path);
+    assert.ok([401, 404].includes(answer.status), `${path}: ${answer.status}`);
+  }
+});
+
+test("a node that ends and comes back is noticed", async () => {
+  const { page } = user;
+  const { port } = new URL(node.origin);
+  await view("transfers");
+  await heading("Transfers");
+  assert.equal(await node.stop(), 0);
+  await page.getByRole("alert").filter({ hasText: "does not answer" }).waitFor();
+  const again = shoal(["up", "--api", `127.0.0.1:${port}`, "--config", node.config, "--json", "--stop-at-eof"]);
+  await again.json("up");
+  // The login of the last run is over; the page asks for another instead of showing what is old.
+  await page.getByRole("heading", { name: "Log in to this node" }).waitFor();
+  await page.getByLabel("Password").fill(PASSWORD);
+  await page.keyboard.press("Enter");
+  await page.getByRole("row").filter({ hasText: HOSTILE }).waitFor();
+});
+
+test("the demo shows its swarm on the page, and ends as it did without", async () => {
+  // No browser is to be found there.
+  const demo = shoal(["demo", "--size", "12MiB", "--peers", "3", "--up", "3MiB", "--open"], { env: { PATH: "/nonexistent" }, stream: "stderr" });
+  const link = await demo.next((line) => line.match(/^Page +(http\S+)/)?.[1]);
+  const guest = await open();
+  await guest.page.goto(link);
+  await guest.page.getByRole("img", { name: /source → peer 1: / }).waitFor();
+  await guest.page.getByRole("heading", { name: "Who sent to whom" }).waitFor();
+  await guest.page.getByText("Every byte right").waitFor();
+  assert.deepEqual(await barriers(guest.page), []);
+  assert.deepEqual(guest.complaints, []);
+  demo.child.kill("SIGINT");
+  assert.equal(await demo.ended, 0);
+  assert.ok(demo.lines.some((line) => line.startsWith("Verified: SHA-256")), demo.lines.join("\n"));
+});
+
+test("the page complained of nothing", () => {
+  // Answers of 401 and dropped connections are what these tests asked for.
+  const expected = /status of 40[01349]|ERR_CONNECTION_REFUSED|ERR_INCOMPLETE|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE/;
+  assert.deepEqual(user.complaints.filter((line) => !expected.test(line)), []);
+});
