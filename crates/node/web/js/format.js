@@ -30,6 +30,9 @@ export const part = (value) => percent.format(value ?? 0);
 export const date = (seconds) => (seconds ? moment.format(seconds * 1000) : NONE);
 export const time = (seconds) => clock.format(seconds * 1000);
 
+/** A short span, to a tenth of a second: `0.7 s`. */
+export const brief = (seconds) => (seconds < 10 ? `${tenth.format(seconds)} s` : span(seconds));
+
 /** A span of time in its two largest units: `3 d 4 h`, `12 min 5 s`. */
 export function span(seconds) {
   if (seconds === null || seconds === undefined || !Number.isFinite(seconds)) return NONE;

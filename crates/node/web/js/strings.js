@@ -189,7 +189,7 @@ export const t = {
     from: { default: "default", file: "from the file", environment: "from the environment", runtime: "until the next start" },
     password: "Password for this page", old: "Present password", fresh: "New password", change: "Set the password", changed: "The password is set.",
     appearance: "Appearance",
-    groups: { transfers: "Transfers", network: "Network", api: "This page", log: "Log", library: "Library" },
+    groups: { node: "This node", transfers: "Transfers", network: "Network", chord: "Chord", api: "This page", log: "Log", library: "Library" },
   },
-  log: { title: "Log", level: "At least", levels: { error: "Errors", warn: "Warnings", info: "Information", debug: "Details" }, empty: "Nothing has been logged at this level", emptyHint: "Choose a finer level.", filter: "Filter", time: "Time", where: "Where", message: "Message" },
+  log: { title: "Log", level: "At least", column: "Level", levels: { error: "Errors", warn: "Warnings", info: "Information", debug: "Details" }, empty: "Nothing has been logged at this level", emptyHint: "Choose a finer level.", filter: "Filter", time: "Time", where: "Where", message: "Message" },
 };

@@ -45,7 +45,8 @@ export function swarmPainter() {
     const [rx, ry] = [Math.max(40, Math.min(width / 2 - 74, height * 0.85)), Math.max(40, height / 2 - radius - 30)];
     const places = new Map([["me", [cx, cy]]]);
     others.forEach((node, at) => {
-      const angle = (at / others.length) * TURN - TURN / 4;
+      // One or two stand beside this node, where there is the most room.
+      const angle = (at / others.length) * TURN - (own && others.length < 3 ? TURN / 2 : TURN / 4);
       places.set(node.id, [cx + rx * Math.cos(angle), cy + ry * Math.sin(angle)]);
     });
     const hue = new Map(others.map((node, at) => [node.id, colours[FLOWS[at % FLOWS.length]]]));

@@ -7,6 +7,11 @@ import { palette } from "./canvas.js";
 const HEIGHT = 260;
 const DASHES = { published: [6, 4], formula: [2, 3] };
 
+/** Steps between the marks of rates: powers of two, so that they are round in KiB and MiB. */
+const POWERS = Array.from({ length: 34 }, (_, n) => 2 ** (n + 6));
+/** Steps between the marks of seconds. */
+const SECONDS = [1, 2, 5, 10, 15, 30, 60, 120];
+
 const axis = (colours, label, values) => ({
   label,
   labelSize: label ? 22 : 0,
@@ -89,7 +94,7 @@ export function Rates({ rates, names, format, label }) {
     (colours) => [
       {
         scales: { y: { range: (_, low, high) => [0, Math.max(high, 1024) * 1.05] } },
-        axes: [axis(colours), axis(colours, undefined, (_, values) => values.map(format))],
+        axes: [{ ...axis(colours), incrs: SECONDS }, { ...axis(colours, undefined, (_, values) => values.map((value) => (value ? format(value) : "0"))), incrs: POWERS }],
         series: [{}, { label: names[0], stroke: colours.accent, fill: colours["accent-soft"], width: 2, value: (_, v) => format(v) }, { label: names[1], stroke: colours.warn, width: 2, value: (_, v) => format(v) }],
       },
       [rates.map((r) => r[0]), rates.map((r) => r[1]), rates.map((r) => r[2])],

@@ -3,7 +3,7 @@
 import { html, useEffect, useState } from "../../vendor/htm-preact.js";
 import * as api from "../api.js";
 import { Curves } from "../draw/plot.js";
-import { number, span } from "../format.js";
+import { brief, number } from "../format.js";
 import { changed, useStore } from "../store.js";
 import { t } from "../strings.js";
 import { Bar, Empty, attempt, useFetched } from "../ui.js";
@@ -63,7 +63,7 @@ function Run({ run, learn }) {
       ${run.state === "running" ? html`<span class="badge active">${l.running}</span><button type="button" onClick=${() => attempt(() => api.remove(`/lab/runs/${run.id}`))}>${l.cancel}</button>`
         : run.state === "failed" ? html`<span class="badge bad">${l.failed}</span>`
         : record && html`<span class=${`badge ${VERDICTS[record.verdict] ?? ""}`}>${l.verdicts[record.verdict] ?? record.verdict}</span>`}
-      ${run.seconds !== null && run.seconds !== undefined && html`<span class="small muted">${l.took(span(run.seconds))}</span>`}</div>
+      ${run.seconds !== null && run.seconds !== undefined && html`<span class="small muted">${l.took(brief(run.seconds))}</span>`}</div>
     ${run.state === "running" && html`<${Bar} have=${run.progress} total=${1} label=${l.running} />`}
     ${run.error && html`<p class="bad wrap" role="alert">${run.error}</p>`}
     ${record && html`${record.plots.map((plot) => html`<${Curves} key=${plot.title} title=${plot.title} x=${plot.x} y=${plot.y} series=${plot.series} />`)}

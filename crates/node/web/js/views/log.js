@@ -20,8 +20,8 @@ export function Log() {
   );
   const l = t.log;
   return html`<div class="view"><h1>${l.title}</h1>
-    <div class="row"><label class="row"><span class="small muted">${l.level}</span><select value=${level} onChange=${(event) => choose(event.target.value)}>${LEVELS.map((name) => html`<option key=${name} value=${name} selected=${name === level}>${l.levels[name]}</option>`)}</select></label>
+    <div class="row"><label class="row tight"><span class="small muted">${l.level}</span><select value=${level} onChange=${(event) => choose(event.target.value)}>${LEVELS.map((name) => html`<option key=${name} value=${name} selected=${name === level}>${l.levels[name]}</option>`)}</select></label>
       <label class="grow"><span class="hidden">${l.filter}</span><input type="search" placeholder=${l.filter} value=${words} onInput=${(event) => filter(event.target.value)} /></label></div>
     ${entries.length === 0 ? html`<${Empty} icon="log" title=${l.empty} hint=${l.emptyHint} />`
-      : html`<div class="card scroll" tabindex="0" role="region" aria-label=${l.title}><table><thead><tr><th scope="col">${l.time}</th><th scope="col">${l.level}</th><th scope="col">${l.where}</th><th scope="col">${l.message}</th></tr></thead><tbody>${entries.map((entry) => html`<tr key=${entry.seq}><td class="mono">${time(entry.time)}</td><td><span class=${`badge ${BADGES[entry.level] ?? ""}`}>${entry.level}</span></td><td class="mono">${entry.target}</td><td class="wrap">${entry.message}</td></tr>`)}</tbody></table></div>`}</div>`;
+      : html`<div class="card scroll" tabindex="0" role="region" aria-label=${l.title}><table><thead><tr><th scope="col">${l.time}</th><th scope="col">${l.column}</th><th scope="col">${l.where}</th><th scope="col">${l.message}</th></tr></thead><tbody>${entries.map((entry) => html`<tr key=${entry.seq}><td class="mono">${time(entry.time)}</td><td><span class=${`badge ${BADGES[entry.level] ?? ""}`}>${entry.level}</span></td><td class="mono">${entry.target}</td><td class="wrap">${entry.message}</td></tr>`)}</tbody></table></div>`}</div>`;
 }

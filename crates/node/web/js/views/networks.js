@@ -4,7 +4,7 @@ import { html, useMemo, useState } from "../../vendor/htm-preact.js";
 import * as api from "../api.js";
 import { Picture } from "../draw/canvas.js";
 import { drawKademlia, drawRing, swarmPainter } from "../draw/networks.js";
-import { count, part, rate, size, span } from "../format.js";
+import { brief, count, part, rate, size } from "../format.js";
 import { notify } from "../store.js";
 import { t } from "../strings.js";
 import { Empty, attempt, useFetched } from "../ui.js";
@@ -15,7 +15,7 @@ const EVERY = 1000;
 
 /** How numbers of a network are shown, by their name. */
 const SHOWN = {
-  download_rate: rate, upload_rate: rate, moving: rate, seconds: span, least_with_peers: span, least_without_peers: span,
+  download_rate: rate, upload_rate: rate, moving: rate, seconds: brief, least_with_peers: brief, least_without_peers: brief,
   from_peers: part, whole: (yes) => (yes ? t.lab.yes : t.lab.no), verified: String,
 };
 

@@ -68,8 +68,7 @@ export function Settings() {
 function Field({ setting }) {
   const { name, value, kind, what, source, live } = setting;
   const fixed = source === "environment";
-  const help = html`<span class="small muted">${what} (${s.from[source] ?? source}${live ? "" : `, ${s.later}`})</span>`;
-  const short = name.split(".").slice(1).join(".") || name;
-  if (kind === "bool") return html`<div class="field"><label class="check"><input type="checkbox" name=${name} defaultChecked=${value} disabled=${fixed} /><strong>${short}</strong></label>${help}</div>`;
-  return html`<label class="field"><span>${short}</span>${kind === "list" ? html`<textarea name=${name} spellcheck="false" disabled=${fixed} defaultValue=${textOf(value)}></textarea>` : html`<input name=${name} autocomplete="off" spellcheck="false" disabled=${fixed} defaultValue=${textOf(value)} />`}${help}</label>`;
+  const help = html`<span class="small muted"><code>${name}</code> · ${s.from[source] ?? source}${live ? "" : ` · ${s.later}`}</span>`;
+  if (kind === "bool") return html`<div class="field"><label class="check"><input type="checkbox" name=${name} defaultChecked=${value} disabled=${fixed} /><strong>${what}</strong></label>${help}</div>`;
+  return html`<label class="field"><span>${what}</span>${kind === "list" ? html`<textarea name=${name} spellcheck="false" disabled=${fixed} defaultValue=${textOf(value)}></textarea>` : html`<input name=${name} autocomplete="off" spellcheck="false" disabled=${fixed} defaultValue=${textOf(value)} />`}${help}</label>`;
 }

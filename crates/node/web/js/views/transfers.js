@@ -90,7 +90,7 @@ export function Transfers({ add }) {
   const heading = (column, kind = "number") => html`<div class=${kind} role="columnheader" aria-sort=${order[0] === column ? (order[1] > 0 ? "ascending" : "descending") : "none"}>
     <button type="button" title=${t.errors.sortBy(t.transfers.columns[column])} onClick=${() => sort(([by, way]) => [column, by === column ? -way : column === "name" ? 1 : -1])}>${t.transfers.columns[column]}${order[0] === column && html`<span aria-hidden="true">${order[1] > 0 ? "↑" : "↓"}</span>`}</button></div>`;
 
-  return html`<div class="view">
+  return html`<div class="view fill">
     <div class="head"><h1 class="grow">${t.transfers.title} <span class="small muted" aria-live="off">${rows.length > 0 && t.transfers.count(rows.length)}</span></h1>
       <button type="button" class="primary" onClick=${() => add({})}><${Icon} name="add" />${t.transfers.add}</button></div>
     ${all.length > 0 && html`<div class="row filters"><div class="chips grow" role="group" aria-label=${t.transfers.columns.progress}>${Object.keys(SHOWN).map(
