@@ -100,7 +100,7 @@ export const t = {
     noTrackers: "This transfer has no trackers",
     noTrackersHint: "Its peers come from the DHT and from other peers.",
     priority: "Priority",
-    priorities: { skip: "Skip", normal: "Fetch" },
+    priorities: { skip: "Skip", low: "Low", normal: "Normal", high: "High" },
     priorityOf: (path) => `Priority of ${path}`,
     file: { path: "File", size: "Size", done: "Done" },
     peer: { address: "Address", client: "Program", flags: "Flags", has: "Has", down: "Down", up: "Up", got: "Received", sent: "Sent" },
@@ -114,7 +114,7 @@ export const t = {
       warn: "Files that are deleted cannot be had back except from other peers.",
       submit: "Remove",
     },
-    limits: { title: "Limits", ratio: "Stop sharing at ratio", sequential: "From the beginning", save: "Save", saved: "Limits saved.", none: "no limit" },
+    limits: { title: "Limits", ratio: "Stop sharing at ratio", down: "Download, KiB a second", up: "Upload, KiB a second", labels: "Labels, with commas between", sequential: "From the beginning", save: "Save", saved: "Limits saved.", none: "no limit" },
   },
   library: {
     title: "Library",

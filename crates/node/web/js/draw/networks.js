@@ -97,36 +97,54 @@ export function swarmPainter() {
   };
 }
 
-const BITS = 160;
-
-/** Our buckets as a tree: the spine is our own identifier, a branch leaves it where others differ. */
-export function drawKademlia(context, width, height, colours, { buckets }) {
-  const shown = [...buckets].filter((bucket) => bucket.nodes.length > 0).sort((a, b) => a.bits - b.bits);
-  const step = Math.min(34, (height - 40) / Math.max(1, shown.length));
+/**
+ * The table as the tree of identifiers: at each level our own path goes on, and the other half of what is left hangs
+ * to the right of it, with the nodes of it that are known; hollow ones wait for a place.
+ */
+export function drawKademlia(context, width, height, colours, { buckets, id }) {
+  const deepest = Math.max(0, ...buckets.filter((bucket) => bucket.nodes.length > 0).map((bucket) => bucket.bits));
+  const shown = buckets.filter((bucket) => bucket.bits <= deepest).sort((a, b) => a.bits - b.bits);
+  const step = Math.min(40, (height - 70) / Math.max(1, shown.length));
+  const indent = Math.min(16, (width * 0.18) / Math.max(1, shown.length));
   const fills = { good: colours["good-fill"], questionable: colours.warn, bad: colours.bad };
-  const spine = 64;
-  context.strokeStyle = colours["line-strong"];
-  context.lineWidth = 1.5;
-  context.beginPath();
-  context.moveTo(spine, 12);
-  context.lineTo(spine, 20 + step * shown.length);
-  context.stroke();
+  const at = (level) => [46 + indent * level, 26 + step * level];
   context.textBaseline = "middle";
-  shown.forEach((bucket, n) => {
-    const y = 22 + step * n;
+  context.lineWidth = 1.5;
+  shown.forEach((bucket, level) => {
+    const [x, y] = at(level);
+    const [nextX, nextY] = at(level + 1);
+    context.strokeStyle = colours["line-strong"];
     context.beginPath();
-    context.moveTo(spine, y - step / 3);
-    context.lineTo(spine + 24, y);
-    context.lineTo(width - 12, y);
-    context.strokeStyle = colours.line;
+    context.moveTo(nextX, nextY);
+    context.lineTo(x, y);
+    context.lineTo(x + 26, y);
     context.stroke();
+    // The half of the tree that is not ours.
+    context.beginPath();
+    context.moveTo(x + 22, y);
+    context.lineTo(x + 52, y - step * 0.36);
+    context.lineTo(x + 52, y + step * 0.36);
+    context.closePath();
+    context.fillStyle = colours["accent-soft"];
+    context.fill();
     context.fillStyle = colours.muted;
     context.textAlign = "right";
-    context.fillText(`${bucket.bits}/${BITS}`, spine - 10, y);
-    const gap = Math.min(26, (width - spine - 60) / Math.max(1, bucket.nodes.length));
-    bucket.nodes.forEach((node, at) => dot(context, spine + 40 + gap * at, y, Math.min(7, gap / 2.2, step / 2.4), fills[node.state] ?? colours.muted));
+    context.fillText(String(bucket.bits), x - 8, y);
+    const all = bucket.nodes.length + bucket.replacements;
+    const left = x + 68;
+    const gap = Math.min(26, (width - left - 16) / Math.max(1, all));
+    const radius = Math.min(7, gap / 2.3, step / 2.6);
+    for (let n = 0; n < all; n += 1) {
+      const node = bucket.nodes[n];
+      if (node) dot(context, left + gap * n, y, radius, fills[node.state] ?? colours.muted);
+      else dot(context, left + gap * n, y, radius - 1, colours.surface, colours["line-strong"]);
+    }
   });
-  dot(context, spine, 20 + step * shown.length, 9, colours["accent-fill"], colours.surface);
+  const [x, y] = at(shown.length);
+  dot(context, x, y, 9, colours["accent-fill"], colours.surface);
+  context.fillStyle = colours.text;
+  context.textAlign = "left";
+  context.fillText(id.slice(0, 12), x + 16, y);
 }
 
 /** Where an identifier stands on the ring, as an angle; its first 13 hex digits are exact enough. */

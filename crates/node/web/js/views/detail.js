@@ -12,6 +12,7 @@ import { Bar, Dialog, Empty, Icon, Tabs, attempt, useFetched } from "../ui.js";
 
 const TABS = ["overview", "files", "peers", "trackers"];
 const EVERY = 2000;
+const KIB = 1024;
 
 const path = (id, rest = "") => `/transfers/${encodeURIComponent(id)}${rest}`;
 const playable = (type) => /^(video|audio)\//.test(type ?? "");
@@ -111,11 +112,17 @@ function Limits({ transfer }) {
   const submit = async (event) => {
     event.preventDefault();
     const form = new FormData(event.target);
-    const changes = { seed_ratio: form.get("ratio") === "" ? null : Number(form.get("ratio")), sequential: form.has("sequential") };
+    const number = (name, times = 1) => (form.get(name) === "" ? null : Math.round(Number(form.get(name)) * times * 1000) / 1000);
+    const changes = {
+      seed_ratio: number("ratio"), download_limit: number("down", KIB), upload_limit: number("up", KIB), sequential: form.has("sequential"),
+      labels: form.get("labels").split(",").map((label) => label.trim()).filter(Boolean),
+    };
     if (await attempt(async () => learn(await api.patch(path(transfer.id), changes)))) notify("info", l.saved);
   };
   return html`<form class="card stack" onSubmit=${submit}><h2>${l.title}</h2><div class="params">
-      <label class="field"><span>${l.ratio}</span><input name="ratio" type="number" min="0" step="0.1" placeholder=${l.none} defaultValue=${transfer.seed_ratio ?? ""} /></label></div>
+      <label class="field"><span>${l.ratio}</span><input name="ratio" type="number" min="0" step="0.1" placeholder=${l.none} defaultValue=${transfer.seed_ratio ?? ""} /></label>
+      ${[["down", l.down, transfer.download_limit], ["up", l.up, transfer.upload_limit]].map(([name, label, limit]) => html`<label key=${name} class="field"><span>${label}</span><input name=${name} type="number" min="1" step="1" placeholder=${l.none} defaultValue=${limit ? limit / KIB : ""} /></label>`)}
+      <label class="field"><span>${l.labels}</span><input name="labels" autocomplete="off" defaultValue=${(transfer.labels ?? []).join(", ")} /></label></div>
     <label class="check"><input type="checkbox" name="sequential" defaultChecked=${transfer.sequential} />${l.sequential}</label>
     <div class="end"><button type="submit">${l.save}</button></div></form>`;
 }
