@@ -290,7 +290,8 @@ fn torrents_and_links_in_the_watched_folder_are_added() {
     }
     let mut ids: Vec<String> = pair.to.transfers().into_iter().map(|one| one.id).collect();
     let mut expected = vec![pair.id.clone(), hash];
-    (ids.sort(), expected.sort());
+    ids.sort();
+    expected.sort();
     assert_eq!(ids, expected);
     assert!(watched.join("other.txt").exists() && watched.join("link.torrent").is_symlink());
     pair.end();

@@ -200,7 +200,8 @@ impl Node {
             let Ok(nodes) = self.kademlia.nodes().await else { return };
             if told || nodes.is_empty() {
                 let mut known = Vec::new();
-                for name in self.bootstrap.borrow().clone() {
+                let names = self.bootstrap.borrow().clone();
+                for name in names {
                     match resolve(&name).await {
                         Ok(addresses) => known.extend(addresses),
                         Err(error) => tracing::warn!(%error, "a node to begin with is of no use"),
