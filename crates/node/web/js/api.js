@@ -56,13 +56,16 @@ export function query(values) {
   return pairs.length ? "?" + new URLSearchParams(pairs) : "";
 }
 
-/** Follows the node's events; `handlers` by event name, `state` hears "open" and "lost". */
+/**
+ * Follows the node's events; `handlers` by event name, `state` hears "open", "lost" when the browser tries again by
+ * itself, and "refused" when it does not: the node answered otherwise, perhaps because it wants a login.
+ */
 export function follow(handlers, state) {
   const source = new EventSource(root + "/events");
   for (const [name, handler] of Object.entries(handlers)) {
     source.addEventListener(name, (event) => handler(JSON.parse(event.data)));
   }
   source.onopen = () => state("open");
-  source.onerror = () => state("lost");
+  source.onerror = () => state(source.readyState === EventSource.CLOSED ? "refused" : "lost");
   return () => source.close();
 }

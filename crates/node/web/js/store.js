@@ -6,6 +6,8 @@ import * as api from "./api.js";
 const RATES_MAX = 300;
 const LOG_MAX = 2000;
 const NOTICES_MAX = 4;
+/** Milliseconds until a node that refused is asked again. */
+const AGAIN = 1500;
 
 export const state = {
   /** "unknown", "login", "ready" */
@@ -115,7 +117,21 @@ export async function begin() {
   stop = api.follow(handlers, (what) => {
     state.online = what === "open";
     changed();
+    if (what === "refused") setTimeout(again, AGAIN);
   });
+}
+
+/** Begins anew, as soon as the node answers. */
+async function again() {
+  stop?.();
+  stop = null;
+  try {
+    await begin();
+    state.online = true;
+    changed();
+  } catch {
+    setTimeout(again, AGAIN);
+  }
 }
 
 api.onUnauthorized(() => {
