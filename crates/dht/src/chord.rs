@@ -28,7 +28,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 
 use machine::dht::{Command, Contact, Cost, Dht, Report};
-use machine::{Cx, DatagramMachine, Instant, Machine, OpId, Send};
+use machine::{Cx, DatagramMachine, Instant, Machine, Near, OpId, Send};
 
 pub use config::{
     Config, Fault, FingerUpkeep, REMEMBERED_MAX, Routing, SUCCESSORS_MAX, Style, VALUE_MAX,
@@ -159,9 +159,10 @@ impl<C: Contact> Chord<C> {
     /// Bytes that it occupies, heap included but for the bytes of values.
     #[must_use]
     pub fn memory(&self) -> usize {
-        let active = self.active.as_ref().map_or(0, |active| {
-            size_of::<Active<C>>() + active.tasks.capacity() * size_of::<Task<C>>()
-        });
+        let active = self
+            .active
+            .as_ref()
+            .map_or(0, |active| size_of::<Active<C>>() + active.tasks.heap_bytes());
         let remembered = self
             .remembered
             .as_ref()
@@ -172,6 +173,13 @@ impl<C: Contact> Chord<C> {
             + active
             + remembered
             + self.keys.as_ref().map_or(0, |keys| size_of::<Keys<C>>() + keys.heap_bytes())
+    }
+
+    /// Asks for what is under way.
+    fn foresee_active(&self, near: &mut impl Near) {
+        if let Some(active) = &self.active {
+            near.bring(core::slice::from_ref(&**active));
+        }
     }
 
     const fn is_joining(&self) -> bool {
@@ -226,7 +234,7 @@ impl<C: Contact> Chord<C> {
                 cx.send(task.to, message);
                 at += 1;
             } else {
-                late.push(active.tasks.swap_remove(at));
+                late.extend(active.tasks.swap_remove(at));
             }
         }
         for task in late {
@@ -476,6 +484,21 @@ impl<C: Contact> DatagramMachine for Chord<C> {
             _ if self.is_member() => self.on_request(from, message, cx),
             _ => {}
         }
+    }
+
+    fn foresee(&self, _: C, message: &Message<C>, round: u32, near: &mut impl Near) {
+        match message {
+            Message::Neighbours { neighbours, .. } if round == 1 => {
+                near.bring(&neighbours.successors);
+            }
+            Message::Owners { owners, .. } if round == 1 => near.bring(owners),
+            _ if round == 0 => self.foresee_active(near),
+            _ => {}
+        }
+    }
+
+    fn foresee_timer(&self, _: Timer, near: &mut impl Near) {
+        self.foresee_active(near);
     }
 }
 

@@ -83,4 +83,9 @@ pub trait DatagramMachine:
     ) {
         let _ = (from, message, round, near);
     }
+
+    /// The same for [`on_timer`](Machine::on_timer), in one round.
+    fn foresee_timer(&self, timer: Self::Timer, near: &mut impl Near) {
+        let _ = (timer, near);
+    }
 }

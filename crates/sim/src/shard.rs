@@ -76,6 +76,8 @@ pub(crate) struct Shard<M: DatagramMachine> {
 
 /// How many inputs ahead the memory of a destination is asked for.
 const AHEAD: usize = STEP * (ROUNDS as usize + 1);
+/// The round in which memory is asked for that a timer will need.
+const TIMER_ROUND: u32 = 1;
 /// How many inputs there are between one round of asking for memory and the next.
 const STEP: usize = 6;
 
@@ -186,12 +188,18 @@ impl<M: Simulated> Shard<M> {
     #[inline(always)]
     fn foresee(&self, ahead: usize, round: u32) {
         let Some(next) = self.wheel.upcoming(ahead) else { return };
-        if let Body::Message(at) = next.body
-            && let Some(Some(message)) = self.messages.peek(at)
-            && let Some(slot) = self.slots.get((next.to.slot() >> self.bits) as usize)
-            && let Some(machine) = &slot.machine
-        {
-            machine.foresee(next.from, message, round, &mut Caches);
+        let slot = self.slots.get((next.to.slot() >> self.bits) as usize);
+        let Some(machine) = slot.and_then(|slot| slot.machine.as_ref()) else { return };
+        match next.body {
+            Body::Message(at) => {
+                if let Some(Some(message)) = self.messages.peek(at) {
+                    machine.foresee(next.from, message, round, &mut Caches);
+                }
+            }
+            Body::Timer(timer) if round == TIMER_ROUND => {
+                machine.foresee_timer(timer, &mut Caches);
+            }
+            _ => {}
         }
     }
 

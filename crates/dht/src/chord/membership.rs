@@ -186,7 +186,7 @@ impl<C: Contact> Chord<C> {
             self.tell(op, Report::Failed { cost: Cost::default() }, cx);
         }
         let mut leaving = None;
-        for task in active.tasks {
+        for task in active.tasks.into_iter() {
             match task.kind {
                 Kind::Leaving(op) => leaving = Some(op),
                 kind => self.fail_task(kind, cx),

@@ -124,7 +124,7 @@ pub enum Message<C> {
         /// Of the request.
         tag: u32,
         /// Who they are.
-        neighbours: Box<Neighbours<C>>,
+        neighbours: Neighbours<C>,
     },
     /// I think that I am your predecessor.
     Notify,
@@ -146,7 +146,7 @@ pub enum Message<C> {
     /// I leave; these were beside me.
     Goodbye {
         /// Who they are.
-        neighbours: Box<Neighbours<C>>,
+        neighbours: Neighbours<C>,
     },
     /// What is stored under `key`?
     Get {

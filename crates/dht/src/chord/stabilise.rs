@@ -2,7 +2,6 @@
 //! to those who were lost. The operations are those that Zave proved correct ("How to Make Chord
 //! Correct"): each changes the successor list only by what one living node says at one moment.
 
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -241,19 +240,31 @@ impl<C: Contact> Chord<C> {
         if self.config.routing == Routing::Successor || self.waits_for(Kind::is_finger_lookup) {
             return;
         }
-        let Some(first) = self.first_finger() else { return };
+        let Some(first) = self.first_finger() else { return self.take_successor_for_finger() };
         let mut index = u32::from(self.next_finger);
         if index < first || index >= BITS {
             index = first;
+            self.take_successor_for_finger();
         }
         let key = position(self.me).plus(1 << index).key();
         self.look_up(Purpose::Finger(index as u8), key, cx);
     }
 
+    /// All fingers up to the successor are the successor; whoever was one before it is not looked
+    /// up any more, and would stay for good.
+    fn take_successor_for_finger(&mut self) {
+        if let Some(head) = self.successors.head() {
+            self.fingers.set(position(self.me), 0, head);
+        }
+    }
+
     /// Looks up all distinct fingers, one after another.
     pub(super) fn refresh_all_fingers(&mut self, cx: &mut Cx<'_, Self>) {
-        if self.config.routing == Routing::Successor || self.first_finger().is_none() {
+        if self.config.routing == Routing::Successor {
             return;
+        }
+        if self.first_finger().is_none() {
+            return self.take_successor_for_finger();
         }
         let active = self.active.get_or_insert_default();
         if !core::mem::replace(&mut active.refreshing, true) {
@@ -421,8 +432,8 @@ impl<C: Contact> Chord<C> {
     }
 
     /// What this node says when it is asked whom it has beside it.
-    pub(super) fn neighbours(&self) -> Box<Neighbours<C>> {
+    pub(super) fn neighbours(&self) -> Neighbours<C> {
         let successors = self.successors.as_slice().into();
-        Box::new(Neighbours { predecessor: self.predecessor, successors })
+        Neighbours { predecessor: self.predecessor, successors }
     }
 }

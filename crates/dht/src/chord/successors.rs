@@ -31,6 +31,10 @@ impl<C: Contact> SuccessorList<C> {
     /// first that breaks the order of the ring: nobody's word puts `me`, a repetition or a node
     /// from before into the list.
     pub(super) fn adopt(&mut self, me: C, head: C, rest: &[C], limit: usize) {
+        let list = core::iter::once(&head).chain(rest).take(limit);
+        if self.0.iter().eq(list) {
+            return;
+        }
         self.0.clear();
         let here = position(me);
         let mut last = 0;

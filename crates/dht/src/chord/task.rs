@@ -126,9 +126,76 @@ impl<C: Contact> Task<C> {
     }
 }
 
+/// How many tasks lie within their list: more than that few nodes have, and only now and then.
+const NEAR: usize = 2;
+
+/// Requests without an answer, in no order that matters.
+pub(super) struct Tasks<C> {
+    /// The first ones, without a gap.
+    near: [Option<Task<C>>; NEAR],
+    /// The others.
+    rest: Vec<Task<C>>,
+}
+
+impl<C> Default for Tasks<C> {
+    fn default() -> Self {
+        Self { near: [const { None }; NEAR], rest: Vec::new() }
+    }
+}
+
+impl<C> Tasks<C> {
+    pub(super) fn len(&self) -> usize {
+        self.near.iter().flatten().count() + self.rest.len()
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.near[0].is_none()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Task<C>> {
+        self.near.iter().flatten().chain(&self.rest)
+    }
+
+    pub(super) fn get_mut(&mut self, at: usize) -> Option<&mut Task<C>> {
+        match at.checked_sub(NEAR) {
+            Some(at) => self.rest.get_mut(at),
+            None => self.near[at].as_mut(),
+        }
+    }
+
+    pub(super) fn push(&mut self, task: Task<C>) {
+        match self.near.iter_mut().find(|near| near.is_none()) {
+            Some(near) => *near = Some(task),
+            None => self.rest.push(task),
+        }
+    }
+
+    /// Takes out the task at `at`, if there is one; the last one takes its place.
+    pub(super) fn swap_remove(&mut self, at: usize) -> Option<Task<C>> {
+        let last = match self.rest.pop() {
+            Some(last) => last,
+            None => self.near.iter_mut().rev().find_map(Option::take)?,
+        };
+        Some(match self.get_mut(at) {
+            Some(task) => core::mem::replace(task, last),
+            None => last,
+        })
+    }
+
+    /// All of them.
+    pub(super) fn into_iter(self) -> impl Iterator<Item = Task<C>> {
+        self.near.into_iter().flatten().chain(self.rest)
+    }
+
+    /// Bytes on the heap.
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.rest.capacity() * size_of::<Task<C>>()
+    }
+}
+
 /// All that a node has under way. It exists only while there is something.
 pub(super) struct Active<C> {
-    pub(super) tasks: Vec<Task<C>>,
+    pub(super) tasks: Tasks<C>,
     /// When the timer that was set for deadlines fires; in the past if none is set.
     pub(super) armed: Instant,
     /// Whether fingers are looked up one after another until all are.
@@ -144,7 +211,7 @@ pub(super) struct Active<C> {
 impl<C: Contact> Default for Active<C> {
     fn default() -> Self {
         Self {
-            tasks: Vec::with_capacity(2),
+            tasks: Tasks::default(),
             armed: Instant::ZERO,
             refreshing: false,
             joining: None,
@@ -166,7 +233,7 @@ impl<C: Contact> Active<C> {
             .tasks
             .iter()
             .position(|task| task.tag == tag && task.to == from && fits(&task.kind))?;
-        Some(self.tasks.swap_remove(at))
+        self.tasks.swap_remove(at)
     }
 
     /// Sees to it that a timer fires no later than `deadline`.

@@ -406,8 +406,8 @@ impl Reader<'_> {
         (0..count).map(|_| self.peer()).collect()
     }
 
-    fn neighbours(&mut self) -> Result<Box<Neighbours<Peer>>, Error> {
+    fn neighbours(&mut self) -> Result<Neighbours<Peer>, Error> {
         let predecessor = self.optional_peer()?;
-        Ok(Box::new(Neighbours { predecessor, successors: self.list()? }))
+        Ok(Neighbours { predecessor, successors: self.list()? })
     }
 }

@@ -103,6 +103,25 @@ fn ring_closes_over_the_dead_and_those_who_leave() {
 }
 
 #[test]
+fn dead_fingers_go_with_their_turn_even_if_silence_does_not_count() {
+    for upkeep in [FingerUpkeep::One, FingerUpkeep::All] {
+        let config =
+            Config { forget_dead_fingers: false, finger_upkeep: upkeep, ..Config::default() };
+        let mut net = Net::wired(config, &PLACES);
+        // Successors of others, alone in the span of their distance, and fingers farther off.
+        for dead in [17, 41, 151] {
+            net.crash(dead);
+        }
+        net.run(minutes(40));
+        net.assert_exact();
+        for node in net.nodes.values() {
+            let dead = node.fingers().iter().find(|finger| !net.nodes.contains_key(finger));
+            assert_eq!(dead, None, "{:?} of {:?}, {upkeep:?}", node.fingers(), node.me());
+        }
+    }
+}
+
+#[test]
 fn whoever_leaves_is_replaced_without_waiting() {
     let mut net = Net::wired(Config { tick: None, ..Config::default() }, &PLACES);
     net.command(41, Command::Leave);
@@ -240,7 +259,7 @@ fn kr_12_successor_list_with_itself_dead_nodes_or_disorder_is_cut() {
 fn answers_that_nobody_asked_for_change_nothing() {
     let mut net = Net::wired(Config { tick: None, ..Config::default() }, &PLACES);
     let neighbours = Neighbours { predecessor: Some(At(18)), successors: Box::new([At(19)]) };
-    net.inject(40, 17, Message::Neighbours { tag: 1, neighbours: Box::new(neighbours) });
+    net.inject(40, 17, Message::Neighbours { tag: 1, neighbours });
     net.inject(40, 17, Message::Refer { tag: 1, to: At(18) });
     net.inject(40, 17, Message::Owner { tag: 1, owner: At(18) });
     net.inject(40, 17, Message::Owners { tag: 1, owners: Box::new([]) });

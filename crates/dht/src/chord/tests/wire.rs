@@ -28,9 +28,9 @@ fn list() -> impl Strategy<Value = Box<[Peer]>> {
     many(peer(), 0..=SUCCESSORS_MAX + 1).prop_map(Into::into)
 }
 
-fn neighbours() -> impl Strategy<Value = Box<Neighbours<Peer>>> {
+fn neighbours() -> impl Strategy<Value = Neighbours<Peer>> {
     (prop::option::of(peer()), list())
-        .prop_map(|(predecessor, successors)| Box::new(Neighbours { predecessor, successors }))
+        .prop_map(|(predecessor, successors)| Neighbours { predecessor, successors })
 }
 
 fn key() -> impl Strategy<Value = Key> {
@@ -180,10 +180,8 @@ fn answers_are_at_most_three_times_as_long_as_their_requests() {
     let v4: SocketAddr = (Ipv4Addr::LOCALHOST, 1).into();
     let (peer, small) = (Peer::new(addr, 1), Peer::new(v4, 0));
     let list: Box<[Peer]> = vec![peer; SUCCESSORS_MAX + 1].into();
-    let neighbours = Box::new(Neighbours {
-        predecessor: Some(peer),
-        successors: vec![peer; SUCCESSORS_MAX].into(),
-    });
+    let neighbours =
+        Neighbours { predecessor: Some(peer), successors: vec![peer; SUCCESSORS_MAX].into() };
     let value = vec![1; VALUE_MAX].into();
     let (tag, key, version) = (1, Key::default(), Version::default());
     let item = Box::new(Item { key, version, seconds_left: 1, value });
