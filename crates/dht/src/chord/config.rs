@@ -62,6 +62,8 @@ pub enum Fault {
     ForgetSuccessors,
     /// Take a successor's list without the successor.
     DropHead,
+    /// Put the successor behind all others in the list.
+    HeadLast,
     /// Refer to fingers past the target.
     Overshoot,
     /// Let keys stay where they are when nodes come and go.

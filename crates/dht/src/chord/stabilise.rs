@@ -117,6 +117,9 @@ impl<C: Contact> Chord<C> {
         } else if !stale {
             self.successors.adopt(me, next, &said.successors, limit);
         }
+        if self.config.has(Fault::HeadLast) {
+            self.successors.rotate();
+        }
         let nearer =
             said.predecessor.filter(|&before| position(before).is_between(here, position(next)));
         match nearer {

@@ -48,6 +48,14 @@ impl<C: Contact> SuccessorList<C> {
         }
     }
 
+    /// Breaks the order, as a defect that tests plant: the nearest becomes the last.
+    pub(super) fn rotate(&mut self) {
+        if let Some(head) = self.head() {
+            self.0.remove(0, 1);
+            self.0.push(head);
+        }
+    }
+
     /// Takes out `contact`; whether it was there.
     pub(super) fn remove(&mut self, contact: C) -> bool {
         let at = self.0.iter().position(|&entry| entry == contact);

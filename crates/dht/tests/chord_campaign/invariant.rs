@@ -50,70 +50,80 @@ pub fn position(node: Node) -> Position {
     Position::from(node.key())
 }
 
-/// The first living successor of each member: the ring is where these lead.
-fn best_successors(members: &Members) -> Result<BTreeMap<Node, Node>, Violation> {
-    let best = |(&node, tables): (&Node, &Tables)| {
-        let best = tables.successors.iter().find(|next| members.contains_key(next));
-        best.map(|&best| (node, best)).ok_or(Violation::NoLiveSuccessor(node))
+/// What can be demanded at any moment, whoever is wrongly taken for dead: every list is in the order
+/// of the ring and without its owner, for that is each node's own doing.
+pub fn check_lists(members: &Members) -> Vec<Violation> {
+    let disordered = |(&node, tables): (&Node, &Tables)| {
+        let distances = tables.successors.iter().map(|&next| position(node).to(position(next)));
+        let mut last = 0;
+        let in_order = distances.into_iter().all(|distance| {
+            let farther = distance > last;
+            last = distance;
+            farther
+        });
+        (!in_order).then_some(Violation::DisorderedList(node))
     };
-    members.iter().map(best).collect()
+    members.iter().filter_map(disordered).collect()
 }
 
 /// Checks everything that can be seen at one moment.
-pub fn check(members: &Members, base: &[Node]) -> Result<(), Violation> {
+pub fn check(members: &Members, base: &[Node]) -> Vec<Violation> {
+    let mut violations = check_lists(members);
     for (&node, tables) in members {
-        let here = position(node);
-        let mut last = 0;
-        for &next in &tables.successors {
-            let distance = here.to(position(next));
-            if distance <= last {
-                return Err(Violation::DisorderedList(node));
-            }
-            last = distance;
-        }
         let list = std::iter::once(&node).chain(&tables.successors);
-        for (&one, &next) in list.clone().zip(list.skip(1)) {
-            let skipped = |&of: &Node| position(of).is_between(position(one), position(next));
-            if base.iter().any(skipped) {
-                return Err(Violation::BaseSkipped(node));
-            }
+        let skips = list.clone().zip(list.skip(1)).any(|(&one, &next)| {
+            base.iter().any(|&of| position(of).is_between(position(one), position(next)))
+        });
+        if skips {
+            violations.push(Violation::BaseSkipped(node));
         }
     }
-    let best = best_successors(members)?;
-    // From every member the way leads to a ring: it must be the same one for all.
-    let mut ring: Option<Node> = None;
+    violations.extend(check_ring(members));
+    violations
+}
+
+/// Whether there is one ring, in order, that every member leads to.
+fn check_ring(members: &Members) -> Vec<Violation> {
+    // The first living successor of each member: the ring is where these lead.
+    let mut best = BTreeMap::new();
+    let mut violations = Vec::new();
+    for (&node, tables) in members {
+        match tables.successors.iter().find(|next| members.contains_key(next)) {
+            Some(&next) => drop(best.insert(node, next)),
+            None => violations.push(Violation::NoLiveSuccessor(node)),
+        }
+    }
+    if members.is_empty() {
+        violations.push(Violation::NoRing);
+    }
+    let mut rings: Vec<Node> = Vec::new();
     for &node in members.keys() {
-        let mut here = node;
-        for _ in 0..members.len() {
-            here = best[&here];
+        // As many steps as there are members end on a ring, or at one who has nobody.
+        let mut steps = std::iter::successors(Some(node), |here| best.get(here).copied());
+        let Some(start) = steps.nth(members.len()) else { continue };
+        let around =
+            std::iter::successors(best.get(&start).copied(), |here| best.get(here).copied());
+        let ring: Vec<_> =
+            std::iter::once(start).chain(around.take_while(|&here| here != start)).collect();
+        // Its least node names it.
+        let least = ring.iter().copied().min().unwrap_or(start);
+        if rings.contains(&least) {
+            continue;
         }
-        // As many steps as there are members end on a ring; its least node names it.
-        let (start, mut least) = (here, here);
-        loop {
-            here = best[&here];
-            least = least.min(here);
-            if here == start {
-                break;
-            }
-        }
-        match ring {
-            Some(other) if other != least => return Err(Violation::TwoRings(other, least)),
-            _ => ring = Some(least),
-        }
-    }
-    let Some(start) = ring else { return Err(Violation::NoRing) };
-    // In order, it passes the end of the numbers once.
-    let mut here = start;
-    let mut ends = 0;
-    loop {
-        let next = best[&here];
-        ends += usize::from(position(next).number() <= position(here).number());
-        here = next;
-        if here == start {
-            break;
+        rings.push(least);
+        // In order, it passes the end of the numbers once.
+        let falls = |(one, next): (&Node, &Node)| {
+            usize::from(position(*next).number() <= position(*one).number())
+        };
+        let ends: usize = ring.iter().zip(ring.iter().cycle().skip(1)).map(falls).sum();
+        if ends != 1 {
+            violations.push(Violation::DisorderedRing);
         }
     }
-    if ends == 1 { Ok(()) } else { Err(Violation::DisorderedRing) }
+    if let [one, two, ..] = rings[..] {
+        violations.push(Violation::TwoRings(one, two));
+    }
+    violations
 }
 
 /// Checks that `node` did not give up a living predecessor for one farther off.
@@ -122,16 +132,16 @@ pub fn check_predecessor(
     node: Node,
     was: Option<Node>,
     is: Option<Node>,
-) -> Result<(), Violation> {
+) -> Option<Violation> {
     match (was, is) {
         (Some(was), Some(is))
             if members.contains_key(&was)
                 && was != is
                 && !position(is).is_between(position(was), position(node)) =>
         {
-            Err(Violation::PredecessorFellBack(node))
+            Some(Violation::PredecessorFellBack(node))
         }
-        _ => Ok(()),
+        _ => None,
     }
 }
 
@@ -150,23 +160,27 @@ fn members(lists: &[&[usize]]) -> (Vec<Node>, Members) {
 #[test]
 fn each_violation_is_told_from_a_correct_ring() {
     let (ring, correct) = members(&[&[1, 2], &[2, 3], &[3, 4], &[4, 0], &[0, 1]]);
-    assert_eq!(check(&correct, &ring), Ok(()));
+    assert_eq!(check(&correct, &ring), []);
     // One that has joined and that its predecessor does not know yet, and one that is dead.
     let (ring, mut appendage) = members(&[&[1, 3], &[3, 4], &[3, 4], &[4, 0], &[0, 1]]);
-    assert_eq!(check(&appendage, &[ring[0], ring[3]]), Ok(()));
-    assert_eq!(check(&appendage, &[ring[2]]), Err(Violation::BaseSkipped(ring[1])));
+    assert_eq!(check(&appendage, &[ring[0], ring[3]]), []);
+    let mut skipping = [ring[0], ring[1]].map(Violation::BaseSkipped);
+    skipping.sort();
+    assert_eq!(check(&appendage, &[ring[2]]), skipping);
     appendage.remove(&ring[3]);
-    assert_eq!(check(&appendage, &[ring[0]]), Ok(()), "all have another one");
+    assert_eq!(check(&appendage, &[ring[0]]), [], "all have another one");
     appendage.remove(&ring[4]);
-    let lost = ring[1].min(ring[2]);
-    assert_eq!(check(&appendage, &[]), Err(Violation::NoLiveSuccessor(lost)));
+    let mut lost = [ring[1], ring[2]].map(Violation::NoLiveSuccessor);
+    lost.sort();
+    assert_eq!(check(&appendage, &[]), lost);
     let (ring, disorder) = members(&[&[2, 1], &[2], &[0]]);
-    assert_eq!(check(&disorder, &[]), Err(Violation::DisorderedList(ring[0])));
+    assert_eq!(check(&disorder, &[]), [Violation::DisorderedList(ring[0])]);
+    assert_eq!(check_lists(&disorder), [Violation::DisorderedList(ring[0])]);
     let (ring, apart) = members(&[&[2], &[3], &[0], &[1]]);
     let mut least = [ring[0].min(ring[2]), ring[1].min(ring[3])];
     least.sort();
-    assert_eq!(check(&apart, &[]), Err(Violation::TwoRings(least[0], least[1])));
+    assert_eq!(check(&apart, &[]), [Violation::TwoRings(least[0], least[1])]);
     let (_, twice) = members(&[&[2], &[3], &[4], &[0], &[1]]);
-    assert_eq!(check(&twice, &[]), Err(Violation::DisorderedRing));
-    assert_eq!(check(&Members::new(), &[]), Err(Violation::NoRing));
+    assert_eq!(check(&twice, &[]), [Violation::DisorderedRing]);
+    assert_eq!(check(&Members::new(), &[]), [Violation::NoRing]);
 }
