@@ -62,16 +62,23 @@ function App() {
         <${View} key=${view + (second ?? "")} id=${second} add=${add} /></main>
     </div>
     ${adding && html`<${Add} start=${adding} close=${() => add(null)} />`}
-    ${status?.first_start && status.transfers.total === 0 && !welcomed && !adding && html`<${Welcome} close=${() => welcome(true)} add=${() => { welcome(true); add({}); }} />`}
+    ${view === "transfers" && status?.first_start && status.transfers.total === 0 && !welcomed && !adding && html`<${Welcome} close=${() => welcome(true)} add=${() => { welcome(true); add({}); }} />`}
     <${DropZone} add=${add} /><${Notices} />`;
 }
 
-/** `shoal up --open` hands over a code that works once, so that nobody types a password at home. */
-async function enter() {
+/**
+ * `shoal up --open` hands over a code that works once, so that nobody types a password at home, and perhaps a view. It
+ * leaves the address before anything is drawn.
+ */
+function handedOver() {
   const asked = new URLSearchParams(location.hash.slice(1));
   const code = asked.get("code");
+  if (code) history.replaceState(null, "", `#/${asked.get("view") ?? "transfers"}`);
+  return code;
+}
+
+async function enter(code = null) {
   if (code) {
-    location.replace(`#/${asked.get("view") ?? "transfers"}`);
     try {
       await api.post("/login", { code });
     } catch (error) {
@@ -83,10 +90,11 @@ async function enter() {
   } catch {
     state.online = false;
     changed();
-    setTimeout(enter, 2000);
+    setTimeout(() => enter(code), 2000);
   }
 }
 
 applyTheme();
+const code = handedOver();
 render(html`<${App} />`, document.getElementById("app"));
-enter();
+enter(code);
