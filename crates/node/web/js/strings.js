@@ -104,7 +104,7 @@ export const t = {
     priorityOf: (path) => `Priority of ${path}`,
     file: { path: "File", size: "Size", done: "Done" },
     peer: { address: "Address", client: "Program", flags: "Flags", has: "Has", down: "Down", up: "Up", got: "Received", sent: "Sent" },
-    flagsHelp: "D: sends to us · d: we want but it chokes us · U: we send to it · u: it wants but we choke it · e: encrypted · T: TCP · P: uTP · H: web seed · X: from peer exchange",
+    flagsHelp: "D: sends to us · d: we want but it chokes us · U: we send to it · u: it wants but we choke it · E: encrypted · T: uTP · H: web seed",
     tracker: { url: "Tracker", seeds: "Seeds", leechers: "Leechers", said: "Last answer" },
     ok: "Answered",
     remove: {

@@ -50,12 +50,16 @@ export function swarmPainter() {
       places.set(node.id, [cx + rx * Math.cos(angle), cy + ry * Math.sin(angle)]);
     });
     const hue = new Map(others.map((node, at) => [node.id, colours[FLOWS[at % FLOWS.length]]]));
-    const most = Math.max(1, ...edges.map((edge) => edge.rate));
-    for (const { from, to, rate } of edges) {
+    // While nothing moves, lines are as wide as what they have carried.
+    const rests = edges.every((edge) => edge.rate === 0);
+    const carries = (edge) => (rests ? edge.bytes : edge.rate);
+    const most = Math.max(1, ...edges.map(carries));
+    for (const edge of edges) {
+      const { from, to, rate } = edge;
       const [a, b] = [places.get(from), places.get(to)];
       if (!a || !b) continue;
       const name = `${from}>${to}`;
-      const wide = ease(widths.get(name) ?? 0, rate > 0 ? 1.2 + 5 * Math.sqrt(rate / most) : 0, moving);
+      const wide = ease(widths.get(name) ?? 0, carries(edge) > 0 ? 1.2 + 5 * Math.sqrt(carries(edge) / most) : 0, moving);
       widths.set(name, wide);
       // The two directions bend to different sides, so that both can be seen.
       const m = [(a[0] + b[0]) / 2 - (b[1] - a[1]) * 0.13, (a[1] + b[1]) / 2 + (b[0] - a[0]) * 0.13];
@@ -68,7 +72,7 @@ export function swarmPainter() {
       context.globalAlpha = wide > 0.3 ? 0.38 : 1;
       context.stroke();
       context.globalAlpha = 1;
-      if (wide <= 0.3) continue;
+      if (wide <= 0.3 || rate === 0) continue;
       const length = Math.hypot(b[0] - a[0], b[1] - a[1]);
       const dots = moving ? Math.max(1, Math.min(DOTS_MAX, Math.round(wide))) : 1;
       for (let n = 0; n < dots; n += 1) {
@@ -97,13 +101,21 @@ export function swarmPainter() {
   };
 }
 
+/** Buckets from the farthest to the nearest that holds anybody. */
+function levels(buckets) {
+  const deepest = Math.max(0, ...buckets.filter((bucket) => bucket.nodes.length > 0).map((bucket) => bucket.bits));
+  return buckets.filter((bucket) => bucket.bits <= deepest).sort((a, b) => a.bits - b.bits);
+}
+
+/** Pixels that the tree of these buckets wants. */
+export const treeHeight = (buckets) => Math.min(560, 90 + 40 * levels(buckets).length);
+
 /**
  * The table as the tree of identifiers: at each level our own path goes on, and the other half of what is left hangs
  * to the right of it, with the nodes of it that are known; hollow ones wait for a place.
  */
 export function drawKademlia(context, width, height, colours, { buckets, id }) {
-  const deepest = Math.max(0, ...buckets.filter((bucket) => bucket.nodes.length > 0).map((bucket) => bucket.bits));
-  const shown = buckets.filter((bucket) => bucket.bits <= deepest).sort((a, b) => a.bits - b.bits);
+  const shown = levels(buckets);
   const step = Math.min(40, (height - 70) / Math.max(1, shown.length));
   const indent = Math.min(16, (width * 0.18) / Math.max(1, shown.length));
   const fills = { good: colours["good-fill"], questionable: colours.warn, bad: colours.bad };
@@ -182,7 +194,7 @@ export function drawRing(context, width, height, colours, { id, predecessor, suc
   context.textBaseline = "middle";
   context.fillStyle = colours.muted;
   const named = new Map([...fingers, ...successors, ...(predecessor ? [predecessor] : [])].map((node) => [node.id, node.address]));
-  for (const [hex, address] of named.size <= 24 ? named : []) {
+  for (const [hex, address] of named.size <= 24 && width >= 520 ? named : []) {
     const [x, y] = at(hex);
     context.textAlign = x < cx - 4 ? "right" : x > cx + 4 ? "left" : "center";
     context.fillText(fit(context, address, 140), cx + (x - cx) * (1 + 16 / radius), cy + (y - cy) * (1 + 16 / radius));

@@ -3,7 +3,7 @@
 import { html, useMemo, useState } from "../../vendor/htm-preact.js";
 import * as api from "../api.js";
 import { Picture } from "../draw/canvas.js";
-import { drawKademlia, drawRing, swarmPainter } from "../draw/networks.js";
+import { drawKademlia, drawRing, swarmPainter, treeHeight } from "../draw/networks.js";
 import { brief, count, part, rate, size } from "../format.js";
 import { notify } from "../store.js";
 import { t } from "../strings.js";
@@ -74,8 +74,8 @@ function Join({ network, done }) {
     <div class="end"><button type="submit" class="primary" disabled=${busy}>${joined ? n.ask : n.join}</button></div></form>`;
 }
 
-function Shown({ title, label, draw, head, rows, legend, moves = false }) {
-  return html`<div class="card stack"><h2>${title}</h2>${legend && html`<p class="legend">${legend.map(([colour, name]) => html`<span key=${name}><i style=${{ background: `var(--${colour})` }}></i>${name}</span>`)}</p>`}<${Picture} className="picture" label=${label} draw=${draw} moves=${moves} />
+function Shown({ title, label, draw, head, rows, legend, height = null, moves = false }) {
+  return html`<div class="card stack"><h2>${title}</h2>${legend && html`<p class="legend">${legend.map(([colour, name]) => html`<span key=${name}><i style=${{ background: `var(--${colour})` }}></i>${name}</span>`)}</p>`}<${Picture} className="picture" label=${label} draw=${draw} height=${height} moves=${moves} />
     <details><summary>${n.table}</summary><div class="scroll" tabindex="0" role="region" aria-label=${title}><table><thead><tr>${head.map((name) => html`<th key=${name} scope="col">${name}</th>`)}</tr></thead><tbody>${rows.map((row, at) => html`<tr key=${at}>${row.map((cell, k) => html`<td key=${k} class="mono wrap">${cell}</td>`)}</tr>`)}</tbody></table></div></details></div>`;
 }
 
@@ -95,7 +95,7 @@ function Buckets({ picture }) {
   const buckets = picture.buckets.filter((bucket) => bucket.nodes.length > 0);
   if (buckets.length === 0) return html`<${Empty} icon="networks" title=${n.kademliaEmpty} hint=${n.kademliaEmptyHint} />`;
   return html`<${Shown} title=${n.kademlia} label=${`${n.kademlia}: ${buckets.map((bucket) => n.bucket(bucket.bits, bucket.nodes.length)).join("; ")}`} legend=${[["good-fill", n.good], ["warn", n.questionable], ["bad", n.bad], ["line-strong", n.waiting]]}
-    draw=${(context, w, h, colours) => drawKademlia(context, w, h, colours, picture)} head=${n.columns} rows=${buckets.flatMap((bucket) => bucket.nodes.map((node) => [bucket.bits, node.id.slice(0, 12), node.address, n[node.state]]))} />`;
+    height=${treeHeight(picture.buckets)} draw=${(context, w, h, colours) => drawKademlia(context, w, h, colours, picture)} head=${n.columns} rows=${buckets.flatMap((bucket) => bucket.nodes.map((node) => [bucket.bits, node.id.slice(0, 12), node.address, n[node.state]]))} />`;
 }
 
 function Ring({ picture }) {
