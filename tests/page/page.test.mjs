@@ -322,7 +322,7 @@ test("a node that ends and comes back is noticed", async () => {
 
 test("the demo shows its swarm on the page, and ends as it did without", async () => {
   // No browser is to be found there.
-  const demo = shoal(["demo", "--size", "12MiB", "--peers", "3", "--up", "1MiB", "--open"], { env: { PATH: "/nonexistent" }, stream: "stderr" });
+  const demo = shoal(["demo", "--size", "8MiB", "--peers", "3", "--up", "1MiB", "--open"], { env: { PATH: "/nonexistent" }, stream: "stderr" });
   const link = await demo.next((line) => line.match(/^Page +(http\S+)/)?.[1]);
   const guest = await open();
   await guest.page.goto(link);
