@@ -29,6 +29,7 @@ const NO_STD_DEPENDENCIES: &[&str] = &[
     "hashbrown",
     "icu_normalizer",
     "idna",
+    "miniz_oxide",
     "sha1",
     "sha2",
     "thiserror",
