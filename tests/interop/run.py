@@ -5,8 +5,9 @@
 
 Cases may be named with * and ?. SHOAL is by default target/release/shoal; MODULES, a folder with
 node_modules of webtorrent, bittorrent-tracker and bittorrent-dht, target/interop; MAINLINE, what is
-built of mainline_node, target/interop/mainline/release/mainline-node. Needs the Python module `libtorrent`,
-transmission-daemon, aria2c, opentracker, miniupnpd, nft and node; and the right to make network namespaces, because
+built of mainline_node, target/interop/mainline/release/mainline-node. Needs the Python modules
+`libtorrent`, `transmission_rpc` and schemathesis, transmission-daemon, transmission-remote, aria2c,
+opentracker, miniupnpd, nft, faketime and node; and the right to make network namespaces, because
 each case runs in one of its own, from which nothing leaves the machine. A program that is missing is
 a failure. Cases mostly wait for timers of the programs, so several run at once. KEEP leaves what they
 wrote in the folder for temporary files.
@@ -105,6 +106,7 @@ def main() -> int:
 
     import dht  # noqa: F401 (it adds its cases)
     import nat  # noqa: F401 (it adds its cases)
+    import node  # noqa: F401 (it adds its cases)
     import rqbit  # noqa: F401 (it adds its cases)
 
     names = [name for name in CASES if not name.startswith("rqbit_")]

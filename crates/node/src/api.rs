@@ -275,6 +275,8 @@ fn router(shared: Arc<Shared>) -> Router {
         )
         .route("/stream/{id}/{file}", axum::routing::get(stream::stream))
         .route("/transmission/rpc", axum::routing::post(rpc::call))
+        // As transmission-remote asks for it.
+        .route("/transmission/rpc/", axum::routing::post(rpc::call))
         .fallback(web::page)
         .layer(axum::middleware::from_fn_with_state(shared.clone(), guard::guard))
         .with_state(shared)

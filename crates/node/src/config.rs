@@ -195,6 +195,8 @@ pub struct TransfersSection {
     pub download_queue: usize,
     /// Most transfers that are complete and offered at once; 0 is all.
     pub seed_queue: usize,
+    /// Begin at once what comes by the watched folder, and what programs add without a word on it.
+    pub start_added: bool,
     /// A folder in which .torrent and .magnet files are found and added; empty is none.
     pub watch_dir: PathBuf,
 }
@@ -255,6 +257,7 @@ impl Default for TransfersSection {
             alt_times: Times::default(),
             download_queue: 0,
             seed_queue: 0,
+            start_added: true,
             watch_dir: PathBuf::new(),
         }
     }

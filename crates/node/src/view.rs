@@ -146,6 +146,7 @@ pub struct Pieces {
     /// One bit for each piece, the most significant first, in base64.
     pub have: String,
     /// How many connected peers have each piece, as pairs of peers and run length; not known yet.
+    #[schema(value_type = Option<Vec<Vec<u32>>>)]
     pub availability: Option<Vec<(u32, u32)>>,
 }
 

@@ -41,9 +41,12 @@ fn one(client: &Client, id: &Value, fields: &[&str]) -> Value {
 #[test]
 fn nobody_gets_in_without_handshake_and_login() {
     let served = Served::new();
-    let stranger = served.stranger.request("POST", RPC, b"{}");
-    assert_eq!(stranger.status, 401);
-    assert!(stranger.header("www-authenticate").is_some_and(|how| how.starts_with("Basic")));
+    for path in [RPC, "/transmission/rpc/"] {
+        let stranger = served.stranger.request("POST", path, b"{}");
+        assert_eq!(stranger.status, 401);
+        assert!(stranger.header("www-authenticate").is_some_and(|how| how.starts_with("Basic")));
+        assert_eq!(served.client.request("POST", path, b"{}").status, 409);
+    }
     let token = served.client.headers[0].1.trim_start_matches("Bearer ").to_owned();
     let basic = format!("Basic {}", STANDARD.encode(format!("anyone:{token}")));
     let client = served.stranger.with("Authorization", &basic);

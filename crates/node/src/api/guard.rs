@@ -90,7 +90,7 @@ fn with_headers(mut answer: Response) -> Response {
 }
 
 fn is_rpc(uri: &Uri) -> bool {
-    uri.path() == "/transmission/rpc"
+    matches!(uri.path(), "/transmission/rpc" | "/transmission/rpc/")
 }
 
 async fn admit(shared: &Arc<Shared>, request: &Parts) -> Result<(), ApiError> {

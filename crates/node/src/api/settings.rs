@@ -34,9 +34,9 @@ struct Settings {
 struct Setting {
     /// `section.key`
     name: &'static str,
-    #[schema(value_type = Object)]
+    #[schema(value_type = Value)]
     value: serde_json::Value,
-    #[schema(value_type = Object)]
+    #[schema(value_type = Value)]
     default: serde_json::Value,
     /// `default`, `file`, `runtime` or `environment`
     #[schema(value_type = String)]

@@ -101,6 +101,12 @@ pub const SETTINGS: &[Setting] = &[
     setting("transfers.download_queue", Kind::Number, true, "Most that fetch at once; 0 is all"),
     setting("transfers.seed_queue", Kind::Number, true, "Most that share at once; 0 is all"),
     setting(
+        "transfers.start_added",
+        Kind::Bool,
+        true,
+        "Begin at once what comes by the watched folder, and by front-ends that do not say otherwise",
+    ),
+    setting(
         "transfers.watch_dir",
         Kind::Text,
         true,

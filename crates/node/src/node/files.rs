@@ -30,10 +30,19 @@ impl Mover<'_> {
         }
     }
 
-    /// Moves all files that exist, or none.
+    /// Moves all files that exist, or none. One that is in both places was copied to another disk
+    /// before somebody cut the move short.
     pub(super) fn run(&self) -> Result<(), NodeError> {
-        self.check()?;
         let pairs = self.pairs();
+        for (from, to) in &pairs {
+            if let (Ok(old), Ok(new)) = (from.symlink_metadata(), to.symlink_metadata())
+                && old.len() == new.len()
+            {
+                let removed = fs::remove_file(from);
+                removed.map_err(|source| NodeError::File { path: from.clone(), source })?;
+            }
+        }
+        self.check()?;
         for (moved, (from, to)) in pairs.iter().enumerate() {
             if let Err(source) = move_file(from, to) {
                 for (from, to) in &pairs[..moved] {
@@ -112,5 +121,53 @@ fn remove_empty_folders<'a>(paths: impl Iterator<Item = &'a Path>, top: &Path) {
     for folder in folders {
         // One that is not empty stays, which is right.
         let _ = fs::remove_dir(folder);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bittorrent::metainfo::Metainfo;
+
+    use super::*;
+
+    fn info() -> Info {
+        let torrent =
+            b"d4:infod5:filesld6:lengthi1e4:pathl1:a1:xeed6:lengthi1e4:pathl1:beee4:name3:set\
+            12:piece lengthi16384e6:pieces20:aaaaaaaaaaaaaaaaaaaaee";
+        (*Metainfo::parse(torrent).expect("a torrent").info).clone()
+    }
+
+    fn write(path: PathBuf, bytes: &[u8]) {
+        fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        fs::write(path, bytes).expect("written");
+    }
+
+    #[test]
+    fn di_05_a_move_that_was_cut_short_is_completed() {
+        let (from, to) = (tempfile::tempdir().expect("one"), tempfile::tempdir().expect("two"));
+        let info = info();
+        let mover = Mover { from: (&info, from.path()), to: (&info, to.path()) };
+        write(from.path().join("set/a/x"), b"1");
+        write(to.path().join("set/a/x"), b"1");
+        write(to.path().join("set/b.moving"), b"");
+        write(from.path().join("set/b"), b"2");
+        mover.run().expect("completed");
+        assert_eq!(fs::read(to.path().join("set/a/x")).expect("there"), b"1");
+        assert_eq!(fs::read(to.path().join("set/b")).expect("there"), b"2");
+        assert!(!from.path().join("set").exists());
+        mover.run().expect("nothing is left to do");
+    }
+
+    #[test]
+    fn nothing_is_moved_over_what_is_there() {
+        let (from, to) = (tempfile::tempdir().expect("one"), tempfile::tempdir().expect("two"));
+        let info = info();
+        write(from.path().join("set/a/x"), b"1");
+        write(from.path().join("set/b"), b"2");
+        write(to.path().join("set/b"), b"mine");
+        let mover = Mover { from: (&info, from.path()), to: (&info, to.path()) };
+        assert!(matches!(mover.run(), Err(NodeError::Conflict(_))));
+        assert!(from.path().join("set/a/x").exists() && from.path().join("set/b").exists());
+        assert_eq!(fs::read(to.path().join("set/b")).expect("there"), b"mine");
     }
 }

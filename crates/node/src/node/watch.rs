@@ -85,7 +85,8 @@ impl Node {
             AddSource::from_bytes(&bytes)
         };
         let source = source.map_err(|error| NodeError::Invalid(error.to_string()))?;
-        match self.add(AddRequest::new(source)) {
+        let paused = !self.config().transfers.start_added;
+        match self.add(AddRequest { paused, ..AddRequest::new(source) }) {
             Ok(_) | Err(NodeError::Duplicate(_)) => Ok(()),
             Err(error) => Err(error),
         }

@@ -25,7 +25,8 @@ pub(super) fn get(node: &Node, arguments: &Arguments, id: &str) -> Value {
         EncryptionSetting::Allow | EncryptionSetting::Prefer => "preferred",
         EncryptionSetting::Require => "required",
     };
-    let version = concat!(env!("CARGO_PKG_VERSION"), " (Shoal)");
+    // Front-ends go by the version of Transmission that a program stands in for.
+    let version = concat!("4.0.0 (Shoal ", env!("CARGO_PKG_VERSION"), ")");
     let transfers = json!({
         "alt-speed-down": config.transfers.alt_download_limit.div_ceil(KILO),
         "alt-speed-enabled": config.transfers.alt_enabled,
@@ -50,7 +51,7 @@ pub(super) fn get(node: &Node, arguments: &Arguments, id: &str) -> Value {
         "speed-limit-down": down.map_or(100, |limit| limit.div_ceil(KILO)),
         "speed-limit-down-enabled": down.is_some(),
         "speed-limit-up": up.map_or(100, |limit| limit.div_ceil(KILO)),
-        "speed-limit-up-enabled": up.is_some(), "start-added-torrents": true,
+        "speed-limit-up-enabled": up.is_some(), "start-added-torrents": config.transfers.start_added,
         "trash-original-torrent-files": false,
     });
     let others = json!({
@@ -161,6 +162,7 @@ pub(super) fn set(node: &Node, arguments: &Arguments) -> Answer {
     for (name, setting) in [
         ("alt-speed-enabled", "transfers.alt_enabled"),
         ("alt-speed-time-enabled", "transfers.alt_scheduled"),
+        ("start-added-torrents", "transfers.start_added"),
         ("dht-enabled", "network.dht"),
         ("pex-enabled", "network.pex"),
         ("lpd-enabled", "network.lsd"),

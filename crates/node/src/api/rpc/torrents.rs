@@ -95,7 +95,7 @@ pub(super) fn add(node: &Arc<Node>, arguments: &Arguments) -> Answer {
     };
     let request = AddRequest {
         dir: text(arguments, &["download-dir", "download_dir"]).map(PathBuf::from),
-        paused: flag(arguments, "paused").unwrap_or(false),
+        paused: flag(arguments, "paused").unwrap_or(!node.config().transfers.start_added),
         sequential: flag(arguments, "sequentialDownload").unwrap_or(false),
         labels: texts(arguments.get("labels")).unwrap_or_default(),
         ..AddRequest::new(source)

@@ -2,6 +2,7 @@
 
 use std::cell::OnceCell;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bittorrent::metainfo::Metainfo;
 use net::session::{TrackerStats, Transport};
@@ -276,20 +277,30 @@ fn host(url: &str) -> String {
     parsed.and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default()
 }
 
+/// The host of a URL, and its port if it names one.
+fn place(url: &str) -> String {
+    let parsed = url::Url::parse(url).ok();
+    let port = parsed.and_then(|url| url.port());
+    port.map_or_else(|| host(url), |port| format!("{}:{port}", host(url)))
+}
+
 fn tracker_stats(id: usize, tracker: &TrackerStats) -> Value {
     let failed = tracker.error.is_some();
     let answered = failed || tracker.seeds.is_some();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let now = now.map_or(0, |since| since.as_secs());
     json!({
         "id": id, "tier": id, "announce": tracker.url, "scrape": "", "sitename": host(&tracker.url),
-        "host": host(&tracker.url), "isBackup": false,
+        "host": place(&tracker.url), "isBackup": false,
         "seederCount": tracker.seeds.map_or(-1, i64::from),
         "leecherCount": tracker.leechers.map_or(-1, i64::from), "downloadCount": -1,
-        "hasAnnounced": answered, "hasScraped": answered, "announceState": 1, "scrapeState": 0,
+        "hasAnnounced": answered, "hasScraped": false, "announceState": 1, "scrapeState": 0,
         "lastAnnounceSucceeded": answered && !failed,
         "lastAnnounceResult": tracker.error.as_deref().unwrap_or("Success"),
-        "lastAnnouncePeerCount": 0, "lastAnnounceStartTime": 0, "lastAnnounceTime": 0,
+        // That it is so now is what is known.
+        "lastAnnouncePeerCount": 0, "lastAnnounceStartTime": now, "lastAnnounceTime": now,
         "lastAnnounceTimedOut": false, "lastScrapeResult": "", "lastScrapeStartTime": 0,
-        "lastScrapeSucceeded": answered && !failed, "lastScrapeTime": 0,
+        "lastScrapeSucceeded": false, "lastScrapeTime": 0,
         "lastScrapeTimedOut": false, "nextAnnounceTime": 0, "nextScrapeTime": 0,
     })
 }
