@@ -4,15 +4,18 @@
 #![expect(unused_qualifications, reason = "macros that describe routes write whole paths")]
 
 mod auth;
+mod endpoint;
 mod error;
 mod events;
 mod extract;
 mod guard;
 mod lab;
+mod library;
 mod listen;
 mod login;
 mod networks;
 mod rpc;
+mod search;
 mod serve;
 mod settings;
 mod status;
@@ -36,6 +39,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 pub use auth::set_password;
+pub use endpoint::Endpoint;
 pub use listen::Listen;
 
 use crate::node::{Node, NodeError};
@@ -130,6 +134,8 @@ pub struct Api {
     address: Option<SocketAddr>,
     stop: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
+    /// Tells this machine's programs where it is.
+    _notice: endpoint::Notice,
 }
 
 impl Api {
@@ -169,7 +175,11 @@ impl Api {
         let address = binding.recv().map_err(|_| ApiStartError::Start(ended()))?;
         let address =
             address.map_err(|source| ApiStartError::Listen { listen: listen.clone(), source })?;
-        Ok(Self { shared, listen, address, stop, thread: Some(thread) })
+        let folder = &shared.node.began_with().node.state_dir;
+        let notice = endpoint::Notice::post(folder, &listen, address);
+        let notice =
+            notice.map_err(|source| ApiStartError::Secrets { folder: folder.clone(), source })?;
+        Ok(Self { shared, listen, address, stop, thread: Some(thread), _notice: notice })
     }
 
     /// Where it is reached over TCP.
@@ -258,6 +268,8 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .merge(login::routes())
         .merge(status::routes())
         .merge(transfers::routes())
+        .merge(library::routes())
+        .merge(search::routes())
         .merge(networks::routes())
         .merge(lab::routes())
         .merge(settings::routes())

@@ -6,6 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::labs::LabRun;
+use crate::library::LibraryStatus;
 use crate::log::Entry;
 use crate::view::{Status, Transfer};
 
@@ -20,6 +21,8 @@ pub enum Event {
     Log(Arc<Entry>),
     /// A run of the lab came further; its record is left out.
     Lab(Arc<LabRun>),
+    /// The library came further, at most once a second.
+    Library(Arc<LibraryStatus>),
     /// News for people.
     Notice(Arc<Notice>),
 }

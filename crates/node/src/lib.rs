@@ -7,22 +7,31 @@ pub mod api;
 mod config;
 mod event;
 mod labs;
+mod library;
 mod log;
 mod mime;
 pub mod networks;
 mod node;
 pub mod paths;
 mod record;
+mod search;
 mod state;
 pub mod view;
 
 pub use config::{API_LISTEN, Config, ConfigError, Kind, Layers, Origin, SETTINGS, Setting};
 pub use event::{Changed, Event, Notice};
 pub use labs::{LabError, LabRun, Labs, RunState};
+pub use library::{
+    FileQuery, FolderState, Library, LibraryError, LibraryFile, LibraryFiles, LibraryFolder,
+    LibraryStatus,
+};
 pub use log::{Entry, Fill, LogBuffer};
 pub use node::{
     AddRequest, AddSource, Change, Node, NodeError, PublishOptions, SourceError, free_space,
     parse_source,
 };
 pub use record::Priority;
+pub use search::{
+    Asked, ContentId, Finder, Found, Hit, RESULTS_MAX, SearchQuery, SearchResult, search,
+};
 pub use state::StateError;

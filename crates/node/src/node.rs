@@ -6,11 +6,13 @@ mod add;
 mod change;
 mod download;
 mod files;
+mod find;
 mod networks;
 mod publish;
 mod queue;
 mod rename;
 mod schedule;
+mod shelf;
 mod transfers;
 mod upkeep;
 mod watch;
@@ -34,6 +36,7 @@ use transfers::Transfers;
 use crate::config::{Config, ConfigError, Layers, Origin};
 use crate::event::Event;
 use crate::labs::Labs;
+use crate::library::{Library, LibraryError};
 use crate::log::LogBuffer;
 use crate::networks::Networks;
 use crate::state::{State, StateError};
@@ -51,6 +54,12 @@ pub enum NodeError {
     /// No such network.
     #[error("there is no network {0}")]
     NoNetwork(String),
+    /// No such folder of the library.
+    #[error("the library has no folder {0}")]
+    NoFolder(u32),
+    /// No such file of the library.
+    #[error("the library has no file {0}")]
+    NoFile(u64),
     /// It is here already.
     #[error("this torrent is here already")]
     Duplicate(String),
@@ -69,6 +78,9 @@ pub enum NodeError {
     /// What the node remembers cannot be read or written.
     #[error(transparent)]
     State(#[from] StateError),
+    /// The library cannot be used.
+    #[error(transparent)]
+    Library(LibraryError),
     /// A setting is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -116,6 +128,7 @@ pub struct Node {
     log: Option<Arc<LogBuffer>>,
     labs: Labs,
     networks: Networks,
+    library: Mutex<Option<Arc<Library>>>,
     began: Instant,
     first_start: AtomicBool,
     ending: Mutex<bool>,
@@ -147,6 +160,7 @@ impl Node {
             began_with: config,
             session: Mutex::new(Some(Arc::new(session))),
             transfers: Mutex::new(Transfers::restore(state.records()?)),
+            library: Mutex::new(Some(Arc::new(Library::start(state.clone(), &folder)?))),
             state,
             labs: Labs::new(events.clone()),
             networks,
@@ -187,6 +201,7 @@ impl Node {
         {
             tracing::error!("the upkeep thread panicked");
         }
+        drop(lock(&self.library).take());
         let session = lock(&self.session).take();
         // Calls under way hold it for a moment longer.
         if let Some(session) = session.and_then(Arc::into_inner) {

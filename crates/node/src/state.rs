@@ -3,13 +3,19 @@
 //! process at any point loses nothing that was said. Verified pieces are not here: they are in the
 //! journals beside the files.
 
+use std::fs::TryLockError;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use redb::{
-    Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction,
+    Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition,
+    WriteTransaction,
 };
 
 use crate::record::Record;
+
+/// The file, in the state folder.
+const FILE: &str = "state.redb";
 
 /// Numbers about the file itself.
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
@@ -27,12 +33,15 @@ const SCHEMA: &str = "schema";
 type Migration = fn(&WriteTransaction) -> Result<(), redb::Error>;
 
 /// One step for each version: the first leads from an empty file to version 1.
-const MIGRATIONS: &[Migration] = &[|write| {
-    write.open_table(TRANSFERS)?;
-    write.open_table(TORRENTS)?;
-    write.open_table(SETTINGS)?;
-    Ok(())
-}];
+const MIGRATIONS: &[Migration] = &[
+    |write| {
+        write.open_table(TRANSFERS)?;
+        write.open_table(TORRENTS)?;
+        write.open_table(SETTINGS)?;
+        Ok(())
+    },
+    crate::library::create_tables,
+];
 
 /// Why the state cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -78,11 +87,11 @@ pub enum StateError {
     },
 }
 
-/// The state file of a node, open.
-#[derive(Debug)]
+/// The state file of a node, open. Clones share it.
+#[derive(Clone, Debug)]
 pub struct State {
     path: PathBuf,
-    database: Database,
+    database: Arc<Database>,
 }
 
 impl State {
@@ -93,14 +102,20 @@ impl State {
     pub fn open(folder: &Path) -> Result<Self, StateError> {
         let made = std::fs::create_dir_all(folder);
         made.map_err(|source| StateError::Folder { path: folder.to_owned(), source })?;
-        let path = folder.join("state.redb");
+        let path = folder.join(FILE);
         let database = Database::create(&path).map_err(|error| match error {
             DatabaseError::DatabaseAlreadyOpen => StateError::InUse(path.clone()),
             error => StateError::Database { path: path.clone(), source: Box::new(error.into()) },
         })?;
-        let state = Self { path, database };
+        let state = Self { path, database: Arc::new(database) };
         state.migrate()?;
         Ok(state)
+    }
+
+    /// Whether a process has the state in `folder` open.
+    pub(crate) fn is_in_use(folder: &Path) -> bool {
+        let file = std::fs::File::open(folder.join(FILE));
+        file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
     }
 
     fn migrate(&self) -> Result<(), StateError> {
@@ -127,7 +142,17 @@ impl State {
         StateError::Database { path: self.path.clone(), source: Box::new(source) }
     }
 
-    fn write<T>(
+    /// Looks at the tables as they are at one moment.
+    pub(crate) fn read<T>(
+        &self,
+        look: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error>,
+    ) -> Result<T, StateError> {
+        let run = || look(&self.database.begin_read()?);
+        run().map_err(|error| self.failed(error))
+    }
+
+    /// Makes changes, all or none. They are on disk when this returns.
+    pub(crate) fn write<T>(
         &self,
         change: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>,
     ) -> Result<T, StateError> {

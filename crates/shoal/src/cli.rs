@@ -10,8 +10,11 @@ use crate::exit::EXIT_CODES_HELP;
 use crate::fetch::FetchArgs;
 use crate::inspect::InspectArgs;
 use crate::lab::LabArgs;
+use crate::library::LibraryArgs;
 use crate::manual::ManArgs;
 use crate::publish::PublishArgs;
+use crate::search::SearchArgs;
+use crate::status::StatusArgs;
 use crate::tracker::TrackerArgs;
 use crate::up::UpArgs;
 use crate::verify::VerifyArgs;
@@ -47,6 +50,15 @@ pub enum Command {
     /// Run the node, with its page and its interfaces for programs, until Ctrl-C
     #[command(after_help = EXIT_CODES_HELP)]
     Up(UpArgs),
+    /// Show how the node that runs is
+    #[command(after_help = EXIT_CODES_HELP)]
+    Status(StatusArgs),
+    /// Say which folders are shared, and look at their files
+    #[command(after_help = EXIT_CODES_HELP)]
+    Library(LibraryArgs),
+    /// Search the library and the transfers
+    #[command(after_help = EXIT_CODES_HELP)]
+    Search(SearchArgs),
     /// Share a file or a folder until Ctrl-C
     #[command(after_help = EXIT_CODES_HELP)]
     Publish(Box<PublishArgs>),

@@ -3,6 +3,7 @@
 
 mod args;
 mod cli;
+mod client;
 mod config;
 mod demo;
 mod dht;
@@ -11,13 +12,16 @@ mod fetch;
 mod inspect;
 mod interrupt;
 mod lab;
+mod library;
 mod locate;
 mod manual;
 mod progress;
 mod publish;
 mod report;
+mod search;
 mod select;
 mod source;
+mod status;
 mod text;
 mod tracker;
 mod transfer;
@@ -55,6 +59,9 @@ fn run(command: &Command, log: Arc<LogBuffer>) -> Result<Exit, Failure> {
     interrupt::install()?;
     match command {
         Command::Up(args) => up::run(args, log),
+        Command::Status(args) => status::run(args),
+        Command::Library(args) => library::run(args),
+        Command::Search(args) => search::run(args),
         Command::Publish(args) => publish::run(args),
         Command::Fetch(args) => fetch::run(args),
         Command::Inspect(args) => inspect::run(args),

@@ -16,7 +16,7 @@ use argon2::{Argon2, PasswordHash};
 use sha2::{Digest, Sha256};
 
 /// The file of the token, in the state folder.
-const TOKEN_FILE: &str = "api-token";
+pub(super) const TOKEN_FILE: &str = "api-token";
 /// The file of the password's hash, in the state folder.
 const PASSWORD_FILE: &str = "api-password";
 /// Browsers that may be logged in at once; the one that came first goes.
@@ -86,7 +86,7 @@ fn random() -> io::Result<String> {
 }
 
 /// Writes a file that only its owner can read, whole or not at all.
-fn write_private(path: &Path, text: &str) -> io::Result<()> {
+pub(super) fn write_private(path: &Path, text: &str) -> io::Result<()> {
     let fresh = path.with_extension("new");
     let mut options = fs::OpenOptions::new();
     let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
@@ -95,7 +95,7 @@ fn write_private(path: &Path, text: &str) -> io::Result<()> {
     fs::rename(&fresh, path)
 }
 
-fn read_text(path: &Path) -> io::Result<Option<String>> {
+pub(super) fn read_text(path: &Path) -> io::Result<Option<String>> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -89,9 +89,10 @@ impl From<NodeError> for ApiError {
     fn from(error: NodeError) -> Self {
         let message = error.to_string();
         match error {
-            NodeError::NotFound(_) | NodeError::NoNetwork(_) => {
-                Self::new(StatusCode::NOT_FOUND, message)
-            }
+            NodeError::NotFound(_)
+            | NodeError::NoNetwork(_)
+            | NodeError::NoFolder(_)
+            | NodeError::NoFile(_) => Self::new(StatusCode::NOT_FOUND, message),
             NodeError::Duplicate(id) => {
                 let mut error = Self::new(StatusCode::CONFLICT, message);
                 error.body.id = Some(id);
@@ -103,7 +104,10 @@ impl From<NodeError> for ApiError {
                 "Add the folder to transfers.roots or transfers.publish_roots in the settings",
             ),
             NodeError::Ended => Self::new(StatusCode::SERVICE_UNAVAILABLE, message),
-            NodeError::Session(_) | NodeError::State(_) | NodeError::File { .. } => {
+            NodeError::Session(_)
+            | NodeError::State(_)
+            | NodeError::Library(_)
+            | NodeError::File { .. } => {
                 tracing::error!(error = %message, "a request failed");
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, message)
             }

@@ -32,8 +32,8 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Shared>> {
 }
 
 #[utoipa::path(get, path = "/api/v1/events", tag = "events",
-    description = "Server-sent events: status, transfers, log, lab and notice. A stream begins \
-                   with status and all transfers.",
+    description = "Server-sent events: status, transfers, library, log, lab and notice. A stream \
+                   begins with status, all transfers and the library.",
     responses((status = 200, body = String, content_type = "text/event-stream"),
         (status = 401, body = ErrorBody), (status = 503, body = ErrorBody)))]
 async fn events(State(shared): Ctx) -> Result<impl IntoResponse, ApiError> {
@@ -54,9 +54,14 @@ async fn tell(shared: Arc<Shared>, texts: mpsc::Sender<Bytes>) {
     loop {
         if anew {
             anew = false;
-            let first = shared.run(|node| Ok((node.status(), node.all_as_changed()))).await;
-            let Ok((status, all)) = first else { return };
-            for text in [text("status", &status), text("transfers", &all)] {
+            let first = shared.run(|node| {
+                let library = node.library()?.status();
+                Ok((node.status(), node.all_as_changed(), library))
+            });
+            let Ok((status, all, library)) = first.await else { return };
+            let first =
+                [text("status", &status), text("transfers", &all), text("library", &library)];
+            for text in first {
                 if texts.send(text).await.is_err() {
                     return;
                 }
@@ -88,6 +93,7 @@ fn text_of(event: &Event) -> Bytes {
         Event::Transfers(changed) => text("transfers", &**changed),
         Event::Log(entry) => text("log", &**entry),
         Event::Lab(run) => text("lab", &**run),
+        Event::Library(status) => text("library", &**status),
         Event::Notice(notice) => text("notice", &**notice),
     }
 }

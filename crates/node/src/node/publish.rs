@@ -89,7 +89,7 @@ impl Node {
 
 /// Whether a part of `path` below the root that allows it begins with a dot: keys and settings of
 /// programs live there.
-fn is_hidden(path: &Path, roots: &[PathBuf]) -> bool {
+pub(super) fn is_hidden(path: &Path, roots: &[PathBuf]) -> bool {
     let hidden = |below: &Path| {
         below.components().any(|part| part.as_os_str().as_encoded_bytes().starts_with(b"."))
     };

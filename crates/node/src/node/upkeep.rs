@@ -8,6 +8,7 @@ use net::session::{Torrent, TorrentStats};
 
 use super::{Node, schedule, unix_now, watch};
 use crate::event::{Changed, Event};
+use crate::library::LibraryStatus;
 use crate::view::{State, Status, Transfer};
 
 /// How often it looks.
@@ -21,6 +22,7 @@ const SAVE_INTERVAL: Duration = Duration::from_secs(30);
 pub(super) fn run(node: &Weak<Node>) {
     let (mut saved, mut said) = (Instant::now(), None::<(Instant, Status)>);
     let (mut clock, mut watch) = (schedule::Clock::default(), watch::Watch::default());
+    let mut library = LibraryStatus::default();
     for tick in 0u32.. {
         let Some(node) = node.upgrade() else { return };
         let ends = node.ends_within(INTERVAL);
@@ -44,6 +46,7 @@ pub(super) fn run(node: &Weak<Node>) {
         if tick % 2 == 1 {
             node.tell_changes();
             said = node.tell_status(said);
+            node.tell_library(&mut library);
         }
     }
 }
@@ -160,6 +163,14 @@ impl Node {
         };
         if !changed.transfers.is_empty() || !changed.removed.is_empty() {
             self.publish(Event::Transfers(Arc::new(changed)));
+        }
+    }
+
+    fn tell_library(&self, said: &mut LibraryStatus) {
+        let Ok(status) = self.library().map(|library| library.status()) else { return };
+        if status != *said {
+            self.publish(Event::Library(Arc::new(status.clone())));
+            *said = status;
         }
     }
 

@@ -1,0 +1,98 @@
+//! What the node itself can be asked: its library and its transfers.
+
+use std::ops::ControlFlow;
+
+use super::{Node, NodeError};
+use crate::library::{FileQuery, Library, LibraryFile};
+use crate::search::{self, Asked, ContentId, Finder, Hit, RESULTS_MAX, SearchQuery, SearchResult};
+use crate::view::Transfer;
+
+impl Node {
+    /// Asks everything that can be asked; `tell` hears of every result that is new or has more
+    /// sources. Results that name the same content are one.
+    ///
+    /// # Errors
+    /// When the node has ended.
+    pub fn search(
+        &self,
+        query: &SearchQuery,
+        tell: &mut dyn FnMut(&SearchResult),
+    ) -> Result<(Vec<SearchResult>, Vec<Asked>), NodeError> {
+        let library = self.library()?;
+        let transfers = Transfers(self.transfers());
+        Ok(search::search(&[&*library, &transfers], query, tell))
+    }
+}
+
+impl Finder for Library {
+    fn network(&self) -> &'static str {
+        "library"
+    }
+
+    fn find(
+        &self,
+        query: &SearchQuery,
+        tell: &mut dyn FnMut(Hit) -> ControlFlow<()>,
+    ) -> Result<(), String> {
+        let limit = Some(query.limit.min(RESULTS_MAX));
+        let query = FileQuery { words: query.words.clone(), limit, ..FileQuery::default() };
+        let found = self.files(&query).map_err(|error| error.to_string())?;
+        let _ = found.files.into_iter().map(Hit::from).try_for_each(tell);
+        Ok(())
+    }
+}
+
+impl From<LibraryFile> for Hit {
+    fn from(file: LibraryFile) -> Self {
+        Self {
+            name: file.name,
+            length: file.length,
+            mime: Some(file.mime),
+            id: file.id.to_string(),
+            sources: 1,
+            content: ContentId {
+                sha1: file.sha1,
+                sha256: file.sha256,
+                tth: file.tth,
+                infohash_v1: file.infohash_v1,
+                infohash_v2: file.infohash_v2,
+            },
+        }
+    }
+}
+
+/// Transfers, by their names.
+struct Transfers(Vec<Transfer>);
+
+impl Finder for Transfers {
+    fn network(&self) -> &'static str {
+        "transfers"
+    }
+
+    fn find(
+        &self,
+        query: &SearchQuery,
+        tell: &mut dyn FnMut(Hit) -> ControlFlow<()>,
+    ) -> Result<(), String> {
+        let words: Vec<String> = query.words.split_whitespace().map(str::to_lowercase).collect();
+        let hits = self.0.iter().filter_map(|transfer| {
+            let name = transfer.name.clone()?;
+            let plain = name.to_lowercase();
+            words.iter().all(|word| plain.contains(word.as_str())).then(|| Hit {
+                mime: (transfer.files == 1).then(|| crate::mime::of_name(&name).to_owned()),
+                name,
+                length: transfer.bytes_total,
+                id: transfer.id.clone(),
+                sources: u64::from(transfer.bytes_have == transfer.bytes_total)
+                    + transfer.peers_connected as u64,
+                content: ContentId {
+                    infohash_v1: transfer.infohash_v1.clone(),
+                    infohash_v2: transfer.infohash_v2.clone(),
+                    ..ContentId::default()
+                },
+            })
+        });
+        let _ = hits.into_iter().try_for_each(tell);
+        Ok(())
+    }
+}
