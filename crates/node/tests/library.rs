@@ -295,7 +295,8 @@ fn publishing_does_not_hash_again() {
     let file = files(&library, "film").files.remove(0);
     let transfer = node.library_publish(file.id).expect("published");
     assert_eq!(Some(&transfer.id), file.infohash_v1.as_ref());
-    let whole = common::await_that(&node, &transfer.id, |it| it.bytes_have == it.bytes_total);
+    let whole =
+        common::await_that(&node, &transfer.id, |it| it.progress.bytes_have == it.bytes_total);
     assert_eq!(whole.bytes_total, made[0].1.len() as u64);
     assert!(node.library_publish(file.id).is_err(), "it is there already");
     let query = node::SearchQuery { words: "film".to_owned(), limit: 10 };

@@ -83,7 +83,7 @@ impl Finder for Transfers {
                 name,
                 length: transfer.bytes_total,
                 id: transfer.id.clone(),
-                sources: u64::from(transfer.bytes_have == transfer.bytes_total)
+                sources: u64::from(transfer.progress.bytes_have == transfer.bytes_total)
                     + transfer.peers_connected as u64,
                 content: ContentId {
                     infohash_v1: transfer.infohash_v1.clone(),
