@@ -3,7 +3,6 @@
 //! process at any point loses nothing that was said. Verified pieces are not here: they are in the
 //! journals beside the files.
 
-use std::fs::TryLockError;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,9 +12,6 @@ use redb::{
 };
 
 use crate::record::Record;
-
-/// The file, in the state folder.
-const FILE: &str = "state.redb";
 
 /// Numbers about the file itself.
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
@@ -102,7 +98,7 @@ impl State {
     pub fn open(folder: &Path) -> Result<Self, StateError> {
         let made = std::fs::create_dir_all(folder);
         made.map_err(|source| StateError::Folder { path: folder.to_owned(), source })?;
-        let path = folder.join(FILE);
+        let path = folder.join("state.redb");
         let database = Database::create(&path).map_err(|error| match error {
             DatabaseError::DatabaseAlreadyOpen => StateError::InUse(path.clone()),
             error => StateError::Database { path: path.clone(), source: Box::new(error.into()) },
@@ -110,12 +106,6 @@ impl State {
         let state = Self { path, database: Arc::new(database) };
         state.migrate()?;
         Ok(state)
-    }
-
-    /// Whether a process has the state in `folder` open.
-    pub(crate) fn is_in_use(folder: &Path) -> bool {
-        let file = std::fs::File::open(folder.join(FILE));
-        file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
     }
 
     fn migrate(&self) -> Result<(), StateError> {

@@ -1,13 +1,14 @@
 //! How programs of the same user find the node that runs: a file in its state folder says where its
 //! interfaces are, beside the token that opens them.
 
-use std::io;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::Listen;
-use super::auth::{TOKEN_FILE, read_text, write_private};
-use crate::state::State;
+use super::auth::{TOKEN_FILE, read_text};
 
 /// The file, in the state folder.
 const ADDRESS_FILE: &str = "api-address";
@@ -27,12 +28,15 @@ impl Endpoint {
     /// # Errors
     /// When the files cannot be read.
     pub fn find(folder: &Path) -> io::Result<Option<Self>> {
+        let path = folder.join(ADDRESS_FILE);
         // After a sudden end somebody else may listen where the node was, who must not get the
-        // token: nobody but a node keeps its state locked.
-        if !State::is_in_use(folder) {
-            return Ok(None);
+        // token. The file is locked for as long as the node is there.
+        match File::open(&path) {
+            Ok(file) if matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)) => {}
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => return Ok(None),
         }
-        let place = read_text(&folder.join(ADDRESS_FILE))?;
+        let place = read_text(&path)?;
         let token = read_text(&folder.join(TOKEN_FILE))?;
         let (Some(place), Some(token)) = (place, token) else { return Ok(None) };
         Ok(Listen::parse(&place).map(|place| Self { place, token }))
@@ -40,7 +44,11 @@ impl Endpoint {
 }
 
 /// The file that says where the interfaces are, while they are there.
-pub(super) struct Notice(PathBuf);
+pub(super) struct Notice {
+    path: PathBuf,
+    /// Locked until it is closed.
+    _file: File,
+}
 
 impl Notice {
     /// Writes it.
@@ -55,15 +63,20 @@ impl Notice {
             (Listen::Unix(path), _) => format!("unix:{}", std::path::absolute(path)?.display()),
         };
         let path = folder.join(ADDRESS_FILE);
-        write_private(&path, &format!("{place}\n"))?;
-        Ok(Self(path))
+        let fresh = path.with_extension("new");
+        let mut options = fs::OpenOptions::new();
+        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+        file.try_lock()?;
+        writeln!(file, "{place}")?;
+        fs::rename(&fresh, &path)?;
+        Ok(Self { path, _file: file })
     }
 }
 
 impl Drop for Notice {
     fn drop(&mut self) {
         // A stale one says only where nobody answers.
-        let _ = std::fs::remove_file(&self.0);
+        let _ = fs::remove_file(&self.path);
     }
 }
 
@@ -86,7 +99,6 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let folder = folder.path();
         std::fs::write(folder.join(TOKEN_FILE), "secret\n").expect("written");
-        let state = State::open(folder).expect("opens");
         assert!(Endpoint::find(folder).expect("readable").is_none());
         for (listen, bound, place) in [
             ("0.0.0.0:0", Some("0.0.0.0:5"), "127.0.0.1:5"),
@@ -103,9 +115,8 @@ mod tests {
             drop(notice);
             assert!(Endpoint::find(folder).expect("readable").is_none());
         }
-        let _stale = Notice::post(folder, &Listen::Unix("/run/it".into()), None).expect("written");
-        assert!(Endpoint::find(folder).expect("readable").is_some());
-        drop(state);
+        // A node that ended suddenly has left it behind.
+        std::fs::write(folder.join(ADDRESS_FILE), "127.0.0.1:7\n").expect("written");
         assert!(Endpoint::find(folder).expect("readable").is_none());
     }
 }

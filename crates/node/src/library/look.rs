@@ -20,6 +20,9 @@ const FORGOTTEN_MAX: usize = 2048;
 /// Runs until the library ends.
 pub(super) fn run(shared: &Shared) {
     let mut eyes = Eyes { shared, watched: BTreeMap::new(), next: BTreeMap::new() };
+    if let Err(error) = shared.index_news() {
+        tracing::error!(%error, "the index is not up to date");
+    }
     while eyes.look() {}
 }
 

@@ -136,7 +136,9 @@ impl<'a> Scan<'a> {
         }
         for below in belows.into_values() {
             // It may lie in one that was looked at just now.
-            if !self.dirs.contains(&below.dir) || below.dir.is_empty() {
+            if self.dirs.contains(&below.dir) {
+                self.lose(below.unseen)?;
+            } else {
                 self.below(below)?;
             }
         }
@@ -196,6 +198,7 @@ impl<'a> Scan<'a> {
                     }
                 }
                 Err(error) if is_gone(&error) && !dir.is_empty() => {
+                    self.watcher.unwatch(&walk::path(&self.root, &dir, &[]));
                     self.dirs.remove(&dir);
                 }
                 Err(error) => {
@@ -208,8 +211,13 @@ impl<'a> Scan<'a> {
                 }
             }
         }
-        for dir in unseen {
-            let files = self.shared.store.files_in(self.folder, &dir)?;
+        self.lose(unseen)
+    }
+
+    /// Folders were not seen again: neither are their files.
+    fn lose(&mut self, unseen: Dirs) -> Result<(), LibraryError> {
+        for dir in unseen.iter().filter(|dir| !self.dirs.contains(*dir)) {
+            let files = self.shared.store.files_in(self.folder, dir)?;
             self.missing.gone.extend(files.into_iter().map(|(id, _)| id));
         }
         Ok(())
