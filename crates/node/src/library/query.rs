@@ -51,26 +51,28 @@ impl Query {
     }
 }
 
-/// A number of bytes with `K`, `M`, `G` or `T` behind it, 1,000 each, or `KiB` and so on.
+/// A number of bytes with `K` or `KiB` behind it, powers of 1,024, or `KB`, powers of 1,000; so for
+/// `M`, `G` and `T`.
 fn size(text: &str) -> Option<u64> {
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
-    let power = |base: f64, exponent| Some(base.powi(exponent));
-    let factor = match unit.to_ascii_lowercase().as_str() {
-        "" | "b" => Some(1.0),
-        "k" | "kb" => power(1000.0, 1),
-        "m" | "mb" => power(1000.0, 2),
-        "g" | "gb" => power(1000.0, 3),
-        "t" | "tb" => power(1000.0, 4),
-        "kib" => power(1024.0, 1),
-        "mib" => power(1024.0, 2),
-        "gib" => power(1024.0, 3),
-        "tib" => power(1024.0, 4),
-        _ => None,
-    }?;
+    let unit = unit.to_ascii_lowercase();
+    let power = match unit.chars().next() {
+        None | Some('b') => 0,
+        Some('k') => 1,
+        Some('m') => 2,
+        Some('g') => 3,
+        Some('t') => 4,
+        Some(_) => return None,
+    };
+    let base: f64 = match unit.get(usize::from(power > 0)..)? {
+        "" | "ib" => 1024.0,
+        "b" => 1000.0,
+        _ => return None,
+    };
     let number: f64 = number.parse().ok()?;
     // Saturates, which is what is wanted.
-    Some((number * factor) as u64)
+    Some((number * base.powi(power)) as u64)
 }
 
 /// Words of a query: lower case, without accents.
@@ -131,7 +133,13 @@ mod tests {
         assert_eq!(query.words, ["cafe", "big", "buck"]);
         assert_eq!(query.without, ["trailer", "old"]);
         assert_eq!(query.kinds, ["mkv"]);
-        assert_eq!((query.len_min, query.len_max), (Some(1501), Some((2 << 20) - 1)));
+        assert_eq!((query.len_min, query.len_max), (Some(1537), Some((2 << 20) - 1)));
+        for (text, bytes) in [("7", 7), ("7b", 7), ("2KB", 2000), ("2k", 2048), ("1GiB", 1 << 30)] {
+            assert_eq!(size(text), Some(bytes), "{text}");
+        }
+        for text in ["", "x", "1x", "1kx", "1..2", "ib", "1ib", "é"] {
+            assert_eq!(size(text), None, "{text}");
+        }
         for text in ["", "   ", "--- ... \u{301}", "size:>", "size:>x", "type:"] {
             let query = Query::parse(text);
             assert_eq!((query.len_min, query.kinds.len()), (None, 0), "{text:?}");
