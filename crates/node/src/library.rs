@@ -507,6 +507,7 @@ impl Shared {
     /// Remembers what files hash to.
     fn hashed(&self, results: &[Hashed]) -> Result<(), LibraryError> {
         let differences = self.store.hashed(results)?;
+        tracing::debug!(count = results.len(), "files are hashed");
         let mut inner = self.lock();
         store::add_up(&mut inner.totals, &differences);
         inner.trouble = None;

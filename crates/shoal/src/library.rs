@@ -55,6 +55,7 @@ enum LibraryCommand {
     /// List files
     List {
         /// Words that their names or folders begin with; type:video, size:>1G and -word narrow it
+        #[arg(allow_hyphen_values = true)]
         words: Vec<String>,
         /// Only those in this folder of the library, or its number
         #[arg(long, value_name = "FOLDER")]

@@ -17,7 +17,7 @@ use crate::units::size;
 #[derive(Args, Debug)]
 pub struct SearchArgs {
     /// Words that names begin with; type:video, size:>1G and -word narrow it
-    #[arg(required = true)]
+    #[arg(required = true, allow_hyphen_values = true)]
     words: Vec<String>,
     /// Results that are enough
     #[arg(long, value_name = "N", default_value_t = 100)]

@@ -274,6 +274,7 @@ impl<'a> Scan<'a> {
                 Some(Change::Update(id, stamp, content))
             }
             Some((id, _)) => {
+                self.tell_links(id, &stamp)?;
                 let content = match self.origin(&stamp)? {
                     Origin::Renamed(_, known) => known.content,
                     Origin::Linked(content) => content,
@@ -304,6 +305,21 @@ impl<'a> Scan<'a> {
         if self.changes.len() >= CHANGES_MAX { self.flush() } else { Ok(()) }
     }
 
+    /// A file that has several names was changed by one of them: the system does not say so of the
+    /// others.
+    fn tell_links(&self, id: FileId, stamp: &Stamp) -> Result<(), LibraryError> {
+        for (other, known) in self.shared.store.with_inode(stamp)? {
+            if other != id
+                && known.stamp != *stamp
+                && let Some(root) = self.shared.root(known.folder)
+            {
+                let path = walk::path(&root, &known.dir, &known.name);
+                self.shared.desk.changed(known.folder, path);
+            }
+        }
+        Ok(())
+    }
+
     fn add(&mut self, file: Known) -> Option<Change> {
         if self.shared.files() + self.added >= FILES_MAX {
             let why = format!("a library has at most {FILES_MAX} files: the others are left out");
@@ -317,7 +333,10 @@ impl<'a> Scan<'a> {
     /// Where a file of this stamp was before.
     fn origin(&self, stamp: &Stamp) -> Result<Origin, LibraryError> {
         let mut linked = 0;
-        for (id, known) in self.shared.store.with_stamp(stamp)? {
+        for (id, known) in self.shared.store.with_inode(stamp)? {
+            if known.stamp != *stamp {
+                continue;
+            }
             let is_there = || {
                 let Some(root) = self.shared.root(known.folder) else { return false };
                 let found = walk::look(&root, &known.dir, &known.name);

@@ -274,16 +274,15 @@ impl Store {
         })
     }
 
-    /// Files that were seen with this stamp, wherever they were.
-    pub(super) fn with_stamp(&self, stamp: &Stamp) -> Result<Vec<(FileId, Known)>, StateError> {
+    /// Files that were last seen with this device and inode, wherever they were.
+    pub(super) fn with_inode(&self, stamp: &Stamp) -> Result<Vec<(FileId, Known)>, StateError> {
         self.read(|read| {
             let (inodes, files) = (read.open_table(INODES)?, read.open_table(FILES)?);
             let range = (stamp.device, stamp.inode, 0)..=(stamp.device, stamp.inode, u64::MAX);
             let mut found = Vec::new();
             for row in inodes.range(range)? {
                 let (_, _, id) = row?.0.value();
-                let known = files.get(id)?.map(|row| Known::of(row.value()));
-                found.extend(known.filter(|known| known.stamp == *stamp).map(|known| (id, known)));
+                found.extend(files.get(id)?.map(|row| (id, Known::of(row.value()))));
             }
             Ok(found)
         })

@@ -1,0 +1,172 @@
+//! `shoal library`, `search` and `status`: with a node that runs, without one, and killed halfway.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, SystemTime};
+
+use serde_json::Value;
+use sha1::{Digest, Sha1};
+
+struct Home(tempfile::TempDir);
+
+impl Home {
+    fn new() -> Self {
+        let home = Self(tempfile::tempdir().expect("a folder"));
+        let text = format!(
+            "[node]\nstate_dir = {:?}\n[network]\nlisten = [\"127.0.0.1:0\"]\nlsd = false\n\
+             dht = false\nport_mapping = false\n[transfers]\ndownload_dir = {:?}\n\
+             publish_roots = [{:?}]\n[api]\nlisten = \"127.0.0.1:0\"\n",
+            home.path("state"),
+            home.path("downloads"),
+            home.path(""),
+        );
+        fs::write(home.path("config.toml"), text).expect("written");
+        fs::create_dir(home.path("shared")).expect("made");
+        home
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        let root = self.0.path().canonicalize().expect("real");
+        if name.is_empty() { root } else { root.join(name) }
+    }
+
+    fn command(&self, words: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_shoal"));
+        command.args(words.split(' ')).arg("--config").arg(self.path("config.toml"));
+        command.current_dir(self.path(""));
+        command
+    }
+
+    fn run(&self, words: &str) -> Output {
+        self.command(words).stdin(Stdio::null()).output().expect("runs")
+    }
+
+    /// Lines of JSON of a command that must succeed.
+    fn json(&self, words: &str) -> Vec<Value> {
+        let output = self.run(&format!("{words} --json"));
+        let text = String::from_utf8_lossy(&output.stdout);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{words}: {:?}\n{text}\n{errors}", output.status);
+        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    }
+}
+
+fn write(path: &Path, bytes: &[u8]) {
+    fs::write(path, bytes).expect("written");
+    let hour_ago = SystemTime::now() - Duration::from_secs(3600);
+    fs::File::options()
+        .append(true)
+        .open(path)
+        .and_then(|f| f.set_modified(hour_ago))
+        .expect("set");
+}
+
+/// A node that ends when it is dropped.
+struct Up(Child);
+
+impl Up {
+    fn start(home: &Home) -> Self {
+        let mut child = home
+            .command("up --json --stop-at-eof")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("runs");
+        let mut line = String::new();
+        let out = child.stdout.as_mut().expect("piped");
+        BufReader::new(out).read_line(&mut line).expect("a line");
+        assert!(line.contains("\"up\""), "{line}");
+        Self(child)
+    }
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
+}
+
+/// What all commands do, whether a node runs or not.
+fn use_library(home: &Home) {
+    write(&home.path("shared/Big Buck Bunny.mp4"), b"film");
+    write(&home.path("shared/notes.txt"), b"text");
+    let added = home.json("library add shared");
+    let last = added.last().expect("lines");
+    assert_eq!((&last["files"], &last["files_hashed"]), (&2.into(), &2.into()), "{added:?}");
+    let listed = home.json("library list type:video");
+    assert_eq!(listed.len(), 1, "{listed:?}");
+    let sha1: String = Sha1::digest(b"film").iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(listed[0]["sha1"], sha1.as_str());
+    let found = home.json("search buck -notes");
+    assert_eq!((found.len(), &found[0]["name"]), (1, &"Big Buck Bunny.mp4".into()), "{found:?}");
+    let again = home.run("library add shared");
+    assert_eq!(again.status.code(), Some(2), "{again:?}");
+    assert_eq!(home.run("library remove nowhere").status.code(), Some(2));
+    write(&home.path("shared/more.txt"), b"more");
+    let status = home.json("library rescan shared");
+    assert_eq!(status[0]["files"], 3, "{status:?}");
+    assert_eq!(home.json("library status")[0]["folders"][0]["state"], "watching");
+    let plain = home.run("library list --limit 2");
+    assert_eq!(String::from_utf8_lossy(&plain.stdout).lines().count(), 2);
+    home.json("library remove shared");
+    assert_eq!(home.json("library status")[0]["files"], 0);
+}
+
+#[test]
+fn without_a_node_the_commands_do_it_themselves() {
+    let home = Home::new();
+    let status = home.run("status");
+    assert_eq!(status.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&status.stderr).contains("shoal up"));
+    use_library(&home);
+}
+
+#[test]
+fn with_a_node_the_commands_ask_it() {
+    let home = Home::new();
+    let up = Up::start(&home);
+    let status = home.json("status").remove(0);
+    assert_eq!(status["running"], true, "{status}");
+    use_library(&home);
+    // A node that ended suddenly leaves its address behind, and nobody believes it.
+    let mut up = up;
+    up.0.kill().expect("killed");
+    up.0.wait().expect("ended");
+    assert!(home.path("state/api-address").exists());
+    assert_eq!(home.json("library status")[0]["files"], 0);
+}
+
+#[test]
+fn a_kill_while_files_are_hashed_loses_only_what_was_not_done() {
+    let home = Home::new();
+    const FILES: usize = 60;
+    let content = |number: usize| vec![number as u8; 400_000 + number];
+    for number in 0..FILES {
+        write(&home.path(&format!("shared/file {number}")), &content(number));
+    }
+    home.json("library add shared --no-wait");
+    // Each time it gets further before it is killed.
+    for groups in [0, 1, 1, 2] {
+        let mut command = home.command("-vv library rescan");
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = child.spawn().expect("runs");
+        let log = BufReader::new(child.stderr.take().expect("piped"));
+        let lines = log.lines().map_while(Result::ok);
+        lines.filter(|line| line.contains("files are hashed")).take(groups).for_each(drop);
+        child.kill().expect("killed");
+        child.wait().expect("ended");
+    }
+    home.json("library rescan");
+    let listed = home.json("library list");
+    assert_eq!(listed.len(), FILES);
+    for file in listed {
+        let name = file["name"].as_str().expect("text");
+        let number: usize = name.trim_start_matches("file ").parse().expect("a number");
+        let sha1: String =
+            Sha1::digest(content(number)).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(file["sha1"], sha1.as_str(), "{name}");
+    }
+}
