@@ -54,7 +54,7 @@ const INDEXED_MAX: usize = 4096;
 
 /// After a failure, or while a folder is missing, it is tried again after so long.
 const RETRY: Duration = Duration::from_secs(30);
-/// Unreadable files that are remembered by name.
+/// Unreadable files of which it is remembered why.
 const UNREADABLE_MAX: usize = 1000;
 
 /// Why something cannot be done with the library.
@@ -296,7 +296,8 @@ impl Library {
         self.shared.lock().status()
     }
 
-    /// Waits until `is` says so of the library, for at most `time`; returns whether it did.
+    /// Waits until `is` says so of the library, for at most `time`; returns whether it did. It is
+    /// asked at once and after every change, and must not use the library itself.
     pub fn wait_until(&self, time: Duration, mut is: impl FnMut(&LibraryStatus) -> bool) -> bool {
         let deadline = Instant::now() + time;
         let mut inner = self.shared.lock();
@@ -524,9 +525,8 @@ impl Shared {
     /// A file cannot be read.
     fn unreadable(&self, folder: FolderId, file: FileId, why: String) {
         let mut inner = self.lock();
-        if inner.unreadable.len() < UNREADABLE_MAX {
-            inner.unreadable.insert(file, (folder, why));
-        }
+        let why = if inner.unreadable.len() < UNREADABLE_MAX { why } else { String::new() };
+        inner.unreadable.insert(file, (folder, why));
     }
 
     /// Nothing can be hashed, for a reason.

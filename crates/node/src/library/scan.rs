@@ -30,9 +30,25 @@ pub(super) struct Missing {
 impl Missing {
     /// Forgets those that were not found elsewhere.
     pub(super) fn give_up(self, shared: &Shared) -> Result<(), LibraryError> {
-        let lost = self.gone.iter().filter(|id| !self.claimed.contains(id));
-        let changes: Vec<_> = lost.map(|&id| Change::Remove(id)).collect();
-        changes.chunks(CHANGES_MAX).try_for_each(|changes| shared.apply(changes))
+        let mut changes = Vec::new();
+        for id in self.gone.into_iter().filter(|id| !self.claimed.contains(id)) {
+            let Some(known) = shared.store.file(id)? else { continue };
+            let is_back = shared.root(known.folder).filter(|root| {
+                let there = walk::look(root, &known.dir, &known.name);
+                matches!(there, Ok(Some(Kind::File(_))))
+            });
+            match is_back {
+                Some(root) => {
+                    let path = walk::path(&root, &known.dir, &known.name);
+                    shared.desk.changed(known.folder, path);
+                }
+                None => changes.push(Change::Remove(id)),
+            }
+            if changes.len() >= CHANGES_MAX {
+                shared.apply(&std::mem::take(&mut changes))?;
+            }
+        }
+        shared.apply(&changes)
     }
 }
 

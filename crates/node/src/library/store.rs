@@ -214,6 +214,11 @@ impl Store {
         })
     }
 
+    /// A file.
+    pub(super) fn file(&self, id: FileId) -> Result<Option<Known>, StateError> {
+        self.read(|read| Ok(read.open_table(FILES)?.get(id)?.map(|row| Known::of(row.value()))))
+    }
+
     /// The file of this name in this folder.
     pub(super) fn at(
         &self,
