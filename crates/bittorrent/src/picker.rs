@@ -20,7 +20,7 @@ use machine::{ConnId, Rng};
 
 use crate::id::{Block, PieceIndex};
 use order::Order;
-use partial::Partials;
+use partial::{Partial, Partials};
 
 pub use layout::Layout;
 pub use partial::{Conns, MAX_REQUESTS_PER_BLOCK};
@@ -51,6 +51,17 @@ pub struct Picked {
     /// A stalled piece given up to make room for another: its bytes may be forgotten, and late
     /// requests for its blocks are.
     pub dropped: Option<PieceIndex>,
+}
+
+/// What the pieces that are begun take of memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PieceMemory {
+    /// Bytes of the pieces that are begun, received or not.
+    pub bytes: u64,
+    /// Pieces that were ever begun.
+    pub begun: u64,
+    /// Whether a peer could be asked for a piece that the budget had no room for.
+    pub lacks: bool,
 }
 
 /// How far a piece that is begun has come.
@@ -86,6 +97,10 @@ pub struct Picker {
     /// Connected peers, seeds not counted.
     peers: u32,
     partial_budget: u64,
+    /// Pieces ever begun.
+    begun: u64,
+    /// No room was found for another piece since one was begun.
+    lacks: bool,
     piece_order: PieceOrder,
     deadlines: BTreeSet<(u32, PieceIndex)>,
     deadline_of: BTreeMap<PieceIndex, u32>,
@@ -103,6 +118,8 @@ impl Picker {
             partials: Partials::default(),
             peers: 0,
             partial_budget: u64::MAX,
+            begun: 0,
+            lacks: false,
             piece_order: PieceOrder::RarestFirst,
             deadlines: BTreeSet::new(),
             deadline_of: BTreeMap::new(),
@@ -116,8 +133,8 @@ impl Picker {
         &self.layout
     }
 
-    /// Sets how many bytes the pieces that are begun may have together; one piece is always
-    /// allowed. Unlimited at first.
+    /// Sets how many bytes the pieces that are begun may have together. Unlimited at first. Below
+    /// what they have already nothing is lost, and nothing new is begun.
     pub const fn set_partial_budget(&mut self, bytes: u64) {
         self.partial_budget = bytes;
     }
@@ -150,6 +167,14 @@ impl Picker {
         if let Some(order) = order.filter(|_| piece.0 < self.order.piece_count()) {
             self.deadline_of.insert(piece, order);
             self.deadlines.insert((order, piece));
+        }
+    }
+
+    /// Gives up what has come of `piece`, unless it waits to be verified.
+    pub fn give_up(&mut self, piece: PieceIndex) {
+        let place = self.order.partial(piece);
+        if let Some(place) = place.filter(|&place| !self.partials.at(place).is_complete()) {
+            self.close(place);
         }
     }
 
@@ -272,10 +297,33 @@ impl Picker {
         })
     }
 
-    /// Bytes of the pieces that are begun, received or not.
+    /// What the pieces that are begun take.
     #[must_use]
-    pub const fn in_flight_bytes(&self) -> u64 {
-        self.partials.bytes()
+    pub const fn memory(&self) -> PieceMemory {
+        PieceMemory { bytes: self.partials.bytes(), begun: self.begun, lacks: self.lacks }
+    }
+
+    /// There may be room now: whether any is still lacking the next picks will tell.
+    pub const fn forget_lack(&mut self) {
+        self.lacks = false;
+    }
+
+    /// Gives up a piece that nobody works on, the one of which the least has come: its bytes may be
+    /// forgotten, and late requests for its blocks are.
+    pub fn give_up_stalled(&mut self) -> Option<PieceIndex> {
+        let place = self.stalled(|_| true)?;
+        let piece = self.partials.at(place).piece;
+        self.close(place);
+        Some(piece)
+    }
+
+    /// The piece that nobody works on of which the least has come, of those that are worth it.
+    fn stalled(&self, worth: impl Fn(&Partial) -> bool) -> Option<u32> {
+        let stalled = self
+            .partials
+            .iter()
+            .filter(|(_, partial)| partial.active == 0 && !partial.is_complete() && worth(partial));
+        stalled.min_by_key(|(_, partial)| partial.received).map(|(place, _)| place)
     }
 
     /// Takes back the request of `block` to `conn`: it choked us, refused, or left.

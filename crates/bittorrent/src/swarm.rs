@@ -37,7 +37,7 @@ use crate::id::{Block, InfoHash, PieceIndex};
 use crate::metainfo::Info;
 use crate::peer_priority::peer_priority;
 use crate::peer_wire::Frame;
-use crate::picker::{Picker, Priority};
+use crate::picker::{Picker, PieceMemory, Priority};
 use crate::smart_ban::SmartBan;
 use crate::super_seeding::SuperSeeding;
 use hashes::LayerFetch;
@@ -293,6 +293,12 @@ impl<C: PeerContact> Swarm<C> {
         for conn in conns {
             self.close(conn, CloseReason::Stopped, cx);
         }
+        let Some(content) = &self.content else { return };
+        let begun = content.picker.in_flight().filter(|piece| piece.received < piece.blocks);
+        let begun: Vec<_> = begun.map(|progress| progress.piece).collect();
+        for piece in begun {
+            self.give_up(piece, cx);
+        }
     }
 }
 
@@ -319,6 +325,8 @@ impl<C: PeerContact> Machine for Swarm<C> {
             Command::Layers(file, layer) => self.layer_known(file, layer, cx),
             Command::Lost(piece) => self.on_lost(piece, cx),
             Command::Leaves(conn, range, leaves) => self.on_leaves(conn, range, leaves, cx),
+            Command::TakeRoom => self.take_room(cx),
+            Command::GiveRoom => self.give_room(cx),
             Command::Stop => self.stop(cx),
         }
         self.keep_ticking(cx);
@@ -484,6 +492,21 @@ impl<C: PeerContact> Swarm<C> {
             wasted: self.wasted,
             corrupt: self.corrupt,
             known: self.known.idle_count(),
+        }
+    }
+
+    /// What unfinished pieces take of the driver's memory.
+    #[must_use]
+    pub fn piece_memory(&self) -> PieceMemory {
+        let memory = self.content.as_ref().map(|content| content.picker.memory());
+        let memory = memory.unwrap_or_default();
+        PieceMemory { lacks: memory.lacks && !self.stopped, ..memory }
+    }
+
+    /// Sets how many bytes unfinished pieces may take from now on.
+    pub fn set_piece_budget(&mut self, bytes: u64) {
+        if let Some(content) = &mut self.content {
+            content.picker.set_partial_budget(bytes);
         }
     }
 

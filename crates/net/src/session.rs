@@ -1,6 +1,7 @@
 //! A session: all torrents of one process, on one reactor thread. This file is the facade that
 //! programs use, callable from any thread; how it works is in the files below it.
 
+mod budget;
 mod clock;
 mod config;
 mod conn;
@@ -29,14 +30,15 @@ use bittorrent::metainfo::Metainfo;
 use bittorrent::picker::Priority;
 
 use codec::bitfield::Bitfield;
-
 use crate::dht::KademliaNode;
 use crate::port_map::{PortMapper, PortMapping, PortProtocol};
 
 pub use config::{
     AddTorrent, DhtConfig, Earlier, Encryption, SeedUntil, SessionConfig, Source, TorrentLimits,
 };
-pub use picture::{PeerStats, Progress, TorrentState, TorrentStats, TrackerStats, Transport};
+pub use picture::{
+    PeerStats, PieceMemory, Progress, TorrentState, TorrentStats, TrackerStats, Transport,
+};
 use reactor::{Begun, Control, ControlSender};
 pub use reader::{FileReader, ReadError};
 
@@ -176,6 +178,14 @@ impl Session {
     /// is no limit.
     pub fn set_limits(&self, upload: Option<u64>, download: Option<u64>) {
         let _ = self.control.send(Control::SetLimits(upload, download));
+    }
+
+    /// What unfinished pieces take of memory; `None` once the session has ended.
+    #[must_use]
+    pub fn piece_memory(&self) -> Option<PieceMemory> {
+        let (answer, answered) = sync_channel(1);
+        self.control.send(Control::Memory(answer)).ok()?;
+        answered.recv().ok()
     }
 
     /// Says goodbye to trackers and peers, brings journals up to date and ends; within seconds.

@@ -23,6 +23,8 @@ struct Basket<'a> {
     out: &'a mut Vec<Block>,
     left: usize,
     dropped: Option<PieceIndex>,
+    /// A piece could have been begun if there were room.
+    lacks: bool,
 }
 
 impl Picker {
@@ -34,13 +36,14 @@ impl Picker {
     /// block is asked of somebody, blocks that others were asked for.
     pub fn pick(&mut self, peer: &PeerView<'_>, want: usize, out: &mut Vec<Block>) -> Picked {
         let before = out.len();
-        let mut basket = Basket { out, left: want, dropped: None };
+        let mut basket = Basket { out, left: want, dropped: None, lacks: false };
         self.pick_urgent(peer, &mut basket);
         let rarest = self.rarest_rank(peer);
         self.pick_begun(peer, rarest, peer.speed == Speed::Fast, &mut basket);
         self.begin_pieces(peer, &mut basket);
         self.pick_begun(peer, u64::MAX, false, &mut basket);
         self.begin_despite_limits(peer, before, &mut basket);
+        self.lacks |= basket.lacks && basket.left > 0;
         self.pick_again(peer, &mut basket);
         Picked { blocks: basket.out.len() - before, dropped: basket.dropped }
     }
@@ -62,7 +65,7 @@ impl Picker {
             match self.order.partial(piece) {
                 Some(place) => self.take(place, peer, basket),
                 None if self.fits(piece) => self.begin(piece, peer, basket),
-                None => {}
+                None => basket.lacks = true,
             }
         }
         self.deadlines = deadlines;
@@ -123,7 +126,8 @@ impl Picker {
         while basket.left > 0 && self.order.listed() > 0 && self.partials.len() < most {
             match self.next_piece(peer) {
                 Some(piece) if self.fits(piece) => self.begin(piece, peer, basket),
-                _ => break,
+                Some(_) => return basket.lacks = true,
+                None => return,
             }
         }
     }
@@ -141,17 +145,16 @@ impl Picker {
         }
         let Some(piece) = self.next_piece(peer) else { return };
         if !self.fits(piece) {
-            let stalled = self.partials.iter().filter(|(_, partial)| partial.active == 0);
-            let stalled = stalled.filter(|(_, partial)| !partial.is_complete());
-            let Some((place, partial)) = stalled.min_by_key(|(_, partial)| partial.received) else {
-                return;
+            let bytes = self.partials.bytes() + u64::from(self.layout.piece_size(piece));
+            let most = self.partial_budget;
+            let Some(place) = self.stalled(|partial| bytes - u64::from(partial.bytes) <= most)
+            else {
+                return basket.lacks = true;
             };
-            basket.dropped = Some(partial.piece);
+            basket.dropped = Some(self.partials.at(place).piece);
             self.close(place);
         }
-        if self.fits(piece) {
-            self.begin(piece, peer, basket);
-        }
+        self.begin(piece, peer, basket);
     }
 
     /// Blocks already asked of others: those asked of the fewest, in pieces nearest to completion.
@@ -219,13 +222,14 @@ impl Picker {
     /// Whether memory allows to begin `piece`.
     fn fits(&self, piece: PieceIndex) -> bool {
         let bytes = self.partials.bytes() + u64::from(self.layout.piece_size(piece));
-        self.partials.len() == 0 || bytes <= self.partial_budget
+        bytes <= self.partial_budget
     }
 
     fn begin(&mut self, piece: PieceIndex, peer: &PeerView<'_>, basket: &mut Basket<'_>) {
         let blocks = self.layout.block_count(piece);
         let place = self.partials.begin(piece, blocks, self.layout.piece_size(piece));
         self.order.set_partial(piece, Some(place));
+        (self.begun, self.lacks) = (self.begun + 1, false);
         self.take(place, peer, basket);
     }
 

@@ -349,6 +349,30 @@ impl<C: PeerContact> Swarm<C> {
         cx.effect(Effect::Forget(piece));
     }
 
+    /// The driver may have memory for more pieces.
+    pub(super) fn take_room(&mut self, cx: &mut Ctx<'_, C>) {
+        if let Some(content) = &mut self.content {
+            content.picker.forget_lack();
+            self.others_may_request(ConnId(u32::MAX), cx);
+        }
+    }
+
+    /// The driver's memory is short: another torrent needs what lies idle here.
+    pub(super) fn give_room(&mut self, cx: &mut Ctx<'_, C>) {
+        let stalled = self.content.as_mut().and_then(|content| content.picker.give_up_stalled());
+        if let Some(piece) = stalled {
+            self.forget(piece, cx);
+        }
+    }
+
+    /// What has come of `piece` is of no use any more.
+    pub(super) fn give_up(&mut self, piece: PieceIndex, cx: &mut Ctx<'_, C>) {
+        if let Some(content) = &mut self.content {
+            content.picker.give_up(piece);
+            self.forget(piece, cx);
+        }
+    }
+
     /// Blocks have come free: others may take them over.
     pub(super) fn others_may_request(&mut self, except: ConnId, cx: &mut Ctx<'_, C>) {
         let mut open = core::mem::take(&mut self.scratch_conns);

@@ -37,7 +37,8 @@ pub struct SwarmConfig {
     pub piece_order: PieceOrder,
     /// Reveal pieces one by one (BEP 16).
     pub super_seeding: bool,
-    /// Bytes of unfinished pieces that the driver can hold in memory.
+    /// Bytes of unfinished pieces that the driver can hold in memory, until it says otherwise
+    /// ([`Swarm::set_piece_budget`](super::Swarm::set_piece_budget)).
     pub partial_bytes_max: u64,
 }
 
@@ -93,7 +94,11 @@ pub enum Command<C> {
     Lost(PieceIndex),
     /// Leaf hashes that were asked for with [`Effect::ReadLeaves`], or none if they can't be had.
     Leaves(machine::ConnId, HashRange, Option<Vec<[u8; 32]>>),
-    /// Close every connection and dial no more.
+    /// There may be room for more pieces now: ask for blocks again.
+    TakeRoom,
+    /// Memory is short elsewhere: give up a piece that nobody works on, if there is one.
+    GiveRoom,
+    /// Close every connection, dial no more, and give up what is unfinished.
     Stop,
 }
 

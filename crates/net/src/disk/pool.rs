@@ -24,6 +24,8 @@ struct State {
     allocated: usize,
     /// Bytes of the taken ones.
     taken: usize,
+    /// The most that `taken` ever was.
+    peak: usize,
     free: Vec<Box<[u8]>>,
 }
 
@@ -55,8 +57,21 @@ impl BufferPool {
                 vec![0; len].into_boxed_slice()
             }
         };
-        state.taken += memory.len();
+        state.take(memory.len());
         Some(PieceBuf { memory, len, pool: Some(self.0.clone()) })
+    }
+
+    /// A buffer of `len` bytes, beyond the limit if need be: for what is bounded elsewhere. What is
+    /// beyond it goes back to the system.
+    #[must_use]
+    pub fn take(&self, len: usize) -> PieceBuf {
+        if let Some(buffer) = self.try_take(len) {
+            return buffer;
+        }
+        let mut state = self.0.state();
+        state.allocated += len;
+        state.take(len);
+        PieceBuf { memory: vec![0; len].into_boxed_slice(), len, pool: Some(self.0.clone()) }
     }
 
     /// Bytes that may be allocated in all.
@@ -76,6 +91,12 @@ impl BufferPool {
         self.0.state().taken
     }
 
+    /// The most bytes that were ever taken at once.
+    #[must_use]
+    pub fn peak(&self) -> usize {
+        self.0.state().peak
+    }
+
     /// Gives the memory of all free buffers back to the system.
     pub fn trim(&self) {
         let mut state = self.0.state();
@@ -87,6 +108,13 @@ impl BufferPool {
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn take(&mut self, len: usize) {
+        self.taken += len;
+        self.peak = self.peak.max(self.taken);
     }
 }
 
@@ -141,7 +169,11 @@ impl Drop for PieceBuf {
         let memory = std::mem::take(&mut self.memory);
         let mut state = pool.state();
         state.taken -= memory.len();
-        state.free.push(memory);
+        if state.allocated > pool.limit.load(Ordering::Relaxed) {
+            state.allocated -= memory.len();
+        } else {
+            state.free.push(memory);
+        }
     }
 }
 
@@ -164,6 +196,12 @@ mod tests {
         assert_eq!((third.len(), pool.taken()), (500, 1000));
         drop((second, third));
         assert_eq!(pool.taken(), 0);
+        let (large, beyond) = (pool.take(900), pool.take(900));
+        assert_eq!((large.len(), pool.taken(), pool.peak()), (900, 1800, 1800));
+        drop(large);
+        assert!(pool.try_take(900).is_none(), "there is one still, and no other was kept");
+        drop(beyond);
+        assert!(pool.try_take(900).is_some());
     }
 
     #[test]

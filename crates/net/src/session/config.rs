@@ -8,6 +8,9 @@ use bittorrent::magnet::Magnet;
 use bittorrent::metainfo::Metainfo;
 use bittorrent::picker::Priority;
 
+/// Enough for the products of bandwidth and delay that there are.
+const PIECE_MEMORY: u64 = 26 * 1024 * 1024;
+
 /// Whether connections are obfuscated (MSE/PE).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Encryption {
@@ -59,6 +62,8 @@ pub struct SessionConfig {
     pub max_connections: usize,
     /// Regular upload slots per torrent, the optimistic one not counted.
     pub upload_slots: usize,
+    /// Bytes of unfinished pieces in memory, over all torrents, unless one piece is longer.
+    pub piece_memory: u64,
 }
 
 impl Default for SessionConfig {
@@ -78,6 +83,7 @@ impl Default for SessionConfig {
             port_mapping: false,
             max_connections: 200,
             upload_slots: 4,
+            piece_memory: PIECE_MEMORY,
         }
     }
 }

@@ -97,6 +97,17 @@ pub struct TorrentStats {
     pub info: Option<Arc<Info>>,
 }
 
+/// Memory of unfinished pieces over all torrents of a session, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PieceMemory {
+    /// Pieces that are begun, as far as they were asked for.
+    pub begun: u64,
+    /// The most that those ever were.
+    pub begun_peak: u64,
+    /// The most that was ever taken, while pieces are verified included.
+    pub taken_peak: u64,
+}
+
 /// What carries a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]

@@ -72,10 +72,7 @@ impl Pieces {
         if !self.partials.contains_key(&block.piece) {
             // How many pieces are open is the picker's to bound; reading waits while too many are
             // being verified. What comes all the same must have room.
-            let mut buf = self
-                .pool
-                .try_take(piece_len as usize)
-                .unwrap_or_else(|| vec![0; piece_len as usize].into());
+            let mut buf = self.pool.take(piece_len as usize);
             // The rest is never sent to us; it is zeros, whatever the buffer held before.
             buf[asked_len as usize..].fill(0);
             let slots = vec![Slot::Free; piece_len.div_ceil(BLOCK_LEN) as usize];

@@ -21,11 +21,11 @@ use tokio::task::{LocalSet, spawn_local};
 use super::clock::Clock;
 use super::config::{AddTorrent, SeedUntil, SessionConfig, Source, TorrentLimits};
 use super::dht::Dht;
-use super::picture::{TorrentState, TorrentStats};
-use super::shared::{BUFFER_BYTES_MAX, Shared};
+use super::picture::{PieceMemory, TorrentState, TorrentStats};
+use super::shared::{BUFFER_SLACK, Shared};
 use super::stream::Stream;
 use super::torrent::Torrent;
-use super::{FAREWELL, SessionError, greeting, lsd};
+use super::{FAREWELL, SessionError, budget, greeting, lsd};
 use crate::dht::KademliaNode;
 use crate::dialer::Dialer;
 use crate::disk::{BufferPool, Disk, DiskConfig, DiskEvent};
@@ -74,6 +74,8 @@ pub(super) enum Control {
     JoinDht(Vec<String>, SyncSender<Result<(), SessionError>>),
     /// Leave the DHT; answered when the nodes are gone.
     LeaveDht(SyncSender<()>),
+    /// What unfinished pieces take.
+    Memory(SyncSender<PieceMemory>),
     Shutdown(SyncSender<()>),
 }
 
@@ -154,9 +156,10 @@ impl Reactor {
             }
             listens.push(bound);
         }
-        let (disk, disk_events) =
-            Disk::start(DiskConfig { buffer_bytes: BUFFER_BYTES_MAX, ..DiskConfig::default() })
-                .map_err(SessionError::Start)?;
+        let buffer_bytes = usize::try_from(config.piece_memory).unwrap_or(usize::MAX);
+        let buffer_bytes = buffer_bytes.saturating_add(BUFFER_SLACK);
+        let (disk, disk_events) = Disk::start(DiskConfig { buffer_bytes, ..DiskConfig::default() })
+            .map_err(SessionError::Start)?;
         let http = crate::http_client::Client::new(dialer.clone());
         let dht = Dht::start(&config, &utp, udp_only, &listens)?;
         let shared = Shared::new(config, clock, peer_id()?, listens, dialer, utp, dht, disk, http);
@@ -172,6 +175,7 @@ impl Reactor {
         if shared.config.lsd {
             spawn_local(lsd::run(shared.clone()));
         }
+        spawn_local(budget::run(shared.clone()));
         let pool = shared.disk.pool().clone();
         let reactor = Self { shared, pool, next_tag: 1 };
         Ok((reactor, disk_events))
@@ -294,6 +298,11 @@ impl Reactor {
                     leave.await;
                     answer(&to, ());
                 });
+            }
+            Control::Memory(to) => {
+                let (begun, begun_peak) = self.shared.budget.usage();
+                let taken_peak = self.pool.peak() as u64;
+                answer(&to, PieceMemory { begun, begun_peak, taken_peak });
             }
             Control::Shutdown(_) => {}
         }

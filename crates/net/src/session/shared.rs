@@ -10,6 +10,7 @@ use bittorrent::mse::SkeyHash;
 use machine::ConnId;
 use tokio::sync::Notify;
 
+use super::budget::Budget;
 use super::clock::Clock;
 use super::config::SessionConfig;
 use super::dht::Dht;
@@ -18,10 +19,8 @@ use crate::dialer::Dialer;
 use crate::disk::{Disk, DiskJob};
 use crate::utp::Endpoint;
 
-/// Bytes of unfinished pieces that one torrent keeps open, unless one piece is larger.
-pub(super) const PARTIAL_BYTES_MAX: u64 = 26 * 1024 * 1024;
-/// Bytes of piece buffers in the whole session: unfinished pieces and those being verified.
-pub(super) const BUFFER_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Bytes of buffers beyond those of unfinished pieces that are kept to be used again.
+pub(super) const BUFFER_SLACK: usize = 6 * 1024 * 1024;
 /// Bytes read from a socket at once where they are not laid out over pieces.
 const SCRATCH_LEN: usize = 128 * 1024;
 /// TCP connections being opened at once.
@@ -40,6 +39,7 @@ pub(super) struct Shared {
     pub(super) utp: Vec<Rc<Endpoint>>,
     pub(super) dht: Dht,
     pub(super) disk: Disk,
+    pub(super) budget: Budget,
     pub(super) trackers: crate::tracker::TrackerClient,
     pub(super) http: crate::http_client::Client,
     torrents: RefCell<HashMap<u64, Rc<Torrent>>>,
@@ -71,6 +71,7 @@ impl Shared {
             up: super::limiter::Limiter::new(config.upload_limit, clock),
             down: super::limiter::Limiter::new(config.download_limit, clock),
         };
+        let budget = Budget::new(config.piece_memory);
         let trackers = crate::tracker::TrackerClient::with_http(dialer.clone(), http.clone());
         Rc::new(Self {
             config,
@@ -84,6 +85,7 @@ impl Shared {
             utp,
             dht,
             disk,
+            budget,
             trackers,
             http,
             torrents: RefCell::default(),
@@ -148,6 +150,7 @@ impl Shared {
 
     pub(super) fn remove(&self, torrent: &Rc<Torrent>) {
         self.torrents.borrow_mut().remove(&torrent.tag);
+        self.budget.forget(torrent.tag);
         // Its hashes may name another torrent by now.
         self.by_hash.borrow_mut().retain(|_, other| !Rc::ptr_eq(other, torrent));
     }

@@ -87,6 +87,7 @@ pub(super) struct Torrent {
     pieces: RefCell<Pieces>,
     /// Real bytes of pieces that end in padding.
     info: RefCell<Option<Arc<Info>>>,
+    piece_len: Cell<u32>,
     pub(super) metainfo: RefCell<Option<Arc<Metainfo>>>,
     store: RefCell<Option<Arc<Store>>>,
     journal: RefCell<Option<Arc<Journal>>>,
@@ -158,7 +159,7 @@ impl Torrent {
                 PieceOrder::RarestFirst
             },
             super_seeding: options.super_seeding,
-            partial_bytes_max: super::shared::PARTIAL_BYTES_MAX,
+            partial_bytes_max: shared.config.piece_memory,
         };
         let selection = RefCell::new(options.selection.clone());
         let core = Core {
@@ -184,6 +185,7 @@ impl Torrent {
             polled: Cell::new(None),
             pieces: RefCell::new(Pieces::new(pool.clone())),
             info: RefCell::new(None),
+            piece_len: Cell::new(0),
             metainfo: RefCell::new(None),
             store: RefCell::new(None),
             journal: RefCell::new(None),
@@ -223,8 +225,11 @@ impl Torrent {
     fn input(self: &Rc<Self>, input: impl FnOnce(&mut Live, &mut Cx<'_, Live>)) {
         {
             let core = &mut *self.core.borrow_mut();
+            let budget = &self.shared.budget;
+            core.swarm.set_piece_budget(budget.allowance(self.tag, self.piece_len.get()));
             let mut cx = Cx::new(self.shared.clock.now(), &mut core.rng, &mut core.outbox);
             input(&mut core.swarm, &mut cx);
+            budget.settle(self.tag, core.swarm.piece_memory());
         }
         // An effect that leads to another input ends up here again: the outer call drains that.
         if self.draining.replace(true) {

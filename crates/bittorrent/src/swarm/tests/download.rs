@@ -361,7 +361,7 @@ fn memory_for_unfinished_pieces_is_bounded_and_stalled_ones_make_room() {
     bench.serve_all(fast);
     let forgotten = |effect: &Effect<_>| matches!(effect, Effect::Forget(_));
     let picker = &bench.swarm.content.as_ref().expect("content").picker;
-    assert!(picker.in_flight_bytes() <= two);
+    assert!(picker.memory().bytes <= two);
     assert!(bench.asked.iter().filter(|effect| forgotten(effect)).count() <= 2);
     assert!(!bench.awaiting_verification().is_empty(), "the fast peer is not held up");
 }

@@ -84,6 +84,7 @@ impl Torrent {
         store.set_piece_layers(&metainfo.piece_layers);
         // A piece being filled, one being verified and one more must fit, however long they are.
         self.pool.raise_limit(3 * info.piece_len as usize);
+        self.piece_len.set(info.piece_len);
         *self.info.borrow_mut() = Some(info.clone());
         *self.metainfo.borrow_mut() = Some(metainfo.clone());
         *self.store.borrow_mut() = Some(store.clone());
