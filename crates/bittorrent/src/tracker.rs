@@ -158,12 +158,6 @@ pub fn compact_v6(bytes: &[u8]) -> impl Iterator<Item = SocketAddr> + '_ {
     })
 }
 
-/// Whether a peer can be there at all: a port, and an address that is one host's.
-pub(crate) fn is_dialable(peer: &SocketAddr) -> bool {
-    let ip = peer.ip();
-    peer.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && ip != Ipv4Addr::BROADCAST
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -94,11 +94,13 @@ impl<C: PeerContact> Swarm<C> {
             }
         }
         for (&conn, peer) in self.peers.iter_mut().filter(|(_, peer)| due(peer)) {
-            peer.pex.next_send = now + limits::PEX_INTERVAL;
             let own = peer.listens.and_then(|own| current.remove_entry(&own));
             let message = peer.pex.difference(&current);
             current.extend(own);
-            if !message.added.is_empty() || !message.dropped.is_empty() {
+            if message.added.is_empty() && message.dropped.is_empty() {
+                peer.pex.next_send = now + limits::PEX_AGAIN;
+            } else {
+                peer.pex.next_send = now + limits::PEX_INTERVAL;
                 cx.effect(Effect::Send(conn, Frame::Extended(Extended::Pex(message))));
             }
         }

@@ -94,6 +94,9 @@ pub enum Command<C> {
     Lost(PieceIndex),
     /// Leaf hashes that were asked for with [`Effect::ReadLeaves`], or none if they can't be had.
     Leaves(machine::ConnId, HashRange, Option<Vec<[u8; 32]>>),
+    /// Where a tracker sees us (BEP 24), which counts more than what peers say (BEP 10): it is what
+    /// the priority of addresses depends on (BEP 40).
+    OurAddress(C),
     /// There may be room for more pieces now: ask for blocks again.
     TakeRoom,
     /// Memory is short elsewhere: give up a piece that nobody works on, if there is one.
@@ -215,6 +218,8 @@ pub mod limits {
     pub const DIALS_MAX: usize = 30;
     /// Peer exchange goes out this often (BEP 11).
     pub const PEX_INTERVAL: Duration = Duration::from_secs(60);
+    /// Who could be told nothing yet is looked at again after this.
+    pub const PEX_AGAIN: Duration = Duration::from_secs(5);
     /// Addresses in one peer exchange message (BEP 11).
     pub const PEX_PEERS_MAX: usize = 50;
     /// Bytes of an info dictionary.

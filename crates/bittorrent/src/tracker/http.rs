@@ -14,9 +14,10 @@ use codec::percent::Encoded;
 
 use super::{
     AnnounceRequest, AnnounceResponse, DEFAULT_INTERVAL, Event, MAX_PEERS, Refusal, Retry,
-    ScrapeEntry, bounded_text, clamp_interval, compact_v4, compact_v6, is_dialable,
+    ScrapeEntry, bounded_text, clamp_interval, compact_v4, compact_v6,
 };
 use crate::id::InfoHash;
+use crate::peer_address::is_dialable;
 
 pub mod server;
 
@@ -126,7 +127,7 @@ pub fn parse_announce(bytes: &[u8]) -> Result<AnnounceResponse, ResponseError> {
     let mut peers = Vec::new();
     read_peers(dict, &mut peers);
     if let Some(compact) = dict.bytes("peers6") {
-        peers.extend(compact_v6(compact).filter(is_dialable).take(MAX_PEERS));
+        peers.extend(compact_v6(compact).filter(|peer| is_dialable(peer, true)).take(MAX_PEERS));
     }
     peers.truncate(MAX_PEERS);
     let count = |key| dict.int(key).and_then(|n| u32::try_from(n).ok());
@@ -187,14 +188,14 @@ fn checked(dict: Option<Dict<'_>>) -> Result<Dict<'_>, ResponseError> {
 /// those with a host name instead of an address are left out.
 fn read_peers(dict: Dict<'_>, peers: &mut Vec<SocketAddr>) {
     if let Some(compact) = dict.bytes("peers") {
-        peers.extend(compact_v4(compact).filter(is_dialable).take(MAX_PEERS));
+        peers.extend(compact_v4(compact).filter(|peer| is_dialable(peer, true)).take(MAX_PEERS));
     } else if let Some(list) = dict.list("peers") {
         let listed = list.iter().filter_map(|peer| {
             let peer = peer.as_dict()?;
             let ip: IpAddr = peer.str("ip")?.parse().ok()?;
             Some(SocketAddr::new(ip, u16::try_from(peer.int("port")?).ok()?))
         });
-        peers.extend(listed.filter(is_dialable).take(MAX_PEERS));
+        peers.extend(listed.filter(|peer| is_dialable(peer, true)).take(MAX_PEERS));
     }
 }
 

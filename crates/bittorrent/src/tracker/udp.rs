@@ -6,9 +6,10 @@ use core::net::Ipv4Addr;
 
 use super::{
     AnnounceRequest, AnnounceResponse, Event, MAX_PEERS, Refusal, ScrapeEntry, bounded_text,
-    clamp_interval, compact_v4, compact_v6, is_dialable,
+    clamp_interval, compact_v4, compact_v6,
 };
 use crate::id::{InfoHash, PeerId};
+use crate::peer_address::is_dialable;
 
 /// Stands where a connection id would, in the request for one.
 const PROTOCOL_ID: u64 = 0x417_2710_1980;
@@ -279,8 +280,14 @@ pub fn decode_response(
             let (numbers, peers) =
                 body.split_first_chunk::<12>().ok_or_else(|| truncated(action))?;
             let peers = match family {
-                Family::V4 => compact_v4(peers).filter(is_dialable).take(MAX_PEERS).collect(),
-                Family::V6 => compact_v6(peers).filter(is_dialable).take(MAX_PEERS).collect(),
+                Family::V4 => compact_v4(peers)
+                    .filter(|peer| is_dialable(peer, true))
+                    .take(MAX_PEERS)
+                    .collect(),
+                Family::V6 => compact_v6(peers)
+                    .filter(|peer| is_dialable(peer, true))
+                    .take(MAX_PEERS)
+                    .collect(),
             };
             Response::Announce(AnnounceResponse {
                 interval: clamp_interval(i32::from_be_bytes(array_at(numbers, 0)).into()),

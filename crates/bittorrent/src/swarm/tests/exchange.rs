@@ -46,6 +46,19 @@ fn neighbours_are_told_of_each_other_once_a_minute_and_only_of_changes() {
 }
 
 #[test]
+fn who_could_be_told_nothing_is_told_of_the_next_that_comes() {
+    let mut bench = Bench::seed(4);
+    let one = listener(&mut bench);
+    bench.wait(3);
+    assert_eq!(told(bench.take(one)), []);
+    let two = listener(&mut bench);
+    bench.wait(6);
+    let first = told(bench.take(one));
+    assert_eq!(first.len(), 1);
+    assert_eq!(first[0].added[0].0, address(two.0));
+}
+
+#[test]
 fn peers_without_a_port_are_not_told_of() {
     let mut bench = Bench::seed(4);
     let one = listener(&mut bench);
