@@ -165,6 +165,8 @@ pub enum EncryptionSetting {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TransfersSection {
+    /// Bytes of unfinished pieces kept in memory, over all transfers.
+    pub piece_memory: u64,
     /// Where files go.
     pub download_dir: PathBuf,
     /// Folders in which transfers may be put, beyond `download_dir`.
@@ -242,6 +244,7 @@ impl Default for NetworkSection {
 impl Default for TransfersSection {
     fn default() -> Self {
         Self {
+            piece_memory: SessionConfig::default().piece_memory,
             download_dir: paths::download_dir(),
             roots: Vec::new(),
             publish_roots: vec![paths::home()],
@@ -333,6 +336,7 @@ impl Config {
             dht: network.dht.then(|| DhtConfig { bootstrap: network.dht_bootstrap.clone() }),
             port_mapping: network.port_mapping,
             max_connections: network.max_connections,
+            piece_memory: self.transfers.piece_memory,
             ..SessionConfig::default()
         }
     }

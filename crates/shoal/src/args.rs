@@ -119,6 +119,7 @@ impl NetworkArgs {
             port_mapping: self.map_ports,
             max_connections: self.max_connections,
             upload_slots: UPLOAD_SLOTS,
+            ..SessionConfig::default()
         }
     }
 

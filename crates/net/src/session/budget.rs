@@ -94,9 +94,13 @@ impl Table {
         match self.queue.front() {
             // It is another's turn: whoever goes on all the same would never let it in.
             Some(first) if *first != tag => 0,
-            // Alone, it may have one piece of any length.
-            _ if self.total == held => self.limit.max(piece_len.into()),
-            _ => held + self.limit.saturating_sub(self.total),
+            _ => {
+                // As many as wait have as many shares; alone it may have one piece of any length.
+                let piece_len = u64::from(piece_len);
+                let share = piece_len.max(self.limit / self.queue.len().max(1) as u64);
+                let most = held + share.min(self.limit.saturating_sub(self.total));
+                if self.total == held { most.max(piece_len) } else { most }
+            }
         }
     }
 
@@ -278,11 +282,10 @@ mod tests {
                 prop_assert_eq!(session.budget.usage().0, total);
                 prop_assert!(total <= LIMIT.max(longest));
             }
-            // Whoever wants more gets something within as many turns as there are torrents, if
-            // what is begun comes to its end.
+            // Whoever wants more gets something, if what is begun comes to its end.
             session.wants.fill(true);
             let begun: Vec<u64> = session.open.iter().map(|(_, begun)| *begun).collect();
-            for _ in 0..3 {
+            for _ in 0..2 * lens.len() {
                 for at in 0..lens.len() {
                     session.input(at, u64::MAX);
                     session.take_turns();

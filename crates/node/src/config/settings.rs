@@ -65,6 +65,12 @@ pub const SETTINGS: &[Setting] = &[
     setting("chord.join", Kind::Bool, false, "Be part of a ring of Chord"),
     setting("chord.listen", Kind::Text, false, "Where this node is in the ring; empty is anywhere"),
     setting("chord.bootstrap", Kind::List, false, "Nodes of the ring to begin with"),
+    setting(
+        "transfers.piece_memory",
+        Kind::Number,
+        false,
+        "Bytes of unfinished pieces kept in memory, over all transfers",
+    ),
     setting("transfers.download_dir", Kind::Text, true, "Where files go"),
     setting("transfers.roots", Kind::List, true, "Other folders in which transfers may be put"),
     setting(
