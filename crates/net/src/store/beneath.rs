@@ -3,10 +3,12 @@
 //! `openat2` with `RESOLVE_BENEATH` does it in one call. On kernels without it each folder on the
 //! way is opened with `O_NOFOLLOW` on its own.
 
+use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
@@ -25,8 +27,31 @@ pub(crate) struct Root {
 }
 
 impl Root {
-    /// Opens `path`, which may itself lead through links: its owner chose it.
-    pub fn open(path: &Path) -> io::Result<Self> {
+    /// Opens `path`, which may itself lead through links: its owner chose it. Torrents in the same
+    /// folder share one descriptor, for there may be thousands.
+    pub fn open(path: &Path) -> io::Result<Arc<Self>> {
+        static OPEN: LazyLock<Mutex<HashMap<PathBuf, Weak<Root>>>> = LazyLock::new(Mutex::default);
+        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(root) = open.get(path).and_then(Weak::upgrade)
+            && root.is_still(path)
+        {
+            return Ok(root);
+        }
+        open.retain(|_, root| root.strong_count() > 0);
+        let root = Arc::new(Self::open_anew(path)?);
+        open.insert(path.to_owned(), Arc::downgrade(&root));
+        Ok(root)
+    }
+
+    /// Whether `path` leads to the same folder as when it was opened.
+    fn is_still(&self, path: &Path) -> bool {
+        let same =
+            |one: Stat, other: Stat| (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino);
+        let now = rustix::fs::stat(path);
+        rustix::fs::fstat(&self.fd).is_ok_and(|then| now.is_ok_and(|now| same(then, now)))
+    }
+
+    fn open_anew(path: &Path) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(CWD, path, flags, Mode::empty())?;
         Ok(Self { fd, path: path.to_owned(), has_openat2: AtomicBool::new(true) })

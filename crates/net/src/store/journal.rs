@@ -16,7 +16,6 @@ mod resume;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -65,8 +64,9 @@ struct Pending {
 #[derive(Debug)]
 struct Log {
     torrent: Torrent,
-    /// Open for appending; `None` if the next flush must write the whole file.
-    file: Option<File>,
+    /// Whether the next flush may append to what the file holds; else it writes the whole file.
+    /// Between flushes the file is closed: there may be thousands of torrents.
+    appendable: bool,
     sum: Sum,
     /// Bytes of the file.
     len: usize,
@@ -224,7 +224,7 @@ impl Log {
         for piece in told.forgotten {
             // Records only ever add pieces, so the whole file has to go.
             if self.have.clear(piece.0) {
-                self.file = None;
+                self.appendable = false;
             }
         }
         for &piece in &told.pieces {
@@ -242,12 +242,12 @@ impl Log {
         self.unwritten.totals = told.totals;
         if let Some(info) = told.info.filter(|info| self.info.as_ref() != Some(info)) {
             self.info = Some(info);
-            self.file = None;
+            self.appendable = false;
         }
         for (file, layer) in told.layers {
             if self.layers.get(&file) != Some(&layer) {
                 self.layers.insert(file, layer);
-                self.file = None;
+                self.appendable = false;
             }
         }
     }
@@ -258,12 +258,15 @@ impl Log {
         let untouched = new.pieces.is_empty() && new.stamps.is_empty();
         new.closed = closed || (self.closed && untouched);
         let as_before = untouched && new.totals == self.totals && new.closed == self.closed;
-        if as_before && self.file.is_some() {
+        if as_before && self.appendable {
             return Ok(());
         }
         new.at = now_in_nanos();
         let appended = self.len - self.folded_len;
-        match self.file.take().filter(|_| appended <= self.folded_len.max(SMALL_LOG)) {
+        let appends = std::mem::take(&mut self.appendable);
+        let appends = appends && appended <= self.folded_len.max(SMALL_LOG);
+        let file = appends.then(|| replace::open_at_end(path, self.len as u64)).flatten();
+        match file {
             Some(mut file) => {
                 let mut writer = Writer::after(self.sum);
                 writer.progress(new);
@@ -271,16 +274,16 @@ impl Log {
                     .map_err(|source| StoreError::new(Op::Write, path, source))?;
                 self.sum = writer.sum;
                 self.len += writer.bytes.len();
-                self.file = Some(file);
             }
             None => {
                 let writer = self.fold();
-                self.file = Some(replace::replace(path, &writer.bytes)?);
+                replace::replace(path, &writer.bytes)?;
                 self.sum = writer.sum;
                 self.len = writer.bytes.len();
                 self.folded_len = self.len;
             }
         }
+        self.appendable = true;
         self.totals = self.unwritten.totals;
         self.closed = self.unwritten.closed;
         self.unwritten.pieces.clear();

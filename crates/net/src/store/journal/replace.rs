@@ -23,6 +23,12 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).append(true).custom_flags(flags.bits() as i32).open(path)
 }
 
+/// Opens a file to write at its end, if it is as long as it was left.
+pub(super) fn open_at_end(path: &Path, len: u64) -> Option<File> {
+    let file = open(path).ok()?;
+    file.metadata().is_ok_and(|metadata| metadata.len() == len).then_some(file)
+}
+
 /// Writes at the end of the file and waits until that is on disk.
 pub(super) fn append(file: &mut File, bytes: &[u8]) -> io::Result<()> {
     step("append");

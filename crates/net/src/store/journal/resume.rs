@@ -65,7 +65,7 @@ pub(super) fn open(path: &Path, store: &Store) -> Result<(Journal, Resume), Stor
     let found = match read(path) {
         Ok(found) => found,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let journal = journal(path, store, None, None, &Bitfield::new(torrent.piece_count));
+            let journal = journal(path, store, false, None, &Bitfield::new(torrent.piece_count));
             return Ok((journal, unknown(store, Origin::New)));
         }
         Err(source) => return Err(StoreError::new(Op::Read, path, source)),
@@ -86,15 +86,15 @@ pub(super) fn open(path: &Path, store: &Store) -> Result<(Journal, Resume), Stor
             let kept = replace::beside(path, ".bad");
             std::fs::rename(path, &kept)
                 .map_err(|source| StoreError::new(Op::Rename, path, source))?;
-            let journal = journal(path, store, None, None, &Bitfield::new(torrent.piece_count));
+            let journal = journal(path, store, false, None, &Bitfield::new(torrent.piece_count));
             return Ok((journal, unknown(store, Origin::Damaged { damage, kept })));
         }
     };
     let resume = compare(store, &contents);
     let dropped = resume.have.count_ones() < contents.have.count_ones();
     // A record that a crash tore off is cut away, for the next one is written in its place.
-    let file = (!dropped && file.set_len(contents.len as u64).is_ok()).then_some(file);
-    let journal = journal(path, store, file, Some(contents), &resume.have);
+    let appendable = !dropped && file.set_len(contents.len as u64).is_ok();
+    let journal = journal(path, store, appendable, Some(contents), &resume.have);
     Ok((journal, resume))
 }
 
@@ -118,14 +118,14 @@ fn read(path: &Path) -> io::Result<Option<(std::fs::File, Vec<u8>)>> {
 fn journal(
     path: &Path,
     store: &Store,
-    file: Option<std::fs::File>,
+    appendable: bool,
     contents: Option<Contents>,
     have: &Bitfield,
 ) -> Journal {
     let torrent = torrent_of(store.info());
     let mut log = Log {
         torrent,
-        file,
+        appendable,
         sum: Default::default(),
         len: 0,
         folded_len: 0,
