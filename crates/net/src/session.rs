@@ -174,6 +174,18 @@ impl Session {
         }
     }
 
+    /// Pictures of the torrents of which something is new since this was last called, peers and
+    /// rates included: all there is to ask for often when there are thousands.
+    #[must_use]
+    pub fn changed(&self) -> Vec<(TorrentId, TorrentStats)> {
+        let (answer, answered) = sync_channel(1);
+        if self.control.send(Control::Changed(answer)).is_err() {
+            return Vec::new();
+        }
+        let changed = answered.recv().unwrap_or_default();
+        changed.into_iter().map(|(tag, stats)| (TorrentId(tag), stats)).collect()
+    }
+
     /// Limits payload to so many bytes per second sent and received, over all torrents; `None`
     /// is no limit.
     pub fn set_limits(&self, upload: Option<u64>, download: Option<u64>) {
@@ -220,6 +232,10 @@ fn doors(listens: &[SocketAddr], tcp: bool, udp: bool) -> Vec<(PortProtocol, Non
     doors
 }
 
+/// Tells the torrents of a session apart; never used twice in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TorrentId(u64);
+
 /// A torrent in a session.
 #[derive(Clone, Debug)]
 pub struct Torrent {
@@ -228,6 +244,12 @@ pub struct Torrent {
 }
 
 impl Torrent {
+    /// Which it is.
+    #[must_use]
+    pub fn id(&self) -> TorrentId {
+        TorrentId(self.tag)
+    }
+
     /// A picture of it now; `None` once the session has ended.
     #[must_use]
     pub fn stats(&self) -> Option<TorrentStats> {

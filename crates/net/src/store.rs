@@ -71,7 +71,7 @@ enum Place {
 #[derive(Debug)]
 pub struct Store {
     info: Arc<Info>,
-    root: Root,
+    root: Arc<Root>,
     read_only: bool,
     in_memory: bool,
     places: Vec<Place>,

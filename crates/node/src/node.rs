@@ -176,7 +176,6 @@ impl Node {
             log.publish_to(node.events.clone());
         }
         node.first_start.store(node.lock_transfers().is_empty(), Ordering::Relaxed);
-        node.resume_all();
         node.resume_networks();
         let upkeep = {
             let node = Arc::downgrade(&node);

@@ -1,5 +1,6 @@
 //! Peers on the local network (BEP 14): says which torrents are here and hears who has the same.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
@@ -68,19 +69,19 @@ fn join(local: IpAddr) -> io::Result<UdpSocket> {
 
 async fn say(shared: Rc<Shared>, socket: Rc<UdpSocket>, listen: SocketAddr, cookie: String) {
     let group = if listen.is_ipv4() { GROUP_V4 } else { GROUP_V6 };
-    let mut said: Vec<(InfoHash, tokio::time::Instant)> = Vec::new();
+    let mut said: HashMap<InfoHash, tokio::time::Instant> = HashMap::new();
     loop {
         tokio::time::sleep(SOON).await;
         let now = tokio::time::Instant::now();
-        said.retain(|(_, at)| now - *at < INTERVAL);
-        let mut due: Vec<InfoHash> = shared
+        said.retain(|_, at| now - *at < INTERVAL);
+        let due: Vec<InfoHash> = shared
             .torrents()
             .iter()
             .filter(|torrent| torrent.is_public() && !torrent.stopped.get())
             .flat_map(|torrent| torrent.hashes.handshake_hashes())
-            .filter(|hash| !said.iter().any(|(other, _)| other == hash))
+            .filter(|hash| !said.contains_key(hash))
+            .take(HASHES_MAX)
             .collect();
-        due.truncate(HASHES_MAX);
         if due.is_empty() {
             continue;
         }

@@ -42,6 +42,8 @@ pub(super) type ControlSender = UnboundedSender<Control>;
 pub(super) enum Control {
     Add(Box<AddTorrent>, SyncSender<Result<u64, SessionError>>),
     Stats(u64, SyncSender<Option<TorrentStats>>),
+    /// Pictures of the torrents of which something is new.
+    Changed(SyncSender<Vec<(u64, TorrentStats)>>),
     Metainfo(u64, SyncSender<Option<Arc<Metainfo>>>),
     Select(u64, Vec<usize>),
     /// Answer when the torrent's state is no longer this.
@@ -220,6 +222,10 @@ impl Reactor {
             Control::Stats(tag, to) => {
                 answer(&to, self.shared.torrent(tag).map(|torrent| torrent.stats()));
             }
+            Control::Changed(to) => {
+                let changed = self.shared.take_changed();
+                answer(&to, changed.iter().map(|torrent| (torrent.tag, torrent.stats())).collect());
+            }
             Control::Metainfo(tag, to) => {
                 let torrent = self.shared.torrent(tag);
                 answer(&to, torrent.and_then(|torrent| torrent.metainfo.borrow().clone()));
@@ -343,11 +349,12 @@ impl Reactor {
 
     /// Stops every torrent and waits, within [`FAREWELL`], until all is said and written.
     async fn farewell(&mut self, disk_events: &mut UnboundedReceiver<DiskEvent>) {
-        let torrents = self.shared.torrents();
+        let mut torrents = self.shared.torrents();
         torrents.iter().for_each(Torrent::stop);
         let settled = async {
             loop {
-                if torrents.iter().all(|torrent| torrent.is_settled()) {
+                while torrents.pop_if(|torrent| torrent.is_settled()).is_some() {}
+                if torrents.is_empty() {
                     return;
                 }
                 tokio::select! {

@@ -1,14 +1,14 @@
 //! What all torrents of a session share: limits, clock, identity, transports, disk threads.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::rc::Rc;
 
 use bittorrent::id::{InfoHash, PeerId};
 use bittorrent::mse::SkeyHash;
 use machine::ConnId;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use super::budget::Budget;
 use super::clock::Clock;
@@ -23,8 +23,25 @@ use crate::utp::Endpoint;
 pub(super) const BUFFER_SLACK: usize = 6 * 1024 * 1024;
 /// Bytes read from a socket at once where they are not laid out over pieces.
 const SCRATCH_LEN: usize = 128 * 1024;
+/// Announcements to trackers at once, of torrents that seed and of torrents that fetch.
+const ANNOUNCING_MAX: usize = 50;
+/// Searches of the DHT at once, of torrents that seed and of torrents that fetch.
+const SEARCHING_MAX: usize = 8;
 /// TCP connections being opened at once.
 const DIALING_MAX: usize = 100;
+
+/// Turns of torrents at something that not all should do at once. A thousand that seed must not
+/// keep the one waiting that fetches.
+pub(super) struct Turns {
+    pub(super) seeding: Semaphore,
+    pub(super) fetching: Semaphore,
+}
+
+impl Turns {
+    fn new(count: usize) -> Self {
+        Self { seeding: Semaphore::new(count), fetching: Semaphore::new(count) }
+    }
+}
 
 /// The session's common ground, on the reactor thread.
 pub(super) struct Shared {
@@ -42,8 +59,13 @@ pub(super) struct Shared {
     pub(super) budget: Budget,
     pub(super) trackers: crate::tracker::TrackerClient,
     pub(super) http: crate::http_client::Client,
+    pub(super) announcing: Turns,
+    pub(super) searching: Turns,
     torrents: RefCell<HashMap<u64, Rc<Torrent>>>,
     by_hash: RefCell<HashMap<InfoHash, Rc<Torrent>>>,
+    by_skey: RefCell<HashMap<SkeyHash, InfoHash>>,
+    /// Torrents of which something is new since somebody asked.
+    changed: RefCell<HashSet<u64>>,
     /// A stopped torrent has finished another of its farewells.
     pub(super) settled: Notify,
     /// Jobs that found the disk's queue full.
@@ -88,8 +110,12 @@ impl Shared {
             budget,
             trackers,
             http,
+            announcing: Turns::new(ANNOUNCING_MAX),
+            searching: Turns::new(SEARCHING_MAX),
             torrents: RefCell::default(),
             by_hash: RefCell::default(),
+            by_skey: RefCell::default(),
+            changed: RefCell::default(),
             settled: Notify::new(),
             waiting_jobs: RefCell::default(),
             conn_count: Cell::new(0),
@@ -145,18 +171,37 @@ impl Shared {
         self.torrents.borrow_mut().insert(torrent.tag, torrent.clone());
         for hash in torrent.hashes.handshake_hashes() {
             self.by_hash.borrow_mut().insert(hash, torrent.clone());
+            self.by_skey.borrow_mut().insert(SkeyHash::of(hash), hash);
         }
     }
 
     pub(super) fn remove(&self, torrent: &Rc<Torrent>) {
         self.torrents.borrow_mut().remove(&torrent.tag);
         self.budget.forget(torrent.tag);
-        // Its hashes may name another torrent by now.
-        self.by_hash.borrow_mut().retain(|_, other| !Rc::ptr_eq(other, torrent));
+        self.changed.borrow_mut().remove(&torrent.tag);
+        let mut by_hash = self.by_hash.borrow_mut();
+        for hash in torrent.hashes.handshake_hashes() {
+            // It may name another torrent by now.
+            if by_hash.get(&hash).is_some_and(|other| Rc::ptr_eq(other, torrent)) {
+                by_hash.remove(&hash);
+                self.by_skey.borrow_mut().remove(&SkeyHash::of(hash));
+            }
+        }
     }
 
     pub(super) fn torrent(&self, tag: u64) -> Option<Rc<Torrent>> {
         self.torrents.borrow().get(&tag).cloned()
+    }
+
+    /// Something is new of this torrent.
+    pub(super) fn changed(&self, tag: u64) {
+        self.changed.borrow_mut().insert(tag);
+    }
+
+    /// The torrents of which something is new since this was last asked.
+    pub(super) fn take_changed(&self) -> Vec<Rc<Torrent>> {
+        let changed = self.changed.take();
+        changed.into_iter().filter_map(|tag| self.torrent(tag)).collect()
     }
 
     pub(super) fn torrents(&self) -> Vec<Rc<Torrent>> {
@@ -169,6 +214,6 @@ impl Shared {
 
     /// The torrent that an obfuscated greeting means.
     pub(super) fn by_skey(&self, wanted: SkeyHash) -> Option<InfoHash> {
-        self.by_hash.borrow().keys().copied().find(|hash| SkeyHash::of(*hash) == wanted)
+        self.by_skey.borrow().get(&wanted).copied()
     }
 }

@@ -45,6 +45,7 @@ use reading::Reading;
 
 /// Bytes of cold blocks that disk threads read for one torrent at once.
 const READ_BYTES_MAX: usize = 4 * 1024 * 1024;
+
 type Live = Swarm<SocketAddr>;
 
 /// The limits that connections share.
@@ -229,6 +230,7 @@ impl Torrent {
             core.swarm.set_piece_budget(budget.allowance(self.tag, self.piece_len.get()));
             let mut cx = Cx::new(self.shared.clock.now(), &mut core.rng, &mut core.outbox);
             input(&mut core.swarm, &mut cx);
+            self.shared.changed(self.tag);
             budget.settle(self.tag, core.swarm.piece_memory());
         }
         // An effect that leads to another input ends up here again: the outer call drains that.
@@ -467,6 +469,7 @@ impl Torrent {
         let transport = stream.transport();
         let handle = ConnHandle::new(id, contact, transport, ciphers.is_some(), dialled, framing);
         self.conns.borrow_mut().insert(id, handle.clone());
+        self.goals_changed.notify_one();
         self.input(|swarm, cx| {
             let side = dialled.map_or(Side::Listener, |hash| {
                 swarm.greet_by(hash);
@@ -552,6 +555,7 @@ impl Torrent {
         self.reading.take();
         self.stopping.notify_one();
         self.left.notify_waiters();
+        self.state_changed.notify_waiters();
         self.announce_now.notify_one();
         self.timers_changed.notify_one();
     }

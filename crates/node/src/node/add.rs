@@ -212,10 +212,21 @@ impl Node {
             running.map(|(id, _)| id.clone()).collect()
         };
         for id in ids {
-            if let Err(error) = self.begin(&id) {
+            if self.ends_within(Duration::ZERO) {
+                return;
+            }
+            if let Err(error) = self.begin_unless_paused(&id) {
                 tracing::error!(%id, %error, "a transfer cannot begin");
             }
         }
+    }
+
+    fn begin_unless_paused(&self, id: &str) -> Result<(), NodeError> {
+        // It may have been removed meanwhile.
+        let Ok(turn) = self.turn(id) else { return Ok(()) };
+        let _turn = lock(&turn);
+        let paused = self.lock_transfers().get(id).is_none_or(|entry| entry.record.paused);
+        if paused { Ok(()) } else { self.begin_in_turn(id) }
     }
 
     /// The turn to start, stop or move a transfer.
@@ -253,15 +264,20 @@ impl Node {
         };
         let begun =
             self.options(id, &record, hashes).and_then(|add| Ok(self.session()?.add(add)?));
-        let mut transfers = self.lock_transfers();
-        let Some(entry) = transfers.get_mut(id) else { return Ok(()) };
-        entry.queued = false;
-        match begun {
-            Ok(torrent) => {
-                entry.torrent = Some(torrent);
-                entry.error = None;
+        let mut torrent = None;
+        if let Some(entry) = self.lock_transfers().get_mut(id) {
+            entry.queued = false;
+            match begun {
+                Ok(begun) => {
+                    (entry.torrent, entry.error) = (Some(begun.clone()), None);
+                    torrent = Some(begun);
+                }
+                Err(error) => entry.error = Some(error.to_string()),
             }
-            Err(error) => entry.error = Some(error.to_string()),
+        }
+        // What the session told of it before it was known here went unheard.
+        if let Some(stats) = torrent.and_then(|torrent| torrent.stats()) {
+            self.heed(id, stats);
         }
         Ok(())
     }

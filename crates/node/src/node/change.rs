@@ -94,7 +94,10 @@ impl Node {
     /// # Errors
     /// When there is none of this id.
     pub fn times(&self, id: &str) -> Result<(u64, u64), NodeError> {
-        self.with(id, |entry| (entry.record.downloading_time, entry.record.seeding_time))
+        self.with(id, |entry| {
+            entry.count_time();
+            (entry.record.downloading_time, entry.record.seeding_time)
+        })
     }
 
     pub(super) fn with<T>(

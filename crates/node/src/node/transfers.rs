@@ -1,13 +1,13 @@
 //! The table of transfers: what is remembered of each, its torrent in the session while it runs,
 //! and the picture of it that was last seen. No calls to the session are made from here.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bittorrent::id::InfoHashes;
 use bittorrent::magnet::Magnet;
-use net::session::{Progress, Torrent, TorrentState, TorrentStats};
+use net::session::{Progress, Torrent, TorrentId, TorrentState, TorrentStats};
 
 use crate::record::Record;
 use crate::view::{State, Status, Transfer};
@@ -59,6 +59,8 @@ pub(super) struct Entry {
     pub(super) counted: (u64, u64),
     /// The record differs from the one that is written down.
     pub(super) unsaved: bool,
+    /// It may differ from what was told last.
+    untold: bool,
 }
 
 impl Transfers {
@@ -86,15 +88,62 @@ impl Transfers {
     }
 
     pub(super) fn get_mut(&mut self, id: &str) -> Option<&mut Entry> {
-        self.entries.get_mut(id)
+        let entry = self.entries.get_mut(id)?;
+        entry.untold = true;
+        Some(entry)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&String, &Entry)> {
         self.entries.iter()
     }
 
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (&String, &mut Entry)> {
-        self.entries.iter_mut()
+    /// Pictures of the transfers that differ from what was told last.
+    pub(super) fn tell(&mut self) -> Vec<Transfer> {
+        let mut changed = Vec::new();
+        for (id, entry) in self.entries.iter_mut().filter(|(_, entry)| entry.untold) {
+            entry.untold = false;
+            let view = entry.view(id);
+            if entry.told.as_ref() != Some(&view) {
+                entry.told = Some(view.clone());
+                entry.changed = Instant::now();
+                changed.push(view);
+            }
+        }
+        changed.extend(self.hashing.values().cloned());
+        changed
+    }
+
+    /// What runs has counted its time, which is written down at the end.
+    pub(super) fn count_times(&mut self) {
+        for entry in self.entries.values_mut().filter(|entry| entry.torrent.is_some()) {
+            entry.count_time();
+            entry.unsaved = true;
+        }
+    }
+
+    /// Records that differ from what is written down; from now on they count as written.
+    pub(super) fn take_unsaved(&mut self) -> Vec<(String, Record)> {
+        let unsaved = self.entries.iter_mut().filter(|(_, entry)| entry.unsaved);
+        let take = |(id, entry): (&String, &mut Entry)| {
+            entry.unsaved = false;
+            (id.clone(), entry.record.clone())
+        };
+        unsaved.map(take).collect()
+    }
+
+    /// The ids of these torrents of the session, as far as they are here.
+    pub(super) fn ids_of(
+        &self,
+        torrents: Vec<(TorrentId, TorrentStats)>,
+    ) -> Vec<(String, TorrentStats)> {
+        if torrents.is_empty() {
+            return Vec::new();
+        }
+        let running = self.entries.iter();
+        let running = running.filter_map(|(id, entry)| Some((entry.torrent.as_ref()?.id(), id)));
+        let ids: HashMap<TorrentId, &String> = running.collect();
+        let known = torrents.into_iter();
+        known.filter_map(|(torrent, stats)| Some(((*ids.get(&torrent)?).clone(), stats))).collect()
     }
 
     /// Takes a new transfer in, with a number of its own and at the end of the queue.
@@ -118,7 +167,7 @@ impl Transfers {
         for other in self.entries.values_mut() {
             if other.record.queue_position > gap {
                 other.record.queue_position -= 1;
-                other.unsaved = true;
+                (other.unsaved, other.untold) = (true, true);
             }
         }
         self.removed.push(id.to_owned());
@@ -160,7 +209,7 @@ impl Transfers {
                 && entry.record.queue_position != position
             {
                 entry.record.queue_position = position;
-                entry.unsaved = true;
+                (entry.unsaved, entry.untold) = (true, true);
             }
         }
     }
@@ -197,6 +246,7 @@ impl Entry {
             changed: Instant::now(),
             counted: (0, 0),
             unsaved: false,
+            untold: true,
         }
     }
 
@@ -236,8 +286,19 @@ impl Entry {
         self.record.peers = peers;
     }
 
+    /// Puts the time that passed since it was last seen down to what it did then.
+    pub(super) fn count_time(&mut self) {
+        let whole = count_time(&mut self.clock);
+        match self.stats.as_ref().map(|stats| stats.state) {
+            Some(TorrentState::Seeding) => self.record.seeding_time += whole,
+            Some(TorrentState::Downloading) => self.record.downloading_time += whole,
+            _ => {}
+        }
+    }
+
     /// Takes a picture in, and brings the record up to date with it.
     pub(super) fn see(&mut self, stats: TorrentStats) {
+        self.count_time();
         let record = &mut self.record;
         let (down, up) = self.counted;
         let progress = &stats.progress;
@@ -249,12 +310,6 @@ impl Entry {
             self.unsaved = true;
         }
         self.counted = (progress.downloaded, progress.uploaded);
-        let whole = count_time(&mut self.clock);
-        match stats.state {
-            TorrentState::Seeding => record.seeding_time += whole,
-            TorrentState::Downloading => record.downloading_time += whole,
-            _ => {}
-        }
         if let (Some(info), false) = (&stats.info, stats.state == TorrentState::Checking) {
             let mut seen = record.seen.clone();
             seen.bytes_wanted = progress.bytes_wanted;

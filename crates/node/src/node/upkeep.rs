@@ -1,15 +1,15 @@
-//! What a node does by itself, twice a second: looks at its transfers, tells those who listen what
-//! changed, and writes down how far all is.
+//! What a node does by itself: takes up what ran before, then, twice a second, looks at what is new of
+//! its transfers, tells those who listen, and writes down how far all is.
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use net::session::{Torrent, TorrentStats};
+use net::session::TorrentStats;
 
 use super::{Node, schedule, unix_now, watch};
 use crate::event::{Changed, Event};
 use crate::library::LibraryStatus;
-use crate::view::{State, Status, Transfer};
+use crate::view::{State, Status};
 
 /// How often it looks.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -20,6 +20,9 @@ const SAVE_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Runs until the node ends or is gone.
 pub(super) fn run(node: &Weak<Node>) {
+    if let Some(node) = node.upgrade() {
+        node.resume_all();
+    }
     let (mut saved, mut said) = (Instant::now(), None::<(Instant, Status)>);
     let (mut clock, mut watch) = (schedule::Clock::default(), watch::Watch::default());
     let mut library = LibraryStatus::default();
@@ -34,7 +37,7 @@ pub(super) fn run(node: &Weak<Node>) {
                 node.look_into_watch_dir(&mut watch);
             }
         } else {
-            node.mark_all_unsaved();
+            node.lock_transfers().count_times();
         }
         if ends || saved.elapsed() >= SAVE_INTERVAL {
             saved = Instant::now();
@@ -52,28 +55,28 @@ pub(super) fn run(node: &Weak<Node>) {
 }
 
 impl Node {
-    /// Looks at every transfer that is in the session.
+    /// Looks at every transfer of which the session has something new.
     pub(super) fn look(&self) {
-        let running: Vec<(String, Torrent)> = {
-            let transfers = self.lock_transfers();
-            let running = transfers
-                .iter()
-                .filter_map(|(id, entry)| Some((id.clone(), entry.torrent.clone()?)));
-            running.collect()
-        };
-        for (id, torrent) in running {
-            let Some(stats) = torrent.stats() else { continue };
-            let news = self.take_in(&id, stats);
-            let Some(news) = news else { continue };
-            if news.learned
-                && let Err(error) = self.learned(&id)
-            {
-                tracing::debug!(%id, %error, "its metainfo is not kept yet");
-            }
-            if let Some((level, message)) = news.notice {
-                tracing::info!(%id, "{message}");
-                self.notice(level, message, Some(id));
-            }
+        let Ok(session) = self.session() else { return };
+        let changed = session.changed();
+        drop(session);
+        let changed = self.lock_transfers().ids_of(changed);
+        for (id, stats) in changed {
+            self.heed(&id, stats);
+        }
+    }
+
+    /// Takes a picture of a transfer in, and does what follows from it.
+    pub(super) fn heed(&self, id: &str, stats: TorrentStats) {
+        let Some(news) = self.take_in(id, stats) else { return };
+        if news.learned
+            && let Err(error) = self.learned(id)
+        {
+            tracing::debug!(%id, %error, "its metainfo is not kept yet");
+        }
+        if let Some((level, message)) = news.notice {
+            tracing::info!(%id, "{message}");
+            self.notice(level, message, Some(id.to_owned()));
         }
     }
 
@@ -102,25 +105,9 @@ impl Node {
         Some(News { learned, notice })
     }
 
-    /// What runs has counted its time, which is written down at the end.
-    fn mark_all_unsaved(&self) {
-        let mut transfers = self.lock_transfers();
-        let running = transfers.iter_mut().filter(|(_, entry)| entry.torrent.is_some());
-        running.for_each(|(_, entry)| entry.unsaved = true);
-    }
-
     /// Writes down records that differ from what is written down.
     fn save_unsaved(&self) {
-        let unsaved: Vec<_> = {
-            let mut transfers = self.lock_transfers();
-            let unsaved = transfers.iter_mut().filter(|(_, entry)| entry.unsaved);
-            unsaved
-                .map(|(id, entry)| {
-                    entry.unsaved = false;
-                    (id.clone(), entry.record.clone())
-                })
-                .collect()
-        };
+        let unsaved = self.lock_transfers().take_unsaved();
         if unsaved.is_empty() {
             return;
         }
@@ -145,19 +132,9 @@ impl Node {
     fn tell_changes(&self) {
         let changed = {
             let mut transfers = self.lock_transfers();
-            let mut changed: Vec<Transfer> = Vec::new();
-            for (id, entry) in transfers.iter_mut() {
-                let view = entry.view(id);
-                if entry.told.as_ref() != Some(&view) {
-                    entry.told = Some(view.clone());
-                    entry.changed = Instant::now();
-                    changed.push(view);
-                }
-            }
-            changed.extend(transfers.hashing.values().cloned());
             Changed {
                 all: false,
-                transfers: changed,
+                transfers: transfers.tell(),
                 removed: std::mem::take(&mut transfers.removed),
             }
         };

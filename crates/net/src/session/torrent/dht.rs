@@ -12,6 +12,7 @@ use machine::dht::Key;
 use super::Torrent;
 use crate::datagram::Gone;
 use crate::session::dht::Node;
+use crate::session::picture::TorrentState;
 
 /// The pause after a search that brought no peer; each further one is twice as long.
 const AGAIN_FIRST: Duration = Duration::from_secs(1);
@@ -39,14 +40,19 @@ impl Torrent {
 
     async fn search_again_and_again(self: &Rc<Self>, node: &Node) {
         node.has_begun().await;
+        self.until_checked().await;
         let mut pause = AGAIN_FIRST;
         while self.is_public() {
             for hash in self.hashes.handshake_hashes() {
-                if self.search(node, Key(hash.0)).await.is_err() {
+                let turns = &self.shared.searching;
+                let turns = if self.seeds() { &turns.seeding } else { &turns.fetching };
+                let _turn = turns.acquire().await;
+                if Box::pin(self.search(node, Key(hash.0))).await.is_err() {
                     return;
                 }
             }
-            if self.has_peers() {
+            // Whoever seeds only needs to be listed.
+            if self.has_peers() || self.seeds() {
                 pause = AGAIN_MAX;
             }
             let _ = tokio::time::timeout(pause, self.look(node)).await;
@@ -74,6 +80,9 @@ impl Torrent {
     /// network of two.
     async fn look(self: &Rc<Self>, node: &Node) {
         loop {
+            if self.seeds() {
+                return std::future::pending().await;
+            }
             tokio::time::sleep(LOOK_EVERY).await;
             for hash in self.hashes.handshake_hashes() {
                 let listed = node.kademlia.listed(Key(hash.0)).await;
@@ -90,6 +99,11 @@ impl Torrent {
             tracing::debug!(count = peers.len(), "peers from the DHT");
             self.add_found(peers, PeerSource::Dht);
         }
+    }
+
+    /// Whether it looks for nobody: who wants something finds it.
+    fn seeds(&self) -> bool {
+        self.state() == TorrentState::Seeding
     }
 
     fn has_peers(&self) -> bool {

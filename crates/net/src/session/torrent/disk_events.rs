@@ -294,6 +294,7 @@ impl Torrent {
                     checking.bytes += u64::from(info.piece_size(*piece));
                 }
                 good.iter().for_each(|piece| _ = checking.have.set(piece.0));
+                self.shared.changed(self.tag);
             }
             DiskEvent::RecheckDone { error, .. } => {
                 if let Some(error) = error {

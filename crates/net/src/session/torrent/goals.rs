@@ -14,8 +14,10 @@ use super::Torrent;
 use crate::session::config::SeedUntil;
 use crate::session::picture::TorrentState;
 
-/// Seeding limits are looked at this often.
+/// Seeding limits are looked at this often while there are peers.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// How often while there are none: there may be thousands of such torrents.
+const REST_MAX: Duration = Duration::from_secs(60);
 
 /// How much each piece is wanted: as the one of its files that is wanted most. `selected` are the
 /// files that are wanted at all, and `files` those that are not wanted as most.
@@ -89,21 +91,18 @@ impl Torrent {
     pub(super) async fn run_goals(self: Rc<Self>) {
         let mut sent = (0, Instant::now());
         loop {
-            let left = self.left.notified();
+            let (left, changed) = (self.left.notified(), self.state_changed.notified());
             if self.stopped.get() {
                 return;
             }
-            let goals = self.goals.get();
-            let watches = goals != SeedUntil::default();
-            tokio::select! {
-                () = left => return,
-                () = self.goals_changed.notified() => continue,
-                () = tokio::time::sleep(INTERVAL), if watches => {}
-            }
             let Some(completed_at) = self.completed_at.get() else {
                 sent.1 = Instant::now();
-                continue;
+                tokio::select! {
+                    () = left => return,
+                    () = changed => continue,
+                }
             };
+            let goals = self.goals.get();
             let uploaded = self.core.borrow().swarm.totals().uploaded;
             if uploaded != sent.0 {
                 sent = (uploaded, Instant::now());
@@ -112,12 +111,24 @@ impl Torrent {
             let total = self.info.borrow().as_ref().map_or(0, |info| info.total_len);
             let ratio = (earlier.uploaded + uploaded) as f64 / total.max(1) as f64;
             let since = earlier.seeding + (self.shared.clock.now() - completed_at);
+            let idle = sent.1.elapsed();
             if goals.time.is_some_and(|limit| since >= limit)
                 || goals.ratio.is_some_and(|limit| ratio >= limit)
-                || goals.idle.is_some_and(|limit| sent.1.elapsed() >= limit)
+                || goals.idle.is_some_and(|limit| idle >= limit)
             {
                 self.set_state(TorrentState::Finished);
                 return self.stop();
+            }
+            let until = |limit: Option<Duration>, passed| limit.map_or(REST_MAX, |end| end - passed);
+            let pause = if self.conns.borrow().is_empty() {
+                REST_MAX.min(until(goals.time, since)).min(until(goals.idle, idle))
+            } else {
+                INTERVAL
+            };
+            tokio::select! {
+                () = left => return,
+                () = self.goals_changed.notified() => {}
+                () = tokio::time::sleep(pause), if goals != SeedUntil::default() => {}
             }
         }
     }

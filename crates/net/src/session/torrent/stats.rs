@@ -21,6 +21,7 @@ impl Torrent {
 
     pub(super) fn set_state(&self, state: TorrentState) {
         self.state.set(state);
+        self.shared.changed(self.tag);
         self.state_changed.notify_waiters();
     }
 

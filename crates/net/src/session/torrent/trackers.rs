@@ -9,6 +9,7 @@ use bittorrent::swarm::{Command, PeerSource};
 use bittorrent::tracker::announcer::{Announcement, Announcer, Reach, TrackerKey};
 use bittorrent::tracker::{AnnounceRequest, Event};
 use machine::Rng;
+use tokio::sync::SemaphorePermit;
 
 use super::Torrent;
 use crate::session::picture::{TorrentState, TrackerStats};
@@ -33,7 +34,12 @@ impl Torrent {
         let mut rng = Rng::new(seed);
         let key = rng.next_u32();
         self.until_checked().await;
-        let announcer = Announcer::new(self.tracker_tiers(), Reach::EveryTier, &mut rng);
+        let tiers = self.tracker_tiers();
+        if tiers.is_empty() {
+            self.farewell_said.set(true);
+            return self.shared.settled.notify_waiters();
+        }
+        let announcer = Announcer::new(tiers, Reach::EveryTier, &mut rng);
         let announcer = Rc::new(RefCell::new(announcer));
         announcer.borrow_mut().start(self.core.borrow().swarm.is_complete(), clock.now());
         let answered = Rc::new(tokio::sync::Notify::new());
@@ -53,7 +59,8 @@ impl Torrent {
                 let (torrent, announcer) = (self.clone(), announcer.clone());
                 let (answered, last) = (answered.clone(), last.clone());
                 pending.spawn_local(async move {
-                    torrent.announce(announcement, &announcer, &last, key).await;
+                    let _turn = torrent.announce_turn().await;
+                    Box::pin(torrent.announce(announcement, &announcer, &last, key)).await;
                     answered.notify_one();
                 });
             }
@@ -63,6 +70,7 @@ impl Torrent {
                 .filter_map(|status| last.borrow().get(&status.tracker).cloned())
                 .collect();
             *self.trackers.borrow_mut() = shown;
+            self.shared.changed(self.tag);
             if self.stopped.get() && announcer.borrow().is_stopped() {
                 break;
             }
@@ -86,6 +94,14 @@ impl Torrent {
         self.shared.settled.notify_waiters();
     }
 
+    /// Waits for its turn among all torrents: those that fetch do not wait for those that seed.
+    async fn announce_turn(&self) -> Option<SemaphorePermit<'_>> {
+        let turns = &self.shared.announcing;
+        let turns =
+            if self.completed_at.get().is_some() { &turns.seeding } else { &turns.fetching };
+        turns.acquire().await.ok()
+    }
+
     /// Asks every tracker again, even if that is not due.
     pub(in crate::session) fn announce_again(&self) {
         self.announce_again.set(true);
@@ -100,10 +116,7 @@ impl Torrent {
             if self.stopped.get() || self.state() != TorrentState::Checking {
                 return;
             }
-            tokio::select! {
-                () = changed => {}
-                () = self.announce_now.notified() => {}
-            }
+            changed.await;
         }
     }
 
@@ -154,6 +167,10 @@ impl Torrent {
                             &response,
                             self.shared.clock.now(),
                         );
+                    }
+                    if let Some(ip) = response.external_ip {
+                        let port = self.shared.listen_port().unwrap_or(0);
+                        self.command(Command::OurAddress(SocketAddr::new(ip, port)));
                     }
                     counts = response.seeders.zip(response.leechers).or(counts);
                     self.add_found(response.peers, PeerSource::Tracker);
