@@ -154,7 +154,7 @@ impl Connection {
     ) -> Self {
         let state = State::SynSent { syn, due: true, sent: None };
         let ids = (receive_id, receive_id.wrapping_add(1));
-        Self::new(now, config, peer, ids, state, syn.next(), SeqNr(0), None)
+        Self::new(now, config, peer, ids, state, (syn.next(), SeqNr(0)), None)
     }
 
     /// Takes a connection whose other end has just answered our acknowledgement of its SYN.
@@ -166,18 +166,18 @@ impl Connection {
         half: &HalfOpen,
     ) -> Self {
         let ids = (receive_id, receive_id.wrapping_sub(1));
-        Self::new(now, config, peer, ids, State::Open, half.seq_nr, half.syn, half.max_datagram)
+        let numbers = (half.seq_nr, half.syn);
+        Self::new(now, config, peer, ids, State::Open, numbers, half.max_datagram)
     }
 
-    #[allow(clippy::too_many_arguments, reason = "private, and each is one fact of the handshake")]
+    /// `seq_nr` is that of our next packet, `ack_nr` that of its last one.
     fn new(
         now: Instant,
         config: &Config,
         peer: SocketAddr,
         (receive_id, send_id): (u16, u16),
         state: State,
-        seq_nr: SeqNr,
-        ack_nr: SeqNr,
+        (seq_nr, ack_nr): (SeqNr, SeqNr),
         peer_max: Option<u16>,
     ) -> Self {
         let interface_mtu = (config.interface_mtu)(peer);
