@@ -53,7 +53,11 @@ class Node:
         self.started = time.monotonic()
         command = [shoal, "up", "--api", "127.0.0.1:0", "--config", folder / "config.toml", "--json"]
         self.process = subprocess.Popen(
-            command + ["--stop-at-eof"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            command + ["--stop-at-eof"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=(folder / "log").open("a"),
+            text=True,
         )
         up = json.loads(self.process.stdout.readline())
         self.up_after = time.monotonic() - self.started

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ::dht::kademlia::{Command, Event};
 use bittorrent::swarm::PeerSource;
-use machine::dht::Key;
+use machine::dht::{Key, Report};
 
 use super::Torrent;
 use crate::datagram::Gone;
@@ -20,6 +20,8 @@ const AGAIN_FIRST: Duration = Duration::from_secs(1);
 const AGAIN_MAX: Duration = Duration::from_secs(15 * 60);
 /// How often a torrent without peers looks who has announced itself to our own node.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often one does that only waits to be found: there may be thousands.
+const LOOK_SEEDING: Duration = Duration::from_secs(10);
 
 impl Torrent {
     /// Looks for peers for as long as the torrent and the nodes that there are now run.
@@ -43,47 +45,56 @@ impl Torrent {
         self.until_checked().await;
         let mut pause = AGAIN_FIRST;
         while self.is_public() {
+            let mut listed = true;
             for hash in self.hashes.handshake_hashes() {
                 let turns = &self.shared.searching;
                 let turns = if self.seeds() { &turns.seeding } else { &turns.fetching };
                 let _turn = turns.acquire().await;
-                if Box::pin(self.search(node, Key(hash.0))).await.is_err() {
-                    return;
+                match Box::pin(self.search(node, Key(hash.0))).await {
+                    Ok(found) => listed &= found,
+                    Err(Gone) => return,
                 }
             }
             // Whoever seeds only needs to be listed.
-            if self.has_peers() || self.seeds() {
+            let found = listed && self.seeds();
+            if self.has_peers() || found {
                 pause = AGAIN_MAX;
             }
-            let _ = tokio::time::timeout(pause, self.look(node)).await;
+            let looks = async {
+                match found {
+                    true => std::future::pending().await,
+                    false => self.look(node).await,
+                }
+            };
+            let _ = tokio::time::timeout(pause, looks).await;
             pause = (2 * pause).min(AGAIN_MAX);
         }
     }
 
-    /// Looks for peers, and has ourselves listed.
-    async fn search(self: &Rc<Self>, node: &Node, info_hash: Key) -> Result<(), Gone> {
+    /// Looks for peers, and has ourselves listed; whether some node has done so.
+    async fn search(self: &Rc<Self>, node: &Node, info_hash: Key) -> Result<bool, Gone> {
         if !self.is_public() {
-            return Ok(());
+            return Ok(false);
         }
         // The port that our datagrams come from is the one where we accept peers.
         let command = Command::Announce { info_hash, port: None };
         let mut answers = node.kademlia.handle().ask(command).await?;
+        let mut listed = false;
         while let Some(event) = answers.next().await {
-            if let Event::Peers(peers) = event {
-                self.heard_of(peers);
+            match event {
+                Event::Peers(peers) => self.heard_of(peers),
+                Event::Report(Report::Stored { copies, .. }) => listed = copies > 0,
+                _ => {}
             }
         }
-        Ok(())
+        Ok(listed)
     }
 
     /// Goes on looking who has announced itself to our own node, which is all there is in a
     /// network of two.
     async fn look(self: &Rc<Self>, node: &Node) {
         loop {
-            if self.seeds() {
-                return std::future::pending().await;
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(if self.seeds() { LOOK_SEEDING } else { LOOK_EVERY }).await;
             for hash in self.hashes.handshake_hashes() {
                 let listed = node.kademlia.listed(Key(hash.0)).await;
                 if !self.has_peers() {

@@ -424,7 +424,10 @@ impl Torrent {
             }
             let journal = self.journal.borrow().clone();
             if journal.is_some_and(|journal| journal.is_due(std::time::Instant::now())) {
-                self.flush_journal(false).await;
+                // Nothing is written any more once all is here: then there is nothing left to say at
+                // the end, when thousands would want to say it at once.
+                let whole = self.state() == TorrentState::Seeding && self.verifying.get() == 0;
+                self.flush_journal(whole).await;
             } else {
                 self.journal_told.notify_one();
             }
