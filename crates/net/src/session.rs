@@ -29,9 +29,9 @@ use std::time::Duration;
 use bittorrent::metainfo::Metainfo;
 use bittorrent::picker::Priority;
 
-use codec::bitfield::Bitfield;
 use crate::dht::KademliaNode;
 use crate::port_map::{PortMapper, PortMapping, PortProtocol};
+use codec::bitfield::Bitfield;
 
 pub use config::{
     AddTorrent, DhtConfig, Earlier, Encryption, SeedUntil, SessionConfig, Source, TorrentLimits,

@@ -119,7 +119,8 @@ impl Torrent {
                 self.set_state(TorrentState::Finished);
                 return self.stop();
             }
-            let until = |limit: Option<Duration>, passed| limit.map_or(REST_MAX, |end| end - passed);
+            let until =
+                |limit: Option<Duration>, passed| limit.map_or(REST_MAX, |end| end - passed);
             let pause = if self.conns.borrow().is_empty() {
                 REST_MAX.min(until(goals.time, since)).min(until(goals.idle, idle))
             } else {
