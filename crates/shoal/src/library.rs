@@ -54,8 +54,8 @@ enum LibraryCommand {
     },
     /// List files
     List {
-        /// Words that their names or folders begin with; type:video, size:>1G and -word narrow it
-        #[arg(allow_hyphen_values = true)]
+        /// Words that their names or folders begin with; type:video, size:>1G and (after --) -word
+        /// narrow it
         words: Vec<String>,
         /// Only those in this folder of the library, or its number
         #[arg(long, value_name = "FOLDER")]

@@ -16,8 +16,8 @@ use crate::units::size;
 /// Options of `shoal search`.
 #[derive(Args, Debug)]
 pub struct SearchArgs {
-    /// Words that names begin with; type:video, size:>1G and -word narrow it
-    #[arg(required = true, allow_hyphen_values = true)]
+    /// Words that names begin with; type:video, size:>1G and (after --) -word narrow it
+    #[arg(required = true)]
     words: Vec<String>,
     /// Results that are enough
     #[arg(long, value_name = "N", default_value_t = 100)]
