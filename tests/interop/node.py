@@ -201,7 +201,7 @@ def transmission_remote(running: Case) -> None:
     do("--alt-speed-days", "1-3")
     do("-asc")
     do("-gsr", "3")
-    shows(("-si",), "500 kB/s", "600 kB/s", "Default seed ratio limit: 3.00")
+    shows(("-si",), "500 kB/s", "600 kB/s", "Default seed ratio limit: 3.0")
     scheduled = taker.call("GET", "/api/v1/settings")["settings"]
     times = next(one["value"] for one in scheduled if one["name"] == "transfers.alt_times")
     expect(times.endswith("09:15-16:45"), f"the other limits hold from 9:15 to 16:45: {times}")
