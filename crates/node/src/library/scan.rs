@@ -219,10 +219,10 @@ impl<'a> Scan<'a> {
                 }
                 Err(error) => {
                     // What is in it is not known, so it is not known to be gone.
-                    unseen.retain(|other| {
-                        !(dir.is_empty() || *other == dir)
-                            && !other.strip_prefix(&*dir).is_some_and(|rest| rest.starts_with(b"/"))
-                    });
+                    let is_below = |other: &[u8]| {
+                        other.strip_prefix(&*dir).is_some_and(|rest| rest.starts_with(b"/"))
+                    };
+                    unseen.retain(|other| !(dir.is_empty() || *other == dir || is_below(other)));
                     self.complain(&dir, &error);
                 }
             }

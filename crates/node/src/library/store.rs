@@ -108,6 +108,12 @@ pub(super) type AllTotals = BTreeMap<FolderId, Totals>;
 /// What came of hashing one file.
 pub(super) type Hashed = (FileId, Stamp, Option<Box<Digests>>);
 
+/// A folder, with the device and inode that it had.
+pub(super) type KnownFolder = (FolderId, PathBuf, (u64, u64));
+
+/// A file, and its content once that is known.
+pub(super) type Described = (FileId, Known, Option<(Content, Pieces)>);
+
 /// The tables, open.
 #[derive(Clone, Debug)]
 pub(super) struct Store {
@@ -134,7 +140,7 @@ impl Store {
     }
 
     /// All folders with the device and inode that they had.
-    pub(super) fn folders(&self) -> Result<Vec<(FolderId, PathBuf, (u64, u64))>, StateError> {
+    pub(super) fn folders(&self) -> Result<Vec<KnownFolder>, StateError> {
         self.read(|read| {
             let table = read.open_table(FOLDERS)?;
             let folders = table.iter()?.map(|row| {
@@ -313,10 +319,7 @@ impl Store {
     }
 
     /// Files with their contents, in this order; those that are gone are left out.
-    pub(super) fn describe(
-        &self,
-        ids: &[FileId],
-    ) -> Result<Vec<(FileId, Known, Option<(Content, Pieces)>)>, StateError> {
+    pub(super) fn describe(&self, ids: &[FileId]) -> Result<Vec<Described>, StateError> {
         self.read(|read| {
             let files = read.open_table(FILES)?;
             let mut found = Vec::new();

@@ -25,8 +25,9 @@ pub(super) const INODES: TableDefinition<'_, (u64, u64, u64), ()> =
     TableDefinition::new("library.inodes");
 
 /// Contents: length, SHA-1, SHA-256, Tiger tree root.
-pub(super) const CONTENTS: TableDefinition<'_, u64, (u64, [u8; 20], [u8; 32], [u8; 24])> =
+pub(super) const CONTENTS: TableDefinition<'_, u64, ContentRow> =
     TableDefinition::new("library.contents");
+pub(super) type ContentRow = (u64, [u8; 20], [u8; 32], [u8; 24]);
 
 /// Pieces of contents: their length, SHA-1 of each, merkle root of each.
 pub(super) const PIECES: TableDefinition<'_, u64, (u32, &[u8], &[u8])> =

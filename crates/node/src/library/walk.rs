@@ -35,7 +35,7 @@ pub(super) struct Stamp {
 
 impl Stamp {
     fn of(stat: &Stat) -> Self {
-        let seconds = i64::from(stat.st_mtime).saturating_mul(1_000_000_000);
+        let seconds = stat.st_mtime.saturating_mul(1_000_000_000);
         Self {
             len: u64::try_from(stat.st_size).unwrap_or(0),
             modified: seconds.saturating_add(i64::try_from(stat.st_mtime_nsec).unwrap_or(0)),
@@ -164,11 +164,11 @@ pub(super) fn identity(root: &Path) -> io::Result<(u64, u64)> {
 /// for the root itself and for what is elsewhere or hidden.
 pub(super) fn split(root: &Path, path: &Path) -> Option<(Vec<u8>, Vec<u8>)> {
     let below = path.strip_prefix(root).ok()?;
-    let parts = below.components().map(|part| part.as_os_str().as_bytes());
+    let mut parts = below.components().map(|part| part.as_os_str().as_bytes());
     if parts.clone().any(is_hidden) {
         return None;
     }
-    let name = parts.last()?.to_vec();
+    let name = parts.next_back()?.to_vec();
     let dir = below.parent().map(|dir| dir.as_os_str().to_owned().into_vec());
     Some((dir.unwrap_or_default(), name))
 }
