@@ -14,8 +14,8 @@ use sim::{Latency, Link, Node, Settings, World};
 const NODES: usize = 50;
 const VALUES: usize = 60;
 const SECOND: Duration = Duration::from_secs(1);
-/// How long the ring has to be whole again.
-const QUIET: Duration = Duration::from_secs(60);
+/// How long the ring has to be whole again: who was lost is looked for now and then only.
+const QUIET: Duration = Duration::from_secs(180);
 
 /// One-way delays around `mean`.
 fn delays(mean: Duration) -> Link {

@@ -4,6 +4,7 @@
 use core::ops::Range;
 use core::time::Duration;
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use machine::{Instant, Rng};
@@ -131,7 +132,8 @@ impl Schedule {
     }
 
     /// Plans everything in `world`. `restart` is asked to start a node again that was down, by
-    /// [`World::start`] and a command, say. When all is over, links are as they are now.
+    /// [`World::start`] and a command, say. Where faults of one kind overlap, the one that began
+    /// last counts, and when it ends the one before; when all is over, links are as they are now.
     pub fn apply<M: Simulated>(
         &self,
         world: &mut World<M>,
@@ -139,6 +141,7 @@ impl Schedule {
     ) {
         let restart = Rc::new(RefCell::new(restart));
         let usual = world.link().clone();
+        let (mut links, mut slow) = (Layers::default(), BTreeMap::<Node, Layers<Duration>>::new());
         for (during, fault) in self.0.iter().cloned() {
             let Range { start, end } = during.clone();
             match fault {
@@ -160,17 +163,57 @@ impl Schedule {
                     world.plan(start, move |world| world.cut(cut));
                 }
                 Fault::Links { loss, duplication, reordering, held_up } => {
-                    let usual = usual.clone();
                     let latency = usual.latency.clone();
                     let link = Link { latency, loss, duplication, reordering, held_up };
-                    world.plan(start, move |world| world.set_link(link));
-                    world.plan(end, move |world| world.set_link(usual));
+                    links.0.push((during, link));
                 }
                 Fault::Slow { node, processing } => {
-                    world.plan(start, move |world| world.slow(node, processing));
-                    world.plan(end, move |world| world.slow(node, Duration::ZERO));
+                    slow.entry(node).or_default().0.push((during, processing));
                 }
             }
+        }
+        links.plan(world, move |world, link| {
+            world.set_link(link.cloned().unwrap_or_else(|| usual.clone()));
+        });
+        for (node, layers) in slow {
+            layers.plan(world, move |world, processing| {
+                world.slow(node, processing.copied().unwrap_or_default());
+            });
+        }
+    }
+}
+
+/// What lies over each other, by when it begins.
+struct Layers<T>(Vec<(Range<Instant>, T)>);
+
+impl<T> Default for Layers<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T: 'static> Layers<T> {
+    /// The uppermost one at a moment.
+    fn top(&self, now: Instant) -> Option<&T> {
+        let there = self.0.iter().rev().find(|(during, _)| during.contains(&now));
+        there.map(|(_, layer)| layer)
+    }
+
+    /// Plans to `set` the uppermost one, or nothing, whenever one begins or ends.
+    fn plan<M: Simulated>(
+        self,
+        world: &mut World<M>,
+        set: impl Fn(&mut World<M>, Option<&T>) + 'static,
+    ) {
+        let edges: Vec<_> =
+            self.0.iter().flat_map(|(during, _)| [during.start, during.end]).collect();
+        let layers = Rc::new((self, set));
+        for edge in edges {
+            let layers = Rc::clone(&layers);
+            world.plan(edge, move |world| {
+                let (layers, set) = &*layers;
+                set(world, layers.top(world.now()));
+            });
         }
     }
 }
@@ -229,6 +272,27 @@ mod tests {
         }
         assert!(kinds.iter().all(|count| *count > 100), "{kinds:?}");
         assert!(empty < 30, "{empty}");
+    }
+
+    #[test]
+    fn what_began_last_counts_and_then_what_goes_on() {
+        let at = |seconds| Instant::ZERO + Duration::from_secs(seconds);
+        let fault = |loss| Fault::Links {
+            loss: Rate::new(loss),
+            duplication: Rate::NEVER,
+            reordering: Rate::NEVER,
+            held_up: Duration::ZERO,
+        };
+        // One within another, and one that goes on beyond another's end.
+        let faults = [(1, 9, 0.1), (2, 4, 0.2), (5, 7, 0.3), (6, 12, 0.4)];
+        let faults = faults.map(|(start, end, loss)| (at(start)..at(end), fault(loss)));
+        let mut world = gossips(1, 1, Link::default(), 2);
+        Schedule(faults.to_vec()).apply(&mut world, |_, _| ());
+        let expected = [0.0, 0.1, 0.2, 0.2, 0.1, 0.3, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4, 0.0];
+        for (second, loss) in (0..).zip(expected) {
+            world.run_until(at(second));
+            assert_eq!(world.link().loss, Rate::new(loss), "after {second} s");
+        }
     }
 
     #[test]

@@ -134,10 +134,10 @@ fn measure(run: &Run<'_>) -> Result<Outcome, ParamError> {
          node that is responsible; lookups of upkeep go around dead nodes.",
     );
     outcome.note(
-        "At low rates ours fail more often than published. Likely for one part: our upkeep looks \
-         fingers up beyond the successor's span only, so that a dead finger within that span stays \
-         for good where dead fingers are not forgotten (forget=0). Live, they are forgotten at once; \
-         with forget=1 fewer fail than published.",
+        "At 0.1 per second fewer of ours fail than published. There every node lives 83 minutes on \
+         average and stabilises every 30 seconds, so what a lookup meets depends on how soon the \
+         dead are found out; the paper states neither how long its nodes waited for an answer nor \
+         how long messages took. Live, dead fingers are forgotten at once; with forget=1 fewer fail.",
     );
     Ok(outcome)
 }

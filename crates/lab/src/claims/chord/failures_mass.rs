@@ -190,7 +190,12 @@ fn measure(run: &Run<'_>) -> Result<Outcome, ParamError> {
          the paper's numbers; the first living node on its successor list must be the right one. \
          Dead fingers stay in the tables, so later lookups meet them again. Where few have failed \
          the paper counts more timeouts than its own formula, p/(1 - p) times the path, which ours \
-         follow.",
+         follow: by it 0.45 at 10 % and 1.06 at 20 %, where 0.60 and 1.17 were published, so there \
+         the verdict is that ours depart.",
+    );
+    outcome.note(
+        "One ring and one draw of who fails, as in the paper. How much hangs on the draw: seeds 1 to \
+         8 give 0.39 to 0.52 timeouts where 10 % have failed, and 0.93 to 1.16 where 20 % have.",
     );
     Ok(outcome)
 }
