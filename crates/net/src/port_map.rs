@@ -1,7 +1,7 @@
 //! Doors in the router at home: asks it to let connections to our ports in, by PCP (RFC 6887),
 //! NAT-PMP (RFC 6886) or UPnP-IGD, renews what it grants, and takes it back at the end. The formats
 //! are the crates' `crab_nat` and `igd_next`; what is asked for, when and again, is said here. Where
-//! the router is: [`gateway`].
+//! the router is: `gateway`.
 
 mod gateway;
 

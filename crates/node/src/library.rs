@@ -105,7 +105,7 @@ pub struct FileQuery {
     pub folder: Option<u32>,
     /// So many are left out at the beginning.
     pub offset: usize,
-    /// Most to list, up to [`LIST_MAX`].
+    /// Most to list, up to 1000.
     pub limit: Option<usize>,
 }
 

@@ -127,8 +127,14 @@ pub fn run(args: &LibraryArgs) -> Result<Exit, Failure> {
             shelf.settle(*no_wait, node.json)
         }
         LibraryCommand::Status { node } => {
-            say_status(&Shelf::open(node)?.status()?, node.json)?;
-            Ok(Exit::Done)
+            match Shelf::open(node)? {
+                // One that was opened for this has only begun to look.
+                own @ Shelf::Own(_) => own.settle(false, node.json),
+                running @ Shelf::Running(_) => {
+                    say_status(&running.status()?, node.json)?;
+                    Ok(Exit::Done)
+                }
+            }
         }
     }
 }

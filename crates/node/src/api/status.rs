@@ -16,7 +16,7 @@ use super::error::{ApiError, ErrorBody};
 use super::extract::Params;
 use super::{Ctx, Shared};
 use crate::log::Entry;
-use crate::view::{Status, Transfer};
+use crate::view::Status;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Shared>> {
     OpenApiRouter::new()
@@ -24,7 +24,6 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(health))
         .routes(routes!(metrics))
         .routes(routes!(log))
-        .routes(routes!(search))
 }
 
 #[utoipa::path(get, path = "/api/v1/status", tag = "status",
@@ -131,80 +130,4 @@ fn exposition(status: &Status) -> String {
     let states = states.map(|(name, count)| (format!("{{state=\"{name}\"}}"), count as f64));
     metric("transfers", "gauge", "Transfers by state.", &states);
     text
-}
-
-/// What to look for.
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct SearchQuery {
-    /// Words that a name must hold.
-    q: String,
-    /// Most results.
-    limit: Option<usize>,
-}
-
-/// What was found.
-#[derive(Serialize, ToSchema)]
-struct Results {
-    /// The hits.
-    results: Vec<Hit>,
-    /// How many there are in all.
-    total: usize,
-    /// Where it was looked.
-    networks: Vec<Searched>,
-}
-
-/// One hit.
-#[derive(Serialize, ToSchema)]
-struct Hit {
-    network: &'static str,
-    name: Option<String>,
-    length: u64,
-    #[serde(rename = "type")]
-    mime: &'static str,
-    id: String,
-    sources: usize,
-    sha1: Option<String>,
-    infohash_v1: Option<String>,
-}
-
-/// A place where it was looked.
-#[derive(Serialize, ToSchema)]
-struct Searched {
-    name: &'static str,
-    state: &'static str,
-}
-
-/// Results unless another number is asked for.
-const RESULTS: usize = 100;
-
-#[utoipa::path(get, path = "/api/v1/search", tag = "search", params(SearchQuery),
-    responses((status = 200, body = Results), (status = 400, body = ErrorBody),
-        (status = 401, body = ErrorBody)))]
-async fn search(
-    State(shared): Ctx,
-    Params(query): Params<SearchQuery>,
-) -> Result<axum::Json<Results>, ApiError> {
-    let words: Vec<String> = query.q.split_whitespace().map(str::to_lowercase).collect();
-    let transfers = shared.run(|node| Ok(node.transfers())).await?;
-    let hits = |transfer: &Transfer| {
-        let name = transfer.name.as_deref().unwrap_or_default().to_lowercase();
-        !words.is_empty() && words.iter().all(|word| name.contains(word.as_str()))
-    };
-    let found: Vec<_> = transfers.into_iter().filter(hits).collect();
-    let total = found.len();
-    let hit = |transfer: Transfer| Hit {
-        network: "transfers",
-        mime: crate::mime::of_name(transfer.name.as_deref().unwrap_or_default()),
-        name: transfer.name,
-        length: transfer.bytes_total,
-        id: transfer.id,
-        sources: transfer.peers_connected + transfer.progress.peers_known,
-        sha1: None,
-        infohash_v1: transfer.infohash_v1,
-    };
-    let results = found.into_iter().take(query.limit.unwrap_or(RESULTS)).map(hit).collect();
-    let networks = vec![Searched { name: "transfers", state: "done" }];
-    Ok(axum::Json(Results { results, total, networks }))
 }
