@@ -444,8 +444,10 @@ proptest! {
                 let wanted: Vec<_> = all.iter().filter(|file| naive(words, file)).collect();
                 let mut wanted: Vec<_> = wanted.iter().map(|file| file.path.clone()).collect();
                 wanted.sort();
-                await_that(library, words, |_| names(library, words) == wanted);
-                prop_assert_eq!(files(library, words).total, wanted.len() as u64);
+                await_that(library, words, |_| {
+                    names(library, words) == wanted
+                        && files(library, words).total == wanted.len() as u64
+                });
             }
             prop_assert_eq!(library.folder(id).expect("there").error, None);
         }

@@ -127,12 +127,15 @@ mod tests {
 
     #[test]
     fn what_the_session_does_not_grant_is_not_lost_to_the_torrent() {
+        // Its burst is 40 ms of its limit; the session's is two blocks.
+        const BURST: u64 = 400_000;
         let clock = Clock::start();
-        let lane = Lane::new(Some(1_000), false, clock);
+        let lane = Lane::new(Some(10_000_000), false, clock);
         let session = Limiter::new(Some(1), clock);
-        let before = all_of(&lane, &session, u64::MAX);
+        let before = all_of(&lane, &session, BURST);
+        assert!(before < BURST, "{before}");
         session.set_limit(None);
-        // The burst of its own that the session held back is still there.
-        assert!(all_of(&lane, &session, u64::MAX) > 0, "after {before}");
+        // What the session held back of it is still there.
+        assert_eq!(before + all_of(&lane, &session, BURST - before), BURST);
     }
 }
