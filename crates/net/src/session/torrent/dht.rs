@@ -20,8 +20,8 @@ const AGAIN_FIRST: Duration = Duration::from_secs(1);
 const AGAIN_MAX: Duration = Duration::from_secs(15 * 60);
 /// How often a torrent without peers looks who has announced itself to our own node.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How often one does that only waits to be found: there may be thousands.
-const LOOK_SEEDING: Duration = Duration::from_secs(10);
+/// How seldom at most one does that only waits to be found: there may be thousands.
+const LOOK_SEEDING: Duration = Duration::from_secs(60);
 
 impl Torrent {
     /// Looks for peers for as long as the torrent and the nodes that there are now run.
@@ -56,17 +56,10 @@ impl Torrent {
                 }
             }
             // Whoever seeds only needs to be listed.
-            let found = listed && self.seeds();
-            if self.has_peers() || found {
+            if self.has_peers() || (listed && self.seeds()) {
                 pause = AGAIN_MAX;
             }
-            let looks = async {
-                match found {
-                    true => std::future::pending().await,
-                    false => self.look(node).await,
-                }
-            };
-            let _ = tokio::time::timeout(pause, looks).await;
+            let _ = tokio::time::timeout(pause, self.look(node)).await;
             pause = (2 * pause).min(AGAIN_MAX);
         }
     }
@@ -93,8 +86,10 @@ impl Torrent {
     /// Goes on looking who has announced itself to our own node, which is all there is in a
     /// network of two.
     async fn look(self: &Rc<Self>, node: &Node) {
+        let mut pause = LOOK_EVERY;
         loop {
-            tokio::time::sleep(if self.seeds() { LOOK_SEEDING } else { LOOK_EVERY }).await;
+            tokio::time::sleep(pause).await;
+            pause = if self.seeds() { (2 * pause).min(LOOK_SEEDING) } else { LOOK_EVERY };
             for hash in self.hashes.handshake_hashes() {
                 let listed = node.kademlia.listed(Key(hash.0)).await;
                 if !self.has_peers() {
