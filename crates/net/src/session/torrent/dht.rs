@@ -55,8 +55,8 @@ impl Torrent {
                     Err(Gone) => return,
                 }
             }
-            // Whoever seeds only needs to be listed.
-            if self.has_peers() || (listed && self.seeds()) {
+            // Who seeds only needs to be listed; who has peers but is not yet, has met no node.
+            if listed && (self.has_peers() || self.seeds()) {
                 pause = AGAIN_MAX;
             }
             let _ = tokio::time::timeout(pause, self.look(node)).await;
