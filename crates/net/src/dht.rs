@@ -5,6 +5,7 @@ mod bootstrap;
 mod chord;
 mod identity;
 mod krpc;
+mod overlay;
 mod state;
 
 use machine::dht::{Command, Dht, Report};
@@ -15,6 +16,7 @@ pub use bootstrap::{BootstrapError, MAINLINE, resolve};
 pub use chord::{ChordNode, ChordWire};
 pub use identity::{IdentityError, SigningKey, is_signed};
 pub use krpc::{KademliaConfig, KademliaNode, Krpc};
+pub use overlay::{OVERLAYS, Overlay, OverlayKind, OverlayNode, OverlayState};
 pub use state::{Saved, StateError, StateFile};
 
 /// Gives a command that every hash table understands to the first machine behind `handle`.

@@ -9,11 +9,14 @@ mod value;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use anyhow::Context;
+use clap::builder::PossibleValue;
 use clap::{Args, Subcommand, ValueEnum};
 use machine::dht::{Cost, Key};
+use net::dht::{OVERLAYS, OverlayKind};
 use sha1::{Digest, Sha1};
 use tokio::runtime;
 use tokio::task::LocalSet;
@@ -48,12 +51,33 @@ enum DhtCommand {
 }
 
 /// A kind of distributed hash table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Network {
-    /// A ring with fingers
+    /// A ring with fingers.
     Chord,
-    /// The mainline DHT of BitTorrent
+    /// The mainline DHT of BitTorrent.
     Kademlia,
+    /// One of those that need nothing of their own here.
+    Overlay(&'static OverlayKind),
+}
+
+impl ValueEnum for Network {
+    fn value_variants<'a>() -> &'a [Self] {
+        static ALL: LazyLock<Vec<Network>> = LazyLock::new(|| {
+            let overlays = OVERLAYS.iter().map(Network::Overlay);
+            [Network::Chord, Network::Kademlia].into_iter().chain(overlays).collect()
+        });
+        &ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let (name, summary) = match self {
+            Self::Chord => ("chord", "A ring with fingers"),
+            Self::Kademlia => ("kademlia", "The mainline DHT of BitTorrent"),
+            Self::Overlay(kind) => (kind.name, kind.summary),
+        };
+        Some(PossibleValue::new(name).help(summary))
+    }
 }
 
 /// Where to begin.

@@ -79,7 +79,9 @@ pub async fn lookup(args: &LookupArgs) -> Result<Exit, Failure> {
         Err(exit) => return Ok(exit),
     };
     let said = match (&node, args.peers) {
-        (Node::Chord(_), true) => Err(bad_input("peers of torrents are Kademlia's")),
+        (Node::Chord(_) | Node::Overlay(_), true) => {
+            Err(bad_input("peers of torrents are Kademlia's"))
+        }
         (Node::Kademlia(kademlia, _), true) => {
             let find = Command::GetPeers { info_hash: args.key };
             let mut answers = kademlia.handle().ask(find).await.context("cannot look up")?;
@@ -127,7 +129,7 @@ pub async fn status(args: &StatusArgs) -> Result<Exit, Failure> {
     let size = estimate(node.id(), &located);
     let seen_at = match &node {
         Node::Kademlia(node, _) => node.seen_at(),
-        Node::Chord(_) => None,
+        Node::Chord(_) | Node::Overlay(_) => None,
     };
     if args.short.json {
         say_json(&json!({

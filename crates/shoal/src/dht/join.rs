@@ -171,6 +171,14 @@ pub async fn counts(node: &Node) -> Counts {
         ..counts
     };
     let counted = match node {
+        Node::Overlay(node) => node.state().await.map(|state| Counts {
+            nodes: state.known.len(),
+            values: state.values,
+            received: state.received,
+            malformed: state.malformed,
+            sent: state.sent,
+            ..Counts::default()
+        }),
         Node::Chord(node) => {
             let look = node.handle().look(move |vnodes, socket| {
                 let mut known: Vec<_> = vnodes

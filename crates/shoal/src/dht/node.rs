@@ -1,4 +1,4 @@
-//! A node of either network for a command: where it listens, whom it begins with, what is kept of
+//! A node of any network for a command: where it listens, whom it begins with, what is kept of
 //! whom it met.
 
 use std::env;
@@ -11,8 +11,8 @@ use ::dht::chord;
 use anyhow::{Context, anyhow};
 use machine::dht::{Command, Contact, Key, Report};
 use net::dht::{
-    BootstrapError, ChordNode, KademliaConfig, KademliaNode, MAINLINE, Saved, StateFile, ask,
-    resolve,
+    BootstrapError, ChordNode, KademliaConfig, KademliaNode, MAINLINE, OverlayNode, Saved,
+    StateFile, ask, resolve,
 };
 use net::url_policy::{Reach, reach};
 use tokio::net::UdpSocket;
@@ -47,6 +47,8 @@ pub enum Node {
     Chord(ChordNode),
     /// Of Kademlia, with the file of whom it met.
     Kademlia(KademliaNode, Option<StateFile>),
+    /// Of one of those that need nothing of their own here.
+    Overlay(OverlayNode),
 }
 
 /// A node as the user sees it.
@@ -73,7 +75,7 @@ impl Node {
         let mut known = named(place).await?;
         let (file, saved) = match place.network {
             Network::Kademlia => open_state(place, wishes)?,
-            Network::Chord => (None, Saved::default()),
+            Network::Chord | Network::Overlay(_) => (None, Saved::default()),
         };
         known.extend(saved.nodes);
         if !wishes.stays && known.is_empty() {
@@ -97,6 +99,12 @@ impl Node {
                     ChordNode::start(socket, wishes.vnodes, config).context("cannot start")?,
                 )
             }
+            Network::Overlay(kind) => {
+                if listen.ip().is_unspecified() {
+                    return Err(bad_input("a node of this network must --listen at one address"));
+                }
+                Self::Overlay(kind.start(socket).context("cannot start")?)
+            }
             Network::Kademlia => {
                 let config = KademliaConfig {
                     id: saved.id.filter(|_| wishes.stays),
@@ -118,7 +126,7 @@ impl Node {
     pub async fn joined(place: &WhereArgs, wishes: &Wishes) -> Result<Result<Self, Exit>, Failure> {
         let (node, known) = Self::start(place, wishes).await?;
         let joined = match &node {
-            Self::Chord(_) => node.join(&known).await?,
+            Self::Chord(_) | Self::Overlay(_) => node.join(&known).await?,
             // Whoever does one thing need not know the neighbours: it is enough that one answers.
             Self::Kademlia(kademlia, _) => {
                 tokio::select! {
@@ -143,6 +151,7 @@ impl Node {
         let joined = match self {
             Self::Chord(node) => node.join(known).await,
             Self::Kademlia(node, _) => node.join(known).await,
+            Self::Overlay(node) => node.join(known).await,
         };
         Ok(joined.context("cannot join")?)
     }
@@ -152,6 +161,7 @@ impl Node {
         match self {
             Self::Chord(node) => node.address(),
             Self::Kademlia(node, _) => node.address(),
+            Self::Overlay(node) => node.address(),
         }
     }
 
@@ -160,6 +170,7 @@ impl Node {
         match self {
             Self::Chord(node) => chord::Peer::new(node.address(), 0).key(),
             Self::Kademlia(node, _) => node.id(),
+            Self::Overlay(node) => node.me().key(),
         }
     }
 
@@ -174,6 +185,7 @@ impl Node {
             Self::Kademlia(node, _) => {
                 Ok(plain(ask(node.handle(), Command::Put { key, value }).await)?)
             }
+            Self::Overlay(node) => Ok(plain(node.ask(Command::Put { key, value }).await)?),
         }
     }
 
@@ -185,6 +197,7 @@ impl Node {
         match self {
             Self::Chord(node) => Ok(plain(ask(node.handle(), Command::Get { key }).await)?),
             Self::Kademlia(node, _) => Ok(plain(ask(node.handle(), Command::Get { key }).await)?),
+            Self::Overlay(node) => Ok(plain(node.ask(Command::Get { key }).await)?),
         }
     }
 
@@ -198,6 +211,7 @@ impl Node {
             Self::Kademlia(node, _) => {
                 Ok(plain(ask(node.handle(), Command::Lookup { key }).await)?)
             }
+            Self::Overlay(node) => Ok(plain(node.ask(Command::Lookup { key }).await)?),
         }
     }
 
@@ -221,6 +235,7 @@ impl Node {
         match self {
             Self::Chord(node) => node.leave(FAREWELL).await,
             Self::Kademlia(node, _) => node.leave(FAREWELL).await,
+            Self::Overlay(node) => node.leave(FAREWELL).await,
         }
     }
 }

@@ -102,7 +102,7 @@ impl PutArgs {
         read.with_context(|| self.file.display().to_string()).bad_input()?;
         let len = match self.short.place.network {
             Network::Kademlia => bencoded(&value).len(),
-            Network::Chord => value.len(),
+            Network::Chord | Network::Overlay(_) => value.len(),
         };
         if len > VALUE_MAX {
             return Err(bad_input("a value has at most 1000 bytes, with its length in front"));
@@ -132,8 +132,8 @@ pub async fn put(args: &PutArgs) -> Result<Exit, Failure> {
         (Network::Kademlia, Some(_), _) => {
             return Err(bad_input("the key of a value in Kademlia is its hash: leave out --key"));
         }
-        (Network::Chord, _, true) => {
-            return Err(bad_input("--mutable is Kademlia's: in Chord, put the --key again"));
+        (Network::Chord | Network::Overlay(_), _, true) => {
+            return Err(bad_input("--mutable is Kademlia's: elsewhere, put the --key again"));
         }
         _ => {}
     }
@@ -150,7 +150,7 @@ pub async fn put(args: &PutArgs) -> Result<Exit, Failure> {
         _ => {
             let by_hash = || match place.network {
                 Network::Kademlia => immutable_key(&bencoded(&value)),
-                Network::Chord => sha1(&value),
+                Network::Chord | Network::Overlay(_) => sha1(&value),
             };
             let key = args.key.unwrap_or_else(by_hash);
             match node.put(key, value).await? {
@@ -240,7 +240,7 @@ impl GetArgs {
 /// When nobody has it, or it cannot be written.
 pub async fn get(args: &GetArgs) -> Result<Exit, Failure> {
     let place = &args.short.place;
-    if place.network == Network::Chord && args.public_key.is_some() {
+    if place.network != Network::Kademlia && args.public_key.is_some() {
         return Err(bad_input("items of a --public-key are Kademlia's"));
     }
     let wishes = Wishes { state: args.short.state.clone(), ..Wishes::default() };
@@ -262,7 +262,7 @@ pub async fn get(args: &GetArgs) -> Result<Exit, Failure> {
                 _ => None,
             }
         }
-        Node::Chord(_) => match node.get(target).await? {
+        Node::Chord(_) | Node::Overlay(_) => match node.get(target).await? {
             Report::Found { value, cost } => Some((value, None, cost)),
             _ => None,
         },
