@@ -59,6 +59,15 @@ def secret(seed: bytes) -> bytes:
     return bytes(key)
 
 
+def peers(session: lt.session, info_hash: str) -> list[tuple[str, int]]:
+    session.dht_get_peers(lt.sha1_hash(unhex(info_hash)))
+    try:
+        # Of a search that finds nobody it says nothing.
+        return await_alert(session, lt.dht_get_peers_reply_alert, 3).peers()
+    except TimeoutError:
+        return []
+
+
 def obey(session: lt.session, words: list[str]) -> str:
     match words:
         case ["put", value]:
@@ -80,15 +89,14 @@ def obey(session: lt.session, words: list[str]) -> str:
             return f"{alert.seq} {alert.item.hex()}" if alert.item else "-"
         case ["announce", info_hash, port]:
             session.dht_announce(lt.sha1_hash(unhex(info_hash)), int(port), 0)
+            # It does not say when it has announced: somebody then knows of it.
+            deadline = time.monotonic() + PATIENCE
+            while not any(peer[1] == int(port) for peer in peers(session, info_hash)):
+                if time.monotonic() > deadline:
+                    raise TimeoutError("nobody has heard the announce")
             return "-"
         case ["get_peers", info_hash]:
-            session.dht_get_peers(lt.sha1_hash(unhex(info_hash)))
-            try:
-                # Of a search that finds nobody it says nothing.
-                peers = await_alert(session, lt.dht_get_peers_reply_alert, 3).peers()
-            except TimeoutError:
-                peers = []
-            return " ".join(f"{ip}:{port}" for ip, port in peers) or "-"
+            return " ".join(f"{ip}:{port}" for ip, port in peers(session, info_hash)) or "-"
     return "error no such command"
 
 
