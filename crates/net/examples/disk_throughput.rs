@@ -16,8 +16,9 @@ use std::time::Instant;
 
 use bittorrent::id::{BLOCK_LEN, InfoHash, InfoHashV2, InfoHashes, PieceIndex};
 use bittorrent::metainfo::{File, Info};
+use hash::{Digest, Sha1};
 use net::disk::{Disk, DiskConfig, DiskEvent, DiskJob, PieceData, Recheck};
-use net::hash::{Digest, Sha1, sha256_leaves, subtree_root};
+use net::merkle::{sha256_leaves, subtree_root};
 use net::store::{Store, StoreOptions};
 
 const GIB: u64 = 1 << 30;
@@ -36,7 +37,7 @@ fn main() -> Result<(), Failure> {
         None => 2,
     };
     let dir = tempfile::tempdir_in(dir)?;
-    println!("{gib} GiB each, vector engine {}", net::hash::engine());
+    println!("{gib} GiB each, vector engine {}", hash::engine());
     println!("version  piece KiB  write GiB/s  CPU s/GiB  threads  recheck GiB/s  RSS MiB");
     for piece_len in [256 << 10, 1 << 20, 4 << 20] {
         // Twice: the first pages of a file system in memory may come from the host for the first

@@ -2,6 +2,7 @@
 //!
 //! What goes into the metainfo file, and how, is in `bittorrent::metainfo::create`.
 
+pub mod pipeline;
 mod source;
 mod walk;
 
@@ -13,7 +14,7 @@ use bittorrent::id::PieceIndex;
 use bittorrent::metainfo::create::{Builder, PieceHashes, SourceFile, default_piece_len};
 use bittorrent::metainfo::{Info, Metainfo};
 
-use crate::hash::pipeline::{Piece, hash_pieces};
+use self::pipeline::{Piece, hash_pieces};
 use source::Source;
 use walk::Tree;
 

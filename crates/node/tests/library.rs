@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use codec::base32;
 use common::{Home, PATIENCE};
-use net::hash::{Digest, Sha1, Sha256};
+use hash::{Digest, Sha1, Sha256};
 use node::{FileQuery, FolderState, Library, LibraryError, LibraryFile, LibraryFiles};
 use proptest::prelude::*;
 

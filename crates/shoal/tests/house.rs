@@ -12,10 +12,11 @@ const FAMILIES: &[&str] = &["bittorrent", "compute", "dht", "freenet", "ledger",
 const ARROWS: &[(&str, &[&str])] = &[
     ("machine", &[]),
     ("codec", &[]),
-    ("net", &["machine", "codec", "*"]),
+    ("hash", &[]),
+    ("net", &["hash", "machine", "codec", "*"]),
     ("sim", &["machine"]),
     ("lab", &["sim", "machine", "codec", "*"]),
-    ("node", &["net", "lab", "machine", "codec", "*"]),
+    ("node", &["net", "lab", "hash", "machine", "codec", "*"]),
     ("shoal", &["node", "lab", "net", "machine", "codec", "*"]),
 ];
 

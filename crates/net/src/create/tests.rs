@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use bittorrent::metainfo::create as torrent;
 
 use super::*;
-use crate::hash::{Digest, Sha1};
+use hash::{Digest, Sha1};
 
 const KINDS: [Kind; 3] = [Kind::V1, Kind::V2, Kind::Hybrid];
 
@@ -60,7 +60,7 @@ fn check(metainfo: &Metainfo, root: &Path) {
         }
         if let Some(v2) = metainfo.v2_piece(piece) {
             let leaves: Vec<_> = bytes[..v2.len as usize]
-                .chunks(crate::hash::LEAF_LEN)
+                .chunks(crate::merkle::LEAF_LEN)
                 .map(bittorrent::merkle::leaf)
                 .collect();
             assert_eq!(v2.verify(&leaves), Some(true), "{piece:?}");

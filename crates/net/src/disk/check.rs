@@ -2,8 +2,9 @@
 
 use bittorrent::id::PieceIndex;
 
-use crate::hash::{Digest, LEAF_LEN, Sha1, sha1_many, sha256_leaves};
+use crate::merkle::{LEAF_LEN, sha256_leaves};
 use crate::store::{Expected, LayerUnknown, Store, StoreError};
+use hash::{Digest, Sha1, sha1_many};
 
 /// Most bytes that are read from disk at a time: lanes for pieces that are small, a chunk of those
 /// that are not.

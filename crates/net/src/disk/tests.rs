@@ -8,7 +8,7 @@ use bittorrent::id::PieceIndex;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::*;
-use crate::hash::sha256_leaves;
+use crate::merkle::sha256_leaves;
 use crate::store::testing::{KINDS, Kind, Sample, sample};
 use crate::store::{ErrorClass, Journal, Store, StoreOptions};
 

@@ -3,7 +3,7 @@
 use bittorrent::id::{BLOCK_LEN, PieceIndex};
 use bittorrent::metainfo::Info;
 
-use crate::hash::subtree_root;
+use crate::merkle::subtree_root;
 
 /// The digests of a piece: v1, v2, or both for a hybrid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

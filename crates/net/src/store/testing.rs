@@ -5,7 +5,8 @@ use std::sync::Arc;
 use bittorrent::id::{InfoHash, InfoHashV2, InfoHashes};
 use bittorrent::metainfo::{File, Info};
 
-use crate::hash::{Digest, Sha1, sha256_leaves, subtree_root};
+use crate::merkle::{sha256_leaves, subtree_root};
+use hash::{Digest, Sha1};
 
 /// Which digests a torrent has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,8 +6,10 @@ use std::ops::ControlFlow;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use net::hash::{Digest, LEAF_LEN, Sha1, Sha256};
-use net::hash::{sha1_many, sha256_leaves, sha256_many, subtree_root};
+use hash::{Digest, Sha1, Sha256};
+use hash::{sha1_many, sha256_many};
+use net::merkle::LEAF_LEN;
+use net::merkle::{sha256_leaves, subtree_root};
 
 use super::tth::{self, SUBTREE_LEN, TigerHash, Tree};
 

@@ -48,7 +48,7 @@ impl Checking {
 fn block_digests(piece: &[u8]) -> Vec<[u8; 20]> {
     let blocks: Vec<&[u8]> = piece.chunks(BLOCK_LEN as usize).collect();
     let mut digests = vec![[0; 20]; blocks.len()];
-    crate::hash::sha1_many(&blocks, &mut digests);
+    hash::sha1_many(&blocks, &mut digests);
     digests
 }
 

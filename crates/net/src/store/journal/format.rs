@@ -11,7 +11,7 @@
 use bittorrent::id::{InfoHash, InfoHashV2, InfoHashes, PieceIndex};
 use codec::bitfield::Bitfield;
 
-use crate::hash::{Digest, Sha256};
+use hash::{Digest, Sha256};
 
 const MAGIC: [u8; 8] = *b"SHOALJNL";
 const VERSION: u32 = 1;

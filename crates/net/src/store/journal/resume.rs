@@ -10,8 +10,8 @@ use codec::bitfield::Bitfield;
 
 use super::format::{Contents, Damage, PARTS, Progress, Stamp, Totals};
 use super::{Journal, Log, Pending, number_of, replace, torrent_of};
-use crate::hash::{Digest, Sha1, Sha256};
 use crate::store::{Op, Store, StoreError};
+use hash::{Digest, Sha1, Sha256};
 
 /// Most bytes of a journal that is read: two million pieces and their layers, with room to spare.
 const MAX_LEN: u64 = 256 * 1024 * 1024;

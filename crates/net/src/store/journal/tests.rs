@@ -7,9 +7,9 @@ use std::process::Command;
 use proptest::prelude::*;
 
 use super::*;
-use crate::hash::{Digest, Sha1};
 use crate::store::testing::{Kind, Sample, info_of, sample};
 use crate::store::{ErrorClass, StoreOptions};
+use hash::{Digest, Sha1};
 
 const FILES: &[(&str, u64)] = &[("a", 100_000), ("b", 100_000), ("c", 100_000)];
 const PIECE: u32 = 16_384;

@@ -6,7 +6,7 @@ use core::arch::x86_64::*;
 
 use super::avx2::Avx2;
 use super::{Blocks, LaneState, Lanes, MAX_LANES, PREFETCH_BYTES};
-use crate::hash::algorithm::Algorithm;
+use crate::algorithm::Algorithm;
 
 /// Truth tables of `vpternlog`.
 const XOR3: i32 = 0x96;
@@ -15,17 +15,17 @@ const MAJORITY: i32 = 0xe8;
 
 /// Proof of AVX-512 F and BW: sixteen lanes.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::hash) struct Avx512(());
+pub(crate) struct Avx512(());
 
 impl Avx512 {
     /// The proof, if the processor has the instructions.
-    pub(in crate::hash) fn detect() -> Option<Self> {
+    pub(crate) fn detect() -> Option<Self> {
         (is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw"))
             .then_some(Self(()))
     }
 
     /// Compresses the next `blocks` blocks of sixteen inputs.
-    pub(in crate::hash) fn compress<A: Algorithm>(
+    pub(crate) fn compress<A: Algorithm>(
         self,
         state: &mut LaneState,
         inputs: &[Blocks<'_>; MAX_LANES],
@@ -173,17 +173,17 @@ impl Avx512 {
 
 /// Proof of AVX-512 F and VL: eight lanes of half the width.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::hash) struct Avx512Half(Avx2);
+pub(crate) struct Avx512Half(Avx2);
 
 impl Avx512Half {
     /// The proof, if the processor has the instructions.
-    pub(in crate::hash) fn detect() -> Option<Self> {
+    pub(crate) fn detect() -> Option<Self> {
         let half = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl");
         Avx2::detect().filter(|_| half).map(Self)
     }
 
     /// Compresses the next `blocks` blocks of eight inputs.
-    pub(in crate::hash) fn compress<A: Algorithm>(
+    pub(crate) fn compress<A: Algorithm>(
         self,
         state: &mut LaneState,
         inputs: &[Blocks<'_>; MAX_LANES],

@@ -6,7 +6,7 @@ use std::mem;
 use bittorrent::id::BLOCK_LEN;
 use bittorrent::merkle::parent;
 
-use super::sha256_many;
+use hash::sha256_many;
 
 /// Bytes of a leaf of the tree; the last leaf of a file is what is left (BEP 52).
 pub const LEAF_LEN: usize = BLOCK_LEN as usize;
@@ -72,8 +72,9 @@ pub fn subtree_root(leaves: &[[u8; 32]], width: u32) -> Option<[u8; 32]> {
 
 #[cfg(test)]
 mod tests {
+    use hash::{Digest, Sha256};
+
     use super::*;
-    use crate::hash::{Digest, Sha256};
 
     #[test]
     fn leaves_are_blocks_and_a_rest() {

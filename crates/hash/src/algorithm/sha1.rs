@@ -1,12 +1,12 @@
 //! SHA-1 (FIPS 180-4, 6.1.2) over vectors of lanes.
 
 use super::Algorithm;
-use crate::hash::lanes::{BLOCK_BYTES, Blocks, LaneState, Lanes, MAX_LANES};
+use crate::lanes::{BLOCK_BYTES, Blocks, LaneState, Lanes, MAX_LANES};
 #[cfg(target_arch = "x86_64")]
-use crate::hash::sha_ni::ShaNi;
+use crate::sha_ni::ShaNi;
 
 /// SHA-1.
-pub(in crate::hash) struct Sha1;
+pub(crate) struct Sha1;
 
 /// Constants of the four groups of twenty rounds.
 const K: [u32; 4] = [0x5a82_7999, 0x6ed9_eba1, 0x8f1b_bcdc, 0xca62_c1d6];

@@ -12,8 +12,9 @@ use std::thread;
 use bittorrent::id::PieceIndex;
 use bittorrent::metainfo::Info;
 
-use super::merkle::{LEAF_LEN, subtree_root};
-use super::{sha1_many, sha256_many};
+use hash::{sha1_many, sha256_many};
+
+use crate::merkle::{LEAF_LEN, subtree_root};
 
 /// Bytes of pieces in memory, over all threads, unless single pieces are larger than their share.
 const MEMORY: usize = 64 << 20;
@@ -198,7 +199,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::hash::{Digest, Sha1};
+    use hash::{Digest, Sha1};
 
     fn content(piece: &Piece, data: &mut [u8]) -> Result<(), &'static str> {
         for (i, byte) in data.iter_mut().enumerate() {
@@ -228,7 +229,7 @@ mod tests {
                     v1: piece.v1_len.map(|len| Sha1::digest(&data[..len as usize]).into()),
                     v2: piece.v2_width.and_then(|width| {
                         let mut leaves = Vec::new();
-                        super::super::sha256_leaves(&data[..piece.data_len as usize], &mut leaves);
+                        crate::merkle::sha256_leaves(&data[..piece.data_len as usize], &mut leaves);
                         (!leaves.is_empty())
                             .then(|| bittorrent::merkle::root_of_width(&leaves, 0, width as usize))
                     }),

@@ -1,8 +1,8 @@
-//! SHA-1 and SHA-256 of many inputs at once: pieces, merkle leaves, merkle layers.
+//! SHA-1 and SHA-256 of many inputs at once.
 //!
 //! Independent inputs run in the lanes of vector registers, one 32-bit word each, by the engine
 //! that is fastest for so many of them. GiB/s, the best of ten, on one core of a Zen 4 at 3.7 GHz,
-//! pieces of 256 KiB (`cargo bench -p shoal-net --bench hash`):
+//! pieces of 256 KiB (`cargo bench -p shoal-hash --bench hash`):
 //!
 //! | inputs at once         | 1    | 2    | 4    | 8    | 16   |
 //! |------------------------|------|------|------|------|------|
@@ -25,8 +25,6 @@
 mod algorithm;
 mod engine;
 mod lanes;
-mod merkle;
-pub mod pipeline;
 mod schedule;
 #[cfg(target_arch = "x86_64")]
 mod sha_ni;
@@ -34,7 +32,6 @@ mod sha_ni;
 use std::sync::LazyLock;
 
 pub use engine::Engine;
-pub use merkle::{LEAF_LEN, merkle_layer, sha256_leaves, subtree_root};
 pub use sha1::Sha1;
 pub use sha2::{Digest, Sha256};
 

@@ -4,20 +4,20 @@
 use core::arch::x86_64::*;
 
 use super::{Blocks, LaneState, Lanes, MAX_LANES, PREFETCH_BYTES};
-use crate::hash::algorithm::Algorithm;
+use crate::algorithm::Algorithm;
 
 /// Proof of AVX2: eight lanes.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::hash) struct Avx2(());
+pub(crate) struct Avx2(());
 
 impl Avx2 {
     /// The proof, if the processor has the instructions.
-    pub(in crate::hash) fn detect() -> Option<Self> {
+    pub(crate) fn detect() -> Option<Self> {
         is_x86_feature_detected!("avx2").then_some(Self(()))
     }
 
     /// Compresses the next `blocks` blocks of eight inputs.
-    pub(in crate::hash) fn compress<A: Algorithm>(
+    pub(crate) fn compress<A: Algorithm>(
         self,
         state: &mut LaneState,
         inputs: &[Blocks<'_>; MAX_LANES],

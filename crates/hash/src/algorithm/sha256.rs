@@ -1,16 +1,16 @@
 //! SHA-256 (FIPS 180-4, 6.2.2) over vectors of lanes.
 
 use super::Algorithm;
-use crate::hash::lanes::{BLOCK_BYTES, Blocks, LaneState, Lanes, MAX_LANES};
+use crate::lanes::{BLOCK_BYTES, Blocks, LaneState, Lanes, MAX_LANES};
 #[cfg(target_arch = "x86_64")]
-use crate::hash::sha_ni::ShaNi;
+use crate::sha_ni::ShaNi;
 
 /// SHA-256.
-pub(in crate::hash) struct Sha256;
+pub(crate) struct Sha256;
 
 /// Constants of the rounds: the fractions of the cube roots of the first 64 primes.
 #[rustfmt::skip]
-pub(in crate::hash) const K: [u32; 64] = [
+pub(crate) const K: [u32; 64] = [
     0x428a_2f98, 0x7137_4491, 0xb5c0_fbcf, 0xe9b5_dba5,
     0x3956_c25b, 0x59f1_11f1, 0x923f_82a4, 0xab1c_5ed5,
     0xd807_aa98, 0x1283_5b01, 0x2431_85be, 0x550c_7dc3,
