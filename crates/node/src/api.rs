@@ -18,6 +18,7 @@ mod rpc;
 mod search;
 mod serve;
 mod settings;
+mod sse;
 mod status;
 mod stream;
 mod transfers;
@@ -49,6 +50,8 @@ use serve::Listener;
 
 /// Streams of events at once.
 const EVENT_STREAMS_MAX: usize = 64;
+/// Searches at once.
+const SEARCHES_MAX: usize = 16;
 
 /// Why the interfaces cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +89,7 @@ struct Shared {
     auth: Auth,
     names: guard::Names,
     event_streams: Arc<Semaphore>,
+    searches: Arc<Semaphore>,
 }
 
 type Ctx = State<Arc<Shared>>;
@@ -101,6 +105,7 @@ impl Shared {
             auth,
             names: guard::Names(names),
             event_streams: Arc::new(Semaphore::new(EVENT_STREAMS_MAX)),
+            searches: Arc::new(Semaphore::new(SEARCHES_MAX)),
             node,
         }))
     }

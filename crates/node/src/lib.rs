@@ -32,6 +32,6 @@ pub use node::{
 };
 pub use record::Priority;
 pub use search::{
-    Asked, ContentId, Finder, Found, Hit, RESULTS_MAX, SearchQuery, SearchResult, search,
+    Asked, ContentId, Finder, Found, Hit, RESULTS_MAX, SearchQuery, SearchResult, Told, search,
 };
 pub use state::StateError;

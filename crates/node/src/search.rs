@@ -1,8 +1,13 @@
-//! Searching: the same question to everything that can be asked, and its answers merged by what they
-//! name. A network joins by implementing [`Finder`].
+//! Searching: the same question to everything that can be asked, side by side, and its answers
+//! merged by what they name. A network joins by implementing [`Finder`].
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -10,19 +15,31 @@ use utoipa::ToSchema;
 /// Results of one search.
 pub const RESULTS_MAX: usize = 1000;
 
+/// Places that are named of one result; more are counted as sources alone.
+const FOUND_MAX: usize = 32;
+/// Hits that wait to be merged.
+const HITS_WAITING_MAX: usize = 64;
+
 /// A question.
 #[derive(Clone, Debug)]
 pub struct SearchQuery {
     /// What people typed.
     pub words: String,
-    /// Results that are enough, up to [`RESULTS_MAX`].
+    /// Results of each network that are enough; over all of them there are at most
+    /// [`RESULTS_MAX`].
     pub limit: usize,
 }
 
-/// Something that can be asked: the library, the transfers, a network.
-pub trait Finder {
+/// Something that can be asked: the library, the transfers, a network. It is asked on a thread of
+/// its own.
+pub trait Finder: Send + Sync {
     /// What it is called.
     fn network(&self) -> &'static str;
+
+    /// How long it is waited for. What it tells later is not heard, and `tell` says to stop.
+    fn patience(&self) -> Duration {
+        Duration::from_secs(10)
+    }
 
     /// Asks, and tells of every hit as it comes. Returns when there are no more, or `tell` has had
     /// enough.
@@ -133,7 +150,7 @@ pub struct SearchResult {
 pub struct Asked {
     /// The network.
     pub name: String,
-    /// `done`, or `failed`.
+    /// `done`, `late` if it had more to say than was waited for, or `failed`.
     pub state: String,
     /// What went wrong.
     pub error: Option<String>,
@@ -160,7 +177,9 @@ impl Merge {
                 let result = &mut self.results[number];
                 result.content.learn(&hit.content);
                 result.sources = result.sources.saturating_add(hit.sources);
-                result.found.push(found);
+                if result.found.len() < FOUND_MAX && !result.found.contains(&found) {
+                    result.found.push(found);
+                }
                 number
             }
             None => {
@@ -184,33 +203,125 @@ impl Merge {
     }
 }
 
-/// Asks every finder in turn; `tell` hears of every result that is new or has more sources. Returns
-/// all results, in the order in which they came, and what each network had to say.
+/// What a search tells while it goes on.
+#[derive(Clone, Copy, Debug)]
+pub enum Told<'a> {
+    /// A result that is new or has more sources, by its number.
+    Result(usize, &'a SearchResult),
+    /// A network has nothing more to say.
+    Asked(&'a Asked),
+}
+
+/// What a finder's thread says.
+enum Said {
+    Hit(Hit),
+    Ended(Result<(), String>),
+}
+
+/// A finder that is being asked.
+struct Asking {
+    network: &'static str,
+    deadline: Instant,
+    /// Tells its thread to stop.
+    enough: Arc<AtomicBool>,
+    /// Results that it was first to find.
+    results: usize,
+}
+
+/// Asks every finder, side by side, each for as long as its patience; `tell` hears of what comes,
+/// until it has had enough. Returns all results, in the order in which they came, and what each
+/// network had to say.
 pub fn search(
-    finders: &[&dyn Finder],
+    finders: &[Arc<dyn Finder>],
     query: &SearchQuery,
-    tell: &mut dyn FnMut(&SearchResult),
+    tell: &mut dyn FnMut(Told<'_>) -> ControlFlow<()>,
 ) -> (Vec<SearchResult>, Vec<Asked>) {
+    let began = Instant::now();
     let limit = query.limit.min(RESULTS_MAX);
+    let (sender, said) = sync_channel(HITS_WAITING_MAX);
+    let mut asking = Vec::new();
+    for (number, finder) in finders.iter().enumerate() {
+        let enough = Arc::new(AtomicBool::new(false));
+        asking.push(Some(Asking {
+            network: finder.network(),
+            deadline: began + finder.patience(),
+            enough: enough.clone(),
+            results: 0,
+        }));
+        ask(number, finder.clone(), query.clone(), sender.clone(), enough);
+    }
+    drop(sender);
     let mut merge = Merge::default();
     let mut asked = Vec::new();
-    for finder in finders {
-        let network = finder.network();
-        let found = finder.find(query, &mut |hit| {
-            if merge.results.len() >= limit {
-                return ControlFlow::Break(());
+    while let Some(deadline) = asking.iter().flatten().map(|asking| asking.deadline).min() {
+        let wait = deadline.saturating_duration_since(Instant::now());
+        let is_first =
+            |one: &Option<Asking>| one.as_ref().is_some_and(|asking| asking.deadline == deadline);
+        let first = asking.iter().position(is_first).unwrap_or(0);
+        let next = if wait.is_zero() { None } else { Some(said.recv_timeout(wait)) };
+        let (number, ended) = match next {
+            None | Some(Err(RecvTimeoutError::Timeout)) => (first, ("late", None)),
+            Some(Err(RecvTimeoutError::Disconnected)) => {
+                // A thread that ends without a word has panicked.
+                let why = "its search broke off".to_owned();
+                (first, ("failed", Some(why)))
             }
-            let (number, _) = merge.add(network, hit);
-            tell(&merge.results[number]);
-            ControlFlow::Continue(())
-        });
-        asked.push(Asked {
-            name: network.to_owned(),
-            state: if found.is_ok() { "done" } else { "failed" }.to_owned(),
-            error: found.err(),
-        });
+            Some(Ok((number, Said::Ended(Err(why))))) => (number, ("failed", Some(why))),
+            Some(Ok((number, Said::Ended(Ok(()))))) => (number, ("done", None)),
+            Some(Ok((number, Said::Hit(hit)))) => {
+                let Some(finder) = asking.get_mut(number).and_then(Option::as_mut) else {
+                    continue;
+                };
+                if finder.results < limit && merge.results.len() < RESULTS_MAX {
+                    let (result, is_new) = merge.add(finder.network, hit);
+                    finder.results += usize::from(is_new);
+                    if tell(Told::Result(result, &merge.results[result])).is_break() {
+                        break;
+                    }
+                }
+                if finder.results < limit && merge.results.len() < RESULTS_MAX {
+                    continue;
+                }
+                (number, ("done", None))
+            }
+        };
+        let Some(finder) = asking.get_mut(number).and_then(Option::take) else { continue };
+        finder.enough.store(true, Ordering::Relaxed);
+        let (state, error) = ended;
+        let one = Asked { name: finder.network.to_owned(), state: state.to_owned(), error };
+        let go_on = tell(Told::Asked(&one));
+        asked.push(one);
+        if go_on.is_break() {
+            break;
+        }
     }
     (merge.results, asked)
+}
+
+/// Asks one finder on a thread of its own, which ends when nobody listens any more.
+fn ask(
+    number: usize,
+    finder: Arc<dyn Finder>,
+    query: SearchQuery,
+    sender: SyncSender<(usize, Said)>,
+    enough: Arc<AtomicBool>,
+) {
+    let refused = sender.clone();
+    let run = move || {
+        let found = finder.find(&query, &mut |hit| {
+            let heard = !enough.load(Ordering::Relaxed);
+            if heard && sender.send((number, Said::Hit(hit))).is_ok() {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        });
+        // The search may be over.
+        let _ = sender.send((number, Said::Ended(found)));
+    };
+    if let Err(error) = thread::Builder::new().name("shoal-search".into()).spawn(run) {
+        let _ = refused.try_send((number, Said::Ended(Err(error.to_string()))));
+    }
 }
 
 #[cfg(test)]
@@ -247,35 +358,121 @@ mod tests {
         ContentId { sha1: Some(text.to_owned()), ..ContentId::default() }
     }
 
-    #[test]
-    fn what_is_the_same_is_one_result() {
-        let both = ContentId { infohash_v1: Some("ff".to_owned()), ..sha1("AA") };
-        let library = Fixed("library", vec![hit("a", 1, sha1("aa")), hit("b", 1, sha1("bb"))]);
-        let gnutella =
-            Fixed("gnutella", vec![hit("A", 5, both), hit("c", 2, ContentId::default())]);
-        let infohash = ContentId { infohash_v1: Some("ff".to_owned()), ..ContentId::default() };
-        let swarm =
-            Fixed("bittorrent", vec![hit("x", 7, infohash), hit("c", 2, ContentId::default())]);
-        let query = SearchQuery { words: String::new(), limit: 10 };
-        let mut told = 0;
-        let (results, asked) = search(&[&library, &gnutella, &swarm], &query, &mut |_| told += 1);
-        let summary: Vec<_> = results
-            .iter()
-            .map(|result| (result.name.as_str(), result.sources, result.found.len()))
-            .collect();
-        // Without a content id nothing is known to be the same.
-        assert_eq!(summary, [("a", 13, 3), ("b", 1, 1), ("c", 2, 1), ("c", 2, 1)]);
-        assert_eq!(results[0].content.infohash_v1.as_deref(), Some("ff"));
-        assert_eq!((told, asked.len()), (6, 3));
+    fn asked(
+        finders: Vec<Fixed>,
+        query: &SearchQuery,
+        tell: &mut dyn FnMut(Told<'_>) -> ControlFlow<()>,
+    ) -> (Vec<SearchResult>, Vec<Asked>) {
+        let finders = finders.into_iter().map(|finder| Arc::new(finder) as Arc<dyn Finder>);
+        search(&finders.collect::<Vec<_>>(), query, tell)
     }
 
     #[test]
-    fn enough_is_enough() {
-        let many = (0..2000).map(|number| hit(&number.to_string(), 1, ContentId::default()));
-        let many = Fixed("library", many.collect());
+    fn what_is_the_same_is_one_result() {
+        let both = ContentId { infohash_v1: Some("ff".to_owned()), ..sha1("AA") };
+        let infohash = ContentId { infohash_v1: Some("FF".to_owned()), ..ContentId::default() };
+        let mut merge = Merge::default();
+        for (network, hit) in [
+            ("library", hit("a", 1, sha1("aa"))),
+            ("library", hit("b", 1, sha1("bb"))),
+            ("gnutella", hit("A", 5, both)),
+            ("gnutella", hit("c", 2, ContentId::default())),
+            ("bittorrent", hit("x", 7, infohash)),
+            // Without a content id nothing is known to be the same.
+            ("bittorrent", hit("c", 2, ContentId::default())),
+        ] {
+            merge.add(network, hit);
+        }
+        let summary: Vec<_> = merge
+            .results
+            .iter()
+            .map(|result| (result.name.as_str(), result.sources, result.found.len()))
+            .collect();
+        assert_eq!(summary, [("a", 13, 3), ("b", 1, 1), ("c", 2, 1), ("c", 2, 1)]);
+        assert_eq!(merge.results[0].content.infohash_v1.as_deref(), Some("ff"));
+    }
+
+    #[test]
+    fn places_of_one_result_are_bounded() {
+        let mut merge = Merge::default();
+        for number in 0..1000 {
+            merge.add("gnutella", hit(&number.to_string(), 1, sha1("aa")));
+        }
+        assert_eq!(merge.results.len(), 1);
+        assert_eq!((merge.results[0].sources, merge.results[0].found.len()), (1000, FOUND_MAX));
+    }
+
+    #[test]
+    fn enough_is_enough_of_each_network() {
+        let many = |network| {
+            let hits = (0..2000).map(|number| hit(&number.to_string(), 1, ContentId::default()));
+            Fixed(network, hits.collect())
+        };
         let query = SearchQuery { words: String::new(), limit: 3 };
-        assert_eq!(search(&[&many], &query, &mut |_| {}).0.len(), 3);
+        let mut go_on = |_: Told<'_>| ControlFlow::Continue(());
+        let (results, said) = asked(vec![many("library"), many("gnutella")], &query, &mut go_on);
+        assert_eq!((results.len(), said.len()), (6, 2));
+        assert!(said.iter().all(|asked| asked.state == "done"));
         let query = SearchQuery { limit: usize::MAX, ..query };
-        assert_eq!(search(&[&many], &query, &mut |_| {}).0.len(), RESULTS_MAX);
+        assert_eq!(asked(vec![many("library")], &query, &mut go_on).0.len(), RESULTS_MAX);
+        let mut told = 0;
+        let stopped = asked(vec![many("library")], &query, &mut |_| {
+            told += 1;
+            if told < 5 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        assert_eq!((told, stopped.0.len()), (5, 5));
+    }
+
+    /// One that says nothing until it is let go.
+    struct Silent(std::sync::Mutex<std::sync::mpsc::Receiver<()>>, Duration);
+
+    impl Finder for Silent {
+        fn network(&self) -> &'static str {
+            "silent"
+        }
+
+        fn patience(&self) -> Duration {
+            self.1
+        }
+
+        fn find(
+            &self,
+            _: &SearchQuery,
+            tell: &mut dyn FnMut(Hit) -> ControlFlow<()>,
+        ) -> Result<(), String> {
+            let _ = self.0.lock().map(|wait| wait.recv());
+            match tell(hit("late", 1, ContentId::default())) {
+                ControlFlow::Continue(()) => Ok(()),
+                ControlFlow::Break(()) => Err("nobody listens".to_owned()),
+            }
+        }
+    }
+
+    #[test]
+    fn a_silent_network_holds_nobody_up() {
+        let (let_go, wait) = std::sync::mpsc::channel();
+        let patience = Duration::from_millis(50);
+        let silent = Arc::new(Silent(std::sync::Mutex::new(wait), patience));
+        let library = Fixed("library", vec![hit("a", 1, sha1("aa"))]);
+        let finders: [Arc<dyn Finder>; 2] = [silent.clone(), Arc::new(library)];
+        let query = SearchQuery { words: String::new(), limit: 10 };
+        let mut told = Vec::new();
+        let (results, said) = search(&finders, &query, &mut |what| {
+            told.push(match what {
+                Told::Result(number, result) => format!("{number} {}", result.name),
+                Told::Asked(asked) => format!("{} {}", asked.name, asked.state),
+            });
+            ControlFlow::Continue(())
+        });
+        assert_eq!((results.len(), said.len()), (1, 2));
+        assert_eq!(told, ["0 a", "library done", "silent late"]);
+        drop(let_go);
+        drop(finders);
+        // Its thread lets go of it when it is told that nobody listens.
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while Arc::strong_count(&silent) > 1 {
+            assert!(Instant::now() < deadline, "its thread goes on");
+            thread::yield_now();
+        }
     }
 }

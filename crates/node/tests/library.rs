@@ -4,6 +4,7 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::ops::ControlFlow;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
@@ -300,7 +301,7 @@ fn publishing_does_not_hash_again() {
     assert_eq!(whole.bytes_total, made[0].1.len() as u64);
     assert!(node.library_publish(file.id).is_err(), "it is there already");
     let query = node::SearchQuery { words: "film".to_owned(), limit: 10 };
-    let (results, asked) = node.search(&query, &mut |_| {}).expect("asked");
+    let (results, asked) = node.search(&query, &mut |_| ControlFlow::Continue(())).expect("asked");
     assert_eq!((results.len(), asked.len()), (1, 2), "{results:?}");
     assert_eq!(results[0].found.len(), 2, "{results:?}");
     drop(library);

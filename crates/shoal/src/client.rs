@@ -160,17 +160,29 @@ impl Client {
         Ok(response.context("the node does not answer")?)
     }
 
-    /// Follows what happens: `each` is told the name and the data of every event, until it has
-    /// enough or a signal comes, for which `None` is returned.
+    /// Follows what happens: as [`Self::stream`].
     ///
     /// # Errors
     /// When `each` fails, or the node ends.
     pub fn follow<T>(
         &self,
+        each: impl FnMut(&str, &str) -> Result<ControlFlow<T>, Failure>,
+    ) -> Result<Option<T>, Failure> {
+        self.stream("/api/v1/events", each)
+    }
+
+    /// Reads the events at `path`: `each` is told the name and the data of every one, until it has
+    /// enough or a signal comes, for which `None` is returned.
+    ///
+    /// # Errors
+    /// When `each` fails, or the node ends.
+    pub fn stream<T>(
+        &self,
+        path: &str,
         mut each: impl FnMut(&str, &str) -> Result<ControlFlow<T>, Failure>,
     ) -> Result<Option<T>, Failure> {
         self.runtime.block_on(async {
-            let mut response = self.send(Method::GET, "/api/v1/events", None).await?;
+            let mut response = self.send(Method::GET, path, None).await?;
             if !response.status().is_success() {
                 let status = response.status();
                 return Err(refusal(status, &read(response).await?));

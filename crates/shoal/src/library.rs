@@ -3,6 +3,7 @@
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
@@ -211,7 +212,7 @@ pub enum Shelf {
     /// With the node that runs.
     Running(Client),
     /// In this process.
-    Own(Box<Library>),
+    Own(Arc<Library>),
 }
 
 impl Shelf {
@@ -224,7 +225,7 @@ impl Shelf {
             return Ok(Self::Running(client));
         }
         let library = Library::open(&node.config()?.node.state_dir);
-        Ok(Self::Own(Box::new(library.context("cannot open the library")?)))
+        Ok(Self::Own(Arc::new(library.context("cannot open the library")?)))
     }
 
     /// All folders.

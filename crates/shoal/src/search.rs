@@ -1,13 +1,17 @@
 //! `shoal search`: asks everything that the node can ask, or the library alone if no node runs.
 
-use anyhow::anyhow;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow};
 use clap::Args;
-use node::{Asked, SearchQuery, SearchResult};
+use node::{Asked, Finder, SearchQuery, SearchResult, Told};
 use serde::Deserialize;
 use url::form_urlencoded;
 
-use crate::client::NodeArgs;
+use crate::client::{Client, NodeArgs};
 use crate::exit::{Exit, Failure, say};
+use crate::interrupt;
 use crate::library::Shelf;
 use crate::report::say_json;
 use crate::text;
@@ -19,59 +23,103 @@ pub struct SearchArgs {
     /// Words that names begin with; type:video, size:>1G and (after --) -word narrow it
     #[arg(required = true)]
     words: Vec<String>,
-    /// Results that are enough
+    /// Results of each network that are enough
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: usize,
     #[command(flatten)]
     node: NodeArgs,
 }
 
-/// What the node answers.
+/// A result, by whose number a later one takes its place.
 #[derive(Deserialize)]
-struct Answer {
-    results: Vec<SearchResult>,
-    networks: Vec<Asked>,
+struct Numbered {
+    number: usize,
+    #[serde(flatten)]
+    result: SearchResult,
 }
 
-/// Searches, and prints results as they come.
+/// Searches, and prints results as they come. With `--json` a result that is found in more places
+/// later is printed again.
 ///
 /// # Errors
 /// When nothing can be asked.
 pub fn run(args: &SearchArgs) -> Result<Exit, Failure> {
     let query = SearchQuery { words: args.words.join(" "), limit: args.limit };
-    let json = args.node.json;
-    let (count, asked) = match Shelf::open(&args.node)? {
+    let mut printer = Printer { json: args.node.json, count: 0, asked: Vec::new() };
+    match Shelf::open(&args.node)? {
         Shelf::Running(client) => {
-            let mut parameters = form_urlencoded::Serializer::new(String::new());
-            parameters.append_pair("q", &query.words);
-            parameters.append_pair("limit", &query.limit.to_string());
-            let path = format!("/api/v1/search?{}", parameters.finish());
-            let Answer { results, networks } = client.get(&path)?;
-            results.iter().try_for_each(|result| say_result(result, json))?;
-            (results.len(), networks)
+            if !ask(&client, &query, &mut printer)? {
+                return Ok(Exit::Interrupted);
+            }
         }
         Shelf::Own(library) => {
+            let library: Arc<dyn Finder> = library;
             let mut said = Ok(());
-            let (results, networks) = node::search(&[&*library], &query, &mut |result| {
-                if said.is_ok() {
-                    said = say_result(result, json);
+            node::search(&[library], &query, &mut |told| {
+                match told {
+                    Told::Result(number, result) => said = printer.result(number, result),
+                    Told::Asked(asked) => printer.asked.push(asked.clone()),
                 }
+                if said.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             });
             said?;
-            (results.len(), networks)
         }
-    };
-    for failed in asked.iter().filter(|asked| asked.error.is_some()) {
-        let why = failed.error.as_deref().unwrap_or_default();
-        eprintln!("shoal: {}: {}", failed.name, text::plain(why));
     }
-    if asked.iter().all(|asked| asked.error.is_some()) {
-        return Err(anyhow!("nothing could be searched").into());
+    printer.end()
+}
+
+/// Asks the node that runs; says whether it said all it had to say before a signal came.
+fn ask(client: &Client, query: &SearchQuery, printer: &mut Printer) -> Result<bool, Failure> {
+    let mut parameters = form_urlencoded::Serializer::new(String::new());
+    parameters.append_pair("q", &query.words);
+    parameters.append_pair("limit", &query.limit.to_string());
+    parameters.append_pair("stream", "true");
+    interrupt::heed();
+    let done = client.stream(&format!("/api/v1/search?{}", parameters.finish()), |name, data| {
+        let strange = "the node's answer cannot be understood";
+        match name {
+            "result" => {
+                let Numbered { number, result } = serde_json::from_str(data).context(strange)?;
+                printer.result(number, &result)?;
+            }
+            "network" => printer.asked.push(serde_json::from_str(data).context(strange)?),
+            "done" => return Ok(ControlFlow::Break(())),
+            _ => {}
+        }
+        Ok(ControlFlow::Continue(()))
+    });
+    Ok(done?.is_some())
+}
+
+/// Prints what is found.
+struct Printer {
+    json: bool,
+    /// Results so far.
+    count: usize,
+    /// Networks that have nothing more to say.
+    asked: Vec<Asked>,
+}
+
+impl Printer {
+    fn result(&mut self, number: usize, result: &SearchResult) -> Result<(), Failure> {
+        let is_new = number >= self.count;
+        self.count = self.count.max(number + 1);
+        if is_new || self.json { say_result(result, self.json) } else { Ok(()) }
     }
-    if count == 0 && !json {
-        say("nothing was found")?;
+
+    fn end(self) -> Result<Exit, Failure> {
+        for failed in self.asked.iter().filter(|asked| asked.error.is_some()) {
+            let why = failed.error.as_deref().unwrap_or_default();
+            eprintln!("shoal: {}: {}", failed.name, text::plain(why));
+        }
+        if self.asked.iter().all(|asked| asked.error.is_some()) {
+            return Err(anyhow!("nothing could be searched").into());
+        }
+        if self.count == 0 && !self.json {
+            say("nothing was found")?;
+        }
+        Ok(Exit::Done)
     }
-    Ok(Exit::Done)
 }
 
 fn say_result(result: &SearchResult, json: bool) -> Result<(), Failure> {

@@ -1,31 +1,24 @@
 //! What happens, as it happens: server-sent events.
 
-use std::convert::Infallible;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::IntoResponse;
-use hyper::body::{Body as HttpBody, Frame};
-use serde::Serialize;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::error::{ApiError, ErrorBody};
+use super::sse::{self, text};
 use super::{Ctx, Shared};
 use crate::event::Event;
 
 /// A comment is sent after so much silence, so that dead connections are noticed.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
-/// Texts that wait for a slow listener; then the node's own queue fills, and it begins anew.
-const WAITING_MAX: usize = 8;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Shared>> {
     OpenApiRouter::new().routes(routes!(events))
@@ -41,10 +34,13 @@ async fn events(State(shared): Ctx) -> Result<impl IntoResponse, ApiError> {
         let status = StatusCode::SERVICE_UNAVAILABLE;
         ApiError::new(status, "too many listen already").hint("Close another window of this page")
     })?;
-    let (texts, receiver) = mpsc::channel(WAITING_MAX);
-    tokio::spawn(tell(shared, texts));
-    let headers = [(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-store")];
-    Ok((headers, Body::new(Texts { receiver, _place: place })))
+    // Once a slow listener's texts fill their queue the node's own fills, and it begins anew.
+    let (texts, answer) = sse::stream();
+    tokio::spawn(async move {
+        tell(shared, texts).await;
+        drop(place);
+    });
+    Ok(answer)
 }
 
 /// Sends events until the listener is gone or the node ends.
@@ -95,29 +91,5 @@ fn text_of(event: &Event) -> Bytes {
         Event::Lab(run) => text("lab", &**run),
         Event::Library(status) => text("library", &**status),
         Event::Notice(notice) => text("notice", &**notice),
-    }
-}
-
-/// One event. JSON has no line ends of its own.
-fn text(name: &str, data: &impl Serialize) -> Bytes {
-    let data = serde_json::to_string(data).unwrap_or_else(|_| "null".to_owned());
-    format!("event: {name}\ndata: {data}\n\n").into()
-}
-
-/// A body that is sent as it comes.
-struct Texts {
-    receiver: mpsc::Receiver<Bytes>,
-    _place: OwnedSemaphorePermit,
-}
-
-impl HttpBody for Texts {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.receiver.poll_recv(cx).map(|text| text.map(|text| Ok(Frame::data(text))))
     }
 }

@@ -1,26 +1,32 @@
 //! What the node itself can be asked: its library and its transfers.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use super::{Node, NodeError};
 use crate::library::{FileQuery, Library, LibraryFile};
-use crate::search::{self, Asked, ContentId, Finder, Hit, RESULTS_MAX, SearchQuery, SearchResult};
+use crate::search::{
+    self, Asked, ContentId, Finder, Hit, RESULTS_MAX, SearchQuery, SearchResult, Told,
+};
 use crate::view::Transfer;
 
 impl Node {
-    /// Asks everything that can be asked; `tell` hears of every result that is new or has more
-    /// sources. Results that name the same content are one.
+    /// Asks everything that can be asked; `tell` hears of what comes. Results that name the same
+    /// content are one.
     ///
     /// # Errors
     /// When the node has ended.
     pub fn search(
         &self,
         query: &SearchQuery,
-        tell: &mut dyn FnMut(&SearchResult),
+        tell: &mut dyn FnMut(Told<'_>) -> ControlFlow<()>,
     ) -> Result<(Vec<SearchResult>, Vec<Asked>), NodeError> {
-        let library = self.library()?;
-        let transfers = Transfers(self.transfers());
-        Ok(search::search(&[&*library, &transfers], query, tell))
+        Ok(search::search(&self.finders()?, query, tell))
+    }
+
+    /// Everything that can be asked now.
+    fn finders(&self) -> Result<Vec<Arc<dyn Finder>>, NodeError> {
+        Ok(vec![self.library()?, Arc::new(Transfers(self.transfers()))])
     }
 }
 
