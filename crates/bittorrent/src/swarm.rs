@@ -326,6 +326,7 @@ impl<C: PeerContact> Machine for Swarm<C> {
             Command::Lost(piece) => self.on_lost(piece, cx),
             Command::Leaves(conn, range, leaves) => self.on_leaves(conn, range, leaves, cx),
             Command::OurAddress(contact) => self.our_contact = Some(contact),
+            Command::MaxConnections(max) => self.set_max_connections(max, cx),
             Command::TakeRoom => self.take_room(cx),
             Command::GiveRoom => self.give_room(cx),
             Command::Stop => self.stop(cx),

@@ -34,7 +34,8 @@ use crate::port_map::{PortMapper, PortMapping, PortProtocol};
 use codec::bitfield::Bitfield;
 
 pub use config::{
-    AddTorrent, DhtConfig, Earlier, Encryption, SeedUntil, SessionConfig, Source, TorrentLimits,
+    AddTorrent, DhtConfig, Earlier, Encryption, Precedence, SeedUntil, SessionConfig, Source,
+    TorrentLimits,
 };
 pub use picture::{
     PeerStats, PieceMemory, Progress, TorrentState, TorrentStats, TrackerStats, Transport,
@@ -192,6 +193,11 @@ impl Session {
         let _ = self.control.send(Control::SetLimits(upload, download));
     }
 
+    /// Keeps at most so many connections from now on, over all torrents. Those there are stay.
+    pub fn set_max_connections(&self, max: usize) {
+        let _ = self.control.send(Control::SetMaxConnections(max));
+    }
+
     /// What unfinished pieces take of memory; `None` once the session has ended.
     #[must_use]
     pub fn piece_memory(&self) -> Option<PieceMemory> {
@@ -292,7 +298,7 @@ impl Torrent {
         let _ = self.control.send(Control::AddPeers(self.tag, peers));
     }
 
-    /// Limits its payload from now on.
+    /// Limits it anew from now on.
     pub fn set_limits(&self, limits: TorrentLimits) {
         let _ = self.control.send(Control::SetTorrentLimits(self.tag, limits));
     }

@@ -95,7 +95,8 @@ fn one_torrent_is_limited_in_either_direction() {
     let narrow = Some(RATE);
     for (upload, download) in [(narrow, None), (None, narrow)] {
         let bench = Bench::new(|_| {});
-        let limits = |upload, download| TorrentLimits { upload, download, exempt: false };
+        let limits =
+            |upload, download| TorrentLimits { upload, download, ..TorrentLimits::default() };
         let from = bench.give(|add| add.limits = limits(upload, None));
         seeding(&from);
         let began = Instant::now();

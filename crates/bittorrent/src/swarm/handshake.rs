@@ -225,6 +225,24 @@ impl<C: PeerContact> Swarm<C> {
         })
     }
 
+    /// Keeps at most `max` peers from now on; those beyond it go, of least use first.
+    pub(super) fn set_max_connections(&mut self, max: usize, cx: &mut Ctx<'_, C>) {
+        self.config.max_connections = max;
+        let excess = self.peers.len().saturating_sub(max);
+        if excess == 0 {
+            return;
+        }
+        let mut by_use: Vec<_> = self
+            .peers
+            .iter()
+            .map(|(conn, peer)| (peer.interesting || peer.interested, peer.last_useful, *conn))
+            .collect();
+        by_use.sort_unstable();
+        for (_, _, conn) in by_use.into_iter().take(excess) {
+            self.close(conn, CloseReason::Full, cx);
+        }
+    }
+
     pub(super) fn closed(&mut self, conn: ConnId, why: CloseReason, cx: &mut Ctx<'_, C>) {
         let now = cx.now();
         let Some(mut peer) = self.peers.remove(&conn) else { return };

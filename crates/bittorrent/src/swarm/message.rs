@@ -97,6 +97,8 @@ pub enum Command<C> {
     /// Where a tracker sees us (BEP 24), which counts more than what peers say (BEP 10): it is what
     /// the priority of addresses depends on (BEP 40).
     OurAddress(C),
+    /// So many peers at once from now on; those of least use beyond it are closed.
+    MaxConnections(usize),
     /// There may be room for more pieces now: ask for blocks again.
     TakeRoom,
     /// Memory is short elsewhere: give up a piece that nobody works on, if there is one.

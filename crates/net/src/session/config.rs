@@ -117,13 +117,29 @@ pub struct Earlier {
     pub seeding: Duration,
 }
 
-/// How fast one torrent may be, in payload bytes per second.
+/// Whose turn it is first where limits of the session hold several torrents back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Precedence {
+    /// Before the others.
+    High,
+    /// As most.
+    #[default]
+    Normal,
+    /// After the others.
+    Low,
+}
+
+/// How much of the session one torrent may have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TorrentLimits {
-    /// Sent; `None` is no limit of its own.
+    /// Payload bytes sent per second; `None` is no limit of its own.
     pub upload: Option<u64>,
-    /// Received; `None` is no limit of its own.
+    /// Payload bytes received per second; `None` is no limit of its own.
     pub download: Option<u64>,
+    /// Connections at once; `None` is as many as the session may have.
+    pub connections: Option<usize>,
+    /// Whose turn it is first where the limits of the session hold.
+    pub precedence: Precedence,
     /// The limits of the session do not hold for it.
     pub exempt: bool,
 }

@@ -1,4 +1,5 @@
-//! A limit on payload bytes per second, shared fairly by connections that wait their turn.
+//! A limit on payload bytes per second, shared fairly by connections that wait their turn: those of
+//! the same precedence one after the other, those of a higher one first.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -10,6 +11,7 @@ use bittorrent::rate::TokenBucket;
 use tokio::sync::Notify;
 
 use super::clock::Clock;
+use super::config::Precedence;
 
 /// What one connection gets in a turn at least, in bytes: one block.
 const QUANTUM_MIN: u64 = 16 * 1024;
@@ -19,6 +21,8 @@ const TURNS_PER_SEC: u64 = 200;
 const QUANTUM_MAX: u64 = 1024 * 1024;
 /// Bursts are bounded to what the limit gives in this many milliseconds.
 const BURST_MILLIS: u64 = 40;
+/// Every so many turns one is for those of the least precedence that wait: nobody waits for ever.
+const TURNS_PER_LEAST: u64 = 16;
 
 /// The limiter; without a limit it grants everything at once.
 pub(super) struct Limiter {
@@ -29,7 +33,7 @@ pub(super) struct Limiter {
     refund: Cell<u64>,
     /// Bytes used beyond what was granted, at most a quantum; they are paid before anything else.
     debt: Cell<u64>,
-    waiting: RefCell<VecDeque<Rc<Turn>>>,
+    waiting: RefCell<Queue>,
     changed: Notify,
 }
 
@@ -39,6 +43,55 @@ pub(super) struct Turn {
     waker: RefCell<Option<Waker>>,
     queued: Cell<bool>,
     granted: Cell<u64>,
+    precedence: Cell<Precedence>,
+}
+
+impl Turn {
+    /// Where it queues up the next time.
+    pub(super) fn set_precedence(&self, precedence: Precedence) {
+        self.precedence.set(precedence);
+    }
+}
+
+/// Who waits, by precedence.
+#[derive(Default)]
+struct Queue {
+    high: VecDeque<Rc<Turn>>,
+    normal: VecDeque<Rc<Turn>>,
+    low: VecDeque<Rc<Turn>>,
+    /// Turns that were served.
+    served: u64,
+}
+
+impl Queue {
+    fn of(&mut self, precedence: Precedence) -> &mut VecDeque<Rc<Turn>> {
+        match precedence {
+            Precedence::High => &mut self.high,
+            Precedence::Normal => &mut self.normal,
+            Precedence::Low => &mut self.low,
+        }
+    }
+
+    /// Whether nobody waits whom one of this precedence must not overtake.
+    fn lets_pass(&self, precedence: Precedence) -> bool {
+        self.high.is_empty()
+            && (precedence < Precedence::Normal || self.normal.is_empty())
+            && (precedence < Precedence::Low || self.low.is_empty())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.lets_pass(Precedence::Low)
+    }
+
+    /// Whose turn is next.
+    fn next(&mut self) -> Option<Rc<Turn>> {
+        self.served += 1;
+        let mut queues = [&mut self.high, &mut self.normal, &mut self.low];
+        if self.served.is_multiple_of(TURNS_PER_LEAST) {
+            queues.reverse();
+        }
+        queues.into_iter().find_map(VecDeque::pop_front)
+    }
 }
 
 impl Limiter {
@@ -49,7 +102,7 @@ impl Limiter {
             quantum: Cell::new(QUANTUM_MAX),
             refund: Cell::new(0),
             debt: Cell::new(0),
-            waiting: RefCell::new(VecDeque::new()),
+            waiting: RefCell::default(),
             changed: Notify::new(),
         };
         limiter.set_limit(per_second);
@@ -84,7 +137,7 @@ impl Limiter {
             turn.granted.set(granted.saturating_sub(want));
             return granted.min(want);
         }
-        if !turn.queued.get() && self.waiting.borrow().is_empty() {
+        if !turn.queued.get() && self.waiting.borrow().lets_pass(turn.precedence.get()) {
             let share = want.min(self.quantum.get());
             let refund = self.refund.take();
             if refund >= share {
@@ -100,7 +153,7 @@ impl Limiter {
         }
         *turn.waker.borrow_mut() = Some(waker.clone());
         if !turn.queued.replace(true) {
-            self.waiting.borrow_mut().push_back(turn.clone());
+            self.waiting.borrow_mut().of(turn.precedence.get()).push_back(turn.clone());
             self.changed.notify_one();
         }
         0
@@ -125,12 +178,11 @@ impl Limiter {
     /// Serves waiting connections one by one as the limit allows; runs for ever.
     pub(super) async fn run(&self) {
         loop {
-            // It keeps its place until its turn has come, so that nobody overtakes it.
-            let first = self.waiting.borrow().front().cloned();
-            let Some(first) = first else {
+            // They keep their places until a turn has come, so that nobody overtakes them.
+            if self.waiting.borrow().is_empty() {
                 self.changed.notified().await;
                 continue;
-            };
+            }
             loop {
                 let now = self.clock.now();
                 // Not in the match itself: its borrow would last over the wait.
@@ -149,7 +201,7 @@ impl Limiter {
                     () = self.changed.notified() => {}
                 }
             }
-            self.waiting.borrow_mut().pop_front();
+            let Some(first) = self.waiting.borrow_mut().next() else { continue };
             if Rc::strong_count(&first) == 1 {
                 continue; // Its connection is gone.
             }
@@ -182,7 +234,30 @@ mod tests {
         let waker = Waker::noop();
         while limiter.take(u64::MAX, &first, waker) > 0 {}
         assert_eq!(limiter.take(1, &second, waker), 0, "the first waits already");
-        assert_eq!(limiter.waiting.borrow().len(), 2);
+        assert_eq!(limiter.waiting.borrow().normal.len(), 2);
+    }
+
+    #[test]
+    fn those_of_a_higher_precedence_come_first_and_nobody_waits_for_ever() {
+        let limiter = Limiter::new(Some(1_000), Clock::start());
+        let turn = |precedence| {
+            let turn = Rc::<Turn>::default();
+            turn.set_precedence(precedence);
+            turn
+        };
+        let low = turn(Precedence::Low);
+        while limiter.take(u64::MAX, &low, Waker::noop()) > 0 {}
+        let others: Vec<_> = (0..40).map(|_| turn(Precedence::High)).collect();
+        for other in &others {
+            assert_eq!(limiter.take(1, other, Waker::noop()), 0);
+        }
+        assert!(!limiter.waiting.borrow().lets_pass(Precedence::Normal));
+        let mut queue = limiter.waiting.borrow_mut();
+        let order: Vec<_> = std::iter::from_fn(|| queue.next()).collect();
+        assert_eq!(order.len(), 41);
+        let place = order.iter().position(|turn| Rc::ptr_eq(turn, &low));
+        assert_eq!(place, Some(TURNS_PER_LEAST as usize - 1));
+        assert!(Rc::ptr_eq(&order[0], &others[0]), "in the order in which they came");
     }
 
     #[tokio::test]

@@ -57,6 +57,7 @@ pub(super) enum Control {
     /// Bytes per second sent and received, over all torrents.
     SetLimits(Option<u64>, Option<u64>),
     /// Limits of one torrent.
+    SetMaxConnections(usize),
     SetTorrentLimits(u64, TorrentLimits),
     /// Files of one torrent that are wanted more or less than most.
     Prioritize(u64, Vec<(usize, Priority)>),
@@ -270,8 +271,9 @@ impl Reactor {
                 self.shared.limits.up.set_limit(up);
                 self.shared.limits.down.set_limit(down);
             }
+            Control::SetMaxConnections(max) => self.shared.set_max_connections(max),
             Control::SetTorrentLimits(tag, limits) => {
-                self.with(tag, |torrent| torrent.throttle.set(limits));
+                self.with(tag, |torrent| torrent.set_limits(limits));
             }
             Control::Prioritize(tag, files) => {
                 self.with(tag, |torrent| torrent.set_priorities(files));

@@ -72,6 +72,8 @@ pub(super) struct Shared {
     pub(super) waiting_jobs: RefCell<VecDeque<DiskJob>>,
     conn_count: Cell<u32>,
     open_conns: Cell<usize>,
+    /// Most of them.
+    max_connections: Cell<usize>,
     dialing: Cell<usize>,
     dial_queue: RefCell<VecDeque<tokio::sync::oneshot::Sender<()>>>,
 }
@@ -96,6 +98,7 @@ impl Shared {
         let budget = Budget::new(config.piece_memory);
         let trackers = crate::tracker::TrackerClient::with_http(dialer.clone(), http.clone());
         Rc::new(Self {
+            max_connections: Cell::new(config.max_connections),
             config,
             clock,
             peer_id,
@@ -143,7 +146,17 @@ impl Shared {
 
     /// Whether there is room for another connection.
     pub(super) fn has_room(&self) -> bool {
-        self.open_conns.get() < self.config.max_connections
+        self.open_conns.get() < self.max_connections.get()
+    }
+
+    /// As many connections as there may be at once, over all torrents.
+    pub(super) fn max_connections(&self) -> usize {
+        self.max_connections.get()
+    }
+
+    /// Keeps at most so many connections from now on; those there are stay.
+    pub(super) fn set_max_connections(&self, max: usize) {
+        self.max_connections.set(max);
     }
 
     /// Waits for one of the places for outgoing connections; [`Self::dialled`] gives it back.

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::Waker;
 
 use super::clock::Clock;
-use super::config::TorrentLimits;
+use super::config::{Precedence, TorrentLimits};
 use super::limiter::{Limiter, Turn};
 
 /// A connection's places in both queues.
@@ -20,11 +20,16 @@ pub(super) struct Turns {
 pub(super) struct Lane {
     own: Limiter,
     exempt: Cell<bool>,
+    precedence: Cell<Precedence>,
 }
 
 impl Lane {
-    fn new(per_second: Option<u64>, exempt: bool, clock: Clock) -> Self {
-        Self { own: Limiter::new(per_second, clock), exempt: Cell::new(exempt) }
+    fn new(per_second: Option<u64>, limits: TorrentLimits, clock: Clock) -> Self {
+        Self {
+            own: Limiter::new(per_second, clock),
+            exempt: Cell::new(limits.exempt),
+            precedence: Cell::new(limits.precedence),
+        }
     }
 
     /// Serves those who wait for the torrent's own limit; runs for ever.
@@ -43,6 +48,7 @@ impl Lane {
         if own == 0 || self.exempt.get() {
             return own;
         }
+        turns.session.set_precedence(self.precedence.get());
         let granted = session.take(own, &turns.session, waker);
         self.own.give_back(own - granted);
         granted
@@ -76,8 +82,8 @@ pub(super) struct Throttle {
 impl Throttle {
     pub(super) fn new(limits: TorrentLimits, clock: Clock) -> Self {
         Self {
-            up: Lane::new(limits.upload, limits.exempt, clock),
-            down: Lane::new(limits.download, limits.exempt, clock),
+            up: Lane::new(limits.upload, limits, clock),
+            down: Lane::new(limits.download, limits, clock),
         }
     }
 
@@ -86,6 +92,7 @@ impl Throttle {
         for (lane, limit) in [(&self.up, limits.upload), (&self.down, limits.download)] {
             lane.own.set_limit(limit);
             lane.exempt.set(limits.exempt);
+            lane.precedence.set(limits.precedence);
         }
     }
 }
@@ -117,7 +124,8 @@ mod tests {
             (wide, narrow, true, false),
             (narrow, narrow, true, true),
         ] {
-            let lane = Lane::new(own, exempt, clock);
+            let limits = TorrentLimits { exempt, ..TorrentLimits::default() };
+            let lane = Lane::new(own, limits, clock);
             let session = Limiter::new(session, clock);
             assert_eq!(lane.is_limited(&session), is_limited);
             let granted = all_of(&lane, &session, PLENTY);
@@ -130,7 +138,7 @@ mod tests {
         // Its burst is 40 ms of its limit; the session's is two blocks.
         const BURST: u64 = 400_000;
         let clock = Clock::start();
-        let lane = Lane::new(Some(10_000_000), false, clock);
+        let lane = Lane::new(Some(10_000_000), TorrentLimits::default(), clock);
         let session = Limiter::new(Some(1), clock);
         let before = all_of(&lane, &session, BURST);
         assert!(before < BURST, "{before}");

@@ -151,7 +151,7 @@ impl Torrent {
             client: crate::CLIENT.to_owned(),
             listen_port: shared.listen_port(),
             dht_port: shared.dht.port(),
-            max_connections: shared.config.max_connections,
+            max_connections: options.limits.connections.unwrap_or(shared.max_connections()),
             upload_slots: shared.config.upload_slots,
             pex: shared.config.pex,
             piece_order: if options.sequential {

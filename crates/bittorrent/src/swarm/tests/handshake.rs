@@ -184,6 +184,21 @@ fn connections_are_bounded_and_the_useless_make_room() {
 }
 
 #[test]
+fn a_lower_limit_closes_those_of_least_use() {
+    let mut bench = seed_of_one();
+    let old: Vec<_> = (0..4).map(|_| bench.greet(MODERN)).collect();
+    bench.frame(old[2], Frame::Interested);
+    bench.command(Command::MaxConnections(1));
+    let stays = |conn: &&ConnId| bench.why(**conn).is_none();
+    assert_eq!(old.iter().filter(stays).collect::<Vec<_>>(), [&old[2]]);
+    let refused = bench.open(Side::Listener);
+    assert_eq!(bench.why(refused), Some(CloseReason::Full));
+    bench.command(Command::MaxConnections(2));
+    let welcome = bench.open(Side::Listener);
+    assert_eq!(bench.why(welcome), None);
+}
+
+#[test]
 fn dials_are_bounded_and_leave_room_for_those_who_dial_us() {
     let mut bench = seed_of_one();
     let many = (0..200).map(address).collect();

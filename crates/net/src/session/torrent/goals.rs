@@ -11,7 +11,7 @@ use bittorrent::swarm::Command;
 use tokio::time::Instant;
 
 use super::Torrent;
-use crate::session::config::SeedUntil;
+use crate::session::config::{SeedUntil, TorrentLimits};
 use crate::session::picture::TorrentState;
 
 /// Seeding limits are looked at this often while there are peers.
@@ -52,6 +52,13 @@ impl Torrent {
     pub(in crate::session) fn set_priorities(self: &Rc<Self>, files: Vec<(usize, Priority)>) {
         *self.priorities.borrow_mut() = files;
         self.prioritize();
+    }
+
+    /// Limits it anew.
+    pub(in crate::session) fn set_limits(self: &Rc<Self>, limits: TorrentLimits) {
+        self.throttle.set(limits);
+        let connections = limits.connections.unwrap_or(self.shared.max_connections());
+        self.command(Command::MaxConnections(connections));
     }
 
     /// Tells the machine how much pieces are wanted, once it is known which there are.
