@@ -6,12 +6,14 @@
 //! are not followed; hidden files and folders are not shared. Networks and transfers are not known
 //! here.
 
+mod describe;
 mod digests;
 mod hasher;
 mod index;
 mod look;
 mod query;
 mod scan;
+mod shared;
 mod store;
 mod tables;
 mod tth;
@@ -19,7 +21,6 @@ mod view;
 mod walk;
 mod watch;
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -27,14 +28,13 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use bittorrent::metainfo::Metainfo;
-use bittorrent::metainfo::create::{Builder, PieceHashes, SourceFile, Version};
 
-use crate::mime;
 use crate::state::{State, StateError};
-use digests::Pieces;
+use describe::{describe, metainfo};
 use index::{Index, IndexError};
 use query::Query;
-use store::{AllTotals, Change, Content, FileId, FolderId, Hashed, Known, Store};
+use shared::{Folder, Inner, Shared};
+use store::{FileId, Known, Store};
 use watch::Desk;
 
 pub(crate) use tables::create as create_tables;
@@ -49,13 +49,9 @@ pub const LIST_MAX: usize = 1000;
 
 /// The index, in the folder of the state.
 const INDEX_FOLDER: &str = "library-index";
-/// Files that are put into the index in one step.
-const INDEXED_MAX: usize = 4096;
 
 /// After a failure, or while a folder is missing, it is tried again after so long.
 const RETRY: Duration = Duration::from_secs(30);
-/// Unreadable files of which it is remembered why.
-const UNREADABLE_MAX: usize = 1000;
 
 /// Why something cannot be done with the library.
 #[derive(Debug, thiserror::Error)]
@@ -114,58 +110,6 @@ pub struct FileQuery {
 pub struct Library {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
-}
-
-/// What the threads share.
-#[derive(Debug)]
-struct Shared {
-    store: Store,
-    index: Index,
-    index_folder: PathBuf,
-    desk: Arc<Desk>,
-    inner: Mutex<Inner>,
-    /// Something in `inner` changed.
-    changed: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct Inner {
-    folders: BTreeMap<FolderId, Folder>,
-    totals: AllTotals,
-    /// Files that cannot be read, and why.
-    unreadable: BTreeMap<FileId, (FolderId, String)>,
-    /// There may be something to hash.
-    work: bool,
-    /// Why nothing is hashed.
-    trouble: Option<String>,
-    ends: bool,
-}
-
-#[derive(Debug)]
-struct Folder {
-    path: PathBuf,
-    identity: (u64, u64),
-    /// It is being looked at as a whole, or will be.
-    scanning: bool,
-    missing: bool,
-    failed: bool,
-    trouble: Option<String>,
-    /// Bytes of the file that is being hashed.
-    hashing: u64,
-}
-
-impl Folder {
-    fn new(path: PathBuf, identity: (u64, u64)) -> Self {
-        Self {
-            path,
-            identity,
-            scanning: true,
-            missing: false,
-            failed: false,
-            trouble: None,
-            hashing: 0,
-        }
-    }
 }
 
 impl Library {
@@ -389,226 +333,6 @@ impl Drop for Library {
             }
         }
     }
-}
-
-impl Inner {
-    fn view(&self, id: FolderId, folder: &Folder) -> LibraryFolder {
-        let totals = self.totals.get(&id).copied().unwrap_or_default();
-        let mut unreadable = self.unreadable.values().filter(|(of, _)| *of == id);
-        let first = unreadable.next();
-        let unreadable_count = u64::from(first.is_some()) + unreadable.count() as u64;
-        let waits = totals.files_hashed + unreadable_count < totals.files;
-        let state = if folder.missing {
-            FolderState::Missing
-        } else if folder.failed || (waits && self.trouble.is_some()) {
-            FolderState::Failed
-        } else if folder.scanning {
-            FolderState::Scanning
-        } else if waits {
-            FolderState::Hashing
-        } else {
-            FolderState::Watching
-        };
-        let unreadable = first.map(|(_, why)| match unreadable_count {
-            1 => format!("cannot be read: {why}"),
-            more => format!("{more} files cannot be read, one is {why}"),
-        });
-        LibraryFolder {
-            id,
-            path: folder.path.clone(),
-            state,
-            error: folder.trouble.clone().or_else(|| self.trouble.clone()).or(unreadable),
-            files: totals.files,
-            files_hashed: totals.files_hashed,
-            bytes: totals.bytes,
-            bytes_hashed: totals.bytes_hashed.saturating_add(folder.hashing).min(totals.bytes),
-        }
-    }
-
-    fn status(&self) -> LibraryStatus {
-        let folders: Vec<_> =
-            self.folders.iter().map(|(&id, folder)| self.view(id, folder)).collect();
-        let sum = |of: fn(&LibraryFolder) -> u64| folders.iter().map(of).sum();
-        LibraryStatus {
-            files: sum(|folder| folder.files),
-            files_hashed: sum(|folder| folder.files_hashed),
-            bytes: sum(|folder| folder.bytes),
-            bytes_hashed: sum(|folder| folder.bytes_hashed),
-            folders,
-        }
-    }
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        lock(&self.inner)
-    }
-
-    /// Where a folder of the library is.
-    fn root(&self, id: FolderId) -> Option<PathBuf> {
-        self.lock().folders.get(&id).map(|folder| folder.path.clone())
-    }
-
-    /// Files that are known.
-    fn files(&self) -> u64 {
-        self.lock().totals.values().map(|totals| totals.files).sum()
-    }
-
-    /// Changes something of a folder that people see.
-    fn change(&self, id: FolderId, change: impl FnOnce(&mut Folder)) {
-        if let Some(folder) = self.lock().folders.get_mut(&id) {
-            change(folder);
-        }
-        self.changed.notify_all();
-    }
-
-    /// Makes changes.
-    fn apply(&self, changes: &[Change]) -> Result<(), LibraryError> {
-        if changes.is_empty() {
-            return Ok(());
-        }
-        let differences = self.store.apply(changes)?;
-        let mut inner = self.lock();
-        store::add_up(&mut inner.totals, &differences);
-        for change in changes {
-            if let Change::Update(id, ..) | Change::Remove(id) | Change::Hash(id) = change {
-                inner.unreadable.remove(id);
-            }
-        }
-        inner.work = true;
-        drop(inner);
-        self.changed.notify_all();
-        Ok(())
-    }
-
-    fn index_failed(&self, source: IndexError) -> LibraryError {
-        LibraryError::Index { path: self.index_folder.clone(), source: Box::new(source) }
-    }
-
-    /// Tells the index what it does not know yet.
-    fn index_news(&self) -> Result<(), LibraryError> {
-        loop {
-            let news = self.store.unindexed(INDEXED_MAX)?;
-            if news.is_empty() {
-                return Ok(());
-            }
-            let update = || {
-                let update = self.index.change()?;
-                for (id, known) in &news {
-                    update.set(*id, known.as_ref())?;
-                }
-                update.commit()
-            };
-            update().map_err(|error| self.index_failed(error))?;
-            let ids: Vec<_> = news.into_iter().map(|(id, _)| id).collect();
-            self.store.indexed(&ids)?;
-        }
-    }
-
-    /// Remembers what files hash to.
-    fn hashed(&self, results: &[Hashed]) -> Result<(), LibraryError> {
-        let differences = self.store.hashed(results)?;
-        tracing::debug!(count = results.len(), "files are hashed");
-        let mut inner = self.lock();
-        store::add_up(&mut inner.totals, &differences);
-        inner.trouble = None;
-        drop(inner);
-        self.changed.notify_all();
-        Ok(())
-    }
-
-    /// So many bytes of the file that is being hashed are done.
-    fn hashes(&self, id: FolderId, bytes: u64) {
-        self.change(id, |folder| folder.hashing = bytes);
-    }
-
-    /// A file cannot be read.
-    fn unreadable(&self, folder: FolderId, file: FileId, why: String) {
-        let mut inner = self.lock();
-        let why = if inner.unreadable.len() < UNREADABLE_MAX { why } else { String::new() };
-        inner.unreadable.insert(file, (folder, why));
-    }
-
-    /// Nothing can be hashed, for a reason.
-    fn fail(&self, why: String) {
-        self.lock().trouble = Some(why);
-        self.changed.notify_all();
-    }
-
-    /// Waits until there may be something to hash, or `time` has passed; false if the library ends.
-    fn waits_for_work(&self, time: Duration) -> bool {
-        let inner = self.lock();
-        let idle = |inner: &mut Inner| !inner.work && !inner.ends;
-        let waited = self.changed.wait_timeout_while(inner, time, idle);
-        let mut inner = waited.unwrap_or_else(PoisonError::into_inner).0;
-        inner.work = false;
-        !inner.ends
-    }
-}
-
-fn describe(id: FileId, known: &Known, content: Option<(Content, Pieces)>) -> LibraryFile {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let name = text(&known.name);
-    let (mut sha1, mut sha256, mut tth) = (None, None, None);
-    let (mut infohash_v1, mut infohash_v2) = (None, None);
-    if let Some((content, pieces)) = content {
-        sha1 = Some(hex(&content.sha1));
-        sha256 = Some(hex(&content.sha256));
-        tth = Some(codec::base32::encode(&content.tth));
-        if let Ok(metainfo) = metainfo(known, pieces) {
-            let hashes = metainfo.info.hashes;
-            infohash_v1 = hashes.v1.map(|hash| hash.to_string());
-            infohash_v2 = hashes.v2.map(|hash| hash.to_string());
-        }
-    }
-    LibraryFile {
-        id,
-        folder: known.folder,
-        path: text(&walk::join(&known.dir, &known.name)),
-        length: known.stamp.len,
-        modified: known.stamp.modified.div_euclid(1_000_000_000),
-        mime: mime::of_name(&name).to_owned(),
-        name,
-        sha1,
-        sha256,
-        tth,
-        infohash_v1,
-        infohash_v2,
-    }
-}
-
-/// Why there is no torrent of a file.
-#[derive(Debug, thiserror::Error)]
-enum NoTorrent {
-    #[error("its name is not UTF-8")]
-    Name,
-    #[error("a torrent would call it {0:?}")]
-    Renamed(String),
-    #[error(transparent)]
-    Impossible(#[from] bittorrent::metainfo::create::CreateError),
-}
-
-/// A torrent of one file.
-fn metainfo(known: &Known, pieces: Pieces) -> Result<Metainfo, NoTorrent> {
-    let name = str::from_utf8(&known.name).map_err(|_| NoTorrent::Name)?.to_owned();
-    let file = SourceFile { path: vec![name.clone()], len: known.stamp.len, executable: false };
-    let mut builder = Builder::single_file(file, pieces.piece_len, Version::Hybrid)?;
-    builder.created_by = Some(net::CLIENT.to_owned());
-    let made = builder.build(&PieceHashes { v1: pieces.v1, v2: pieces.v2 })?;
-    match made.info.files.first().map(|file| file.disk_path.as_slice()) {
-        Some([there]) if **there == *name => Ok(made),
-        Some(other) => Err(NoTorrent::Renamed(other.join("/"))),
-        None => Err(NoTorrent::Name),
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        // Writing to a string does not fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// A poisoned lock guards data that is whole between statements: the panic was elsewhere.

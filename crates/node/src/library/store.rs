@@ -1,17 +1,18 @@
-//! What the library remembers: reading it, and changing it in steps that are whole or not at all.
+//! What the library remembers: reading it, and changing it in steps that are whole or not at all
+//! (how one is made is in `work`).
 
-use std::collections::{BTreeMap, BTreeSet};
+mod work;
+
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use redb::{ReadTransaction, ReadableTable, WriteTransaction};
 
 use super::digests::{Digests, Pieces};
-use super::tables::{
-    CONTENTS, COPIES, FILES, FOLDERS, INODES, NEXT, PATHS, PIECES, SHA1, SHA256, UNHASHED,
-    UNINDEXED,
-};
+use super::tables::{CONTENTS, FILES, FOLDERS, INODES, NEXT, PATHS, PIECES, UNHASHED, UNINDEXED};
 use super::walk::Stamp;
 use crate::state::{State, StateError};
+use work::Work;
 
 /// Number of a folder of the library.
 pub(super) type FolderId = u32;
@@ -31,6 +32,8 @@ pub(super) struct Known {
     pub(super) content: ContentNumber,
 }
 
+/// Where a file is: folder of the library, folder below it, name.
+type Place<'a> = (u32, &'a [u8], &'a [u8]);
 type Row<'a> = (u32, &'a [u8], &'a [u8], u64, i64, u64, u64, u64);
 
 impl Known {
@@ -44,7 +47,7 @@ impl Known {
         (self.folder, &self.dir, &self.name, len, modified, device, inode, self.content)
     }
 
-    fn place(&self) -> (u32, &[u8], &[u8]) {
+    fn place(&self) -> Place<'_> {
         (self.folder, &self.dir, &self.name)
     }
 }
@@ -434,173 +437,4 @@ fn content_of(
     let (piece_len, v1, v2) = pieces.value();
     let pieces = Pieces { piece_len, v1: v1.as_chunks().0.to_vec(), v2: v2.as_chunks().0.to_vec() };
     Ok(Some((Content { len, sha1, sha256, tth }, pieces)))
-}
-
-type Table<'a, K, V> = redb::Table<'a, K, V>;
-
-/// One transaction that changes files.
-struct Work<'a> {
-    write: &'a WriteTransaction,
-    files: Table<'a, u64, super::tables::FileRow>,
-    paths: Table<'a, (u32, &'static [u8], &'static [u8]), u64>,
-    inodes: Table<'a, (u64, u64, u64), ()>,
-    copies: Table<'a, (u64, u64), ()>,
-    unhashed: Table<'a, u64, ()>,
-    unindexed: Table<'a, u64, ()>,
-    next_file: u64,
-    /// Contents that a file had before.
-    left: BTreeSet<ContentNumber>,
-    differences: Vec<Difference>,
-}
-
-impl<'a> Work<'a> {
-    fn begin(write: &'a WriteTransaction) -> Result<Self, redb::Error> {
-        Ok(Self {
-            write,
-            files: write.open_table(FILES)?,
-            paths: write.open_table(PATHS)?,
-            inodes: write.open_table(INODES)?,
-            copies: write.open_table(COPIES)?,
-            unhashed: write.open_table(UNHASHED)?,
-            unindexed: write.open_table(UNINDEXED)?,
-            next_file: write.open_table(NEXT)?.get("file")?.map_or(1, |number| number.value()),
-            left: BTreeSet::new(),
-            differences: Vec::new(),
-        })
-    }
-
-    fn get(&self, id: FileId) -> Result<Option<Known>, redb::Error> {
-        Ok(self.files.get(id)?.map(|row| Known::of(row.value())))
-    }
-
-    fn apply(&mut self, change: &Change) -> Result<(), redb::Error> {
-        match change {
-            Change::Add(known) => {
-                // Another change of the same step may have been quicker.
-                let there = self.paths.get(known.place())?.map(|id| id.value());
-                let id = match there {
-                    Some(id) => id,
-                    None => {
-                        let id = self.next_file;
-                        self.next_file += 1;
-                        self.write.open_table(NEXT)?.insert("file", self.next_file)?;
-                        id
-                    }
-                };
-                self.put(id, Some(known.clone()))
-            }
-            Change::Update(id, stamp, content) => match self.get(*id)? {
-                Some(known) => {
-                    self.put(*id, Some(Known { stamp: *stamp, content: *content, ..known }))
-                }
-                None => Ok(()),
-            },
-            Change::Move(id, known) => {
-                let there = self.paths.get(known.place())?.map(|there| there.value());
-                if let Some(there) = there.filter(|there| there != id) {
-                    self.put(there, None)?;
-                }
-                self.put(*id, Some(known.clone()))
-            }
-            Change::Remove(id) => self.put(*id, None),
-            Change::Hash(id) => {
-                if self.get(*id)?.is_some_and(|known| known.content == 0) {
-                    self.unhashed.insert(id, ())?;
-                }
-                Ok(())
-            }
-        }
-    }
-
-    /// Replaces a file by another state of it, or by none, in all tables.
-    fn put(&mut self, id: FileId, after: Option<Known>) -> Result<(), redb::Error> {
-        let before = self.get(id)?;
-        if before == after {
-            return Ok(());
-        }
-        if let Some(before) = &before {
-            self.paths.remove(before.place())?;
-            self.inodes.remove((before.stamp.device, before.stamp.inode, id))?;
-            if before.content != 0 {
-                self.copies.remove((before.content, id))?;
-            }
-        }
-        if let Some(after) = &after {
-            self.files.insert(id, after.row())?;
-            self.paths.insert(after.place(), id)?;
-            self.inodes.insert((after.stamp.device, after.stamp.inode, id), ())?;
-            if after.content == 0 {
-                self.unhashed.insert(id, ())?;
-            } else {
-                self.copies.insert((after.content, id), ())?;
-                self.unhashed.remove(id)?;
-            }
-        } else {
-            self.files.remove(id)?;
-            self.unhashed.remove(id)?;
-        }
-        let indexed = |known: &Option<Known>| {
-            known.as_ref().map(|it| (it.folder, it.dir.clone(), it.name.clone(), it.stamp.len))
-        };
-        if indexed(&before) != indexed(&after) {
-            self.unindexed.insert(id, ())?;
-        }
-        let content = |known: &Option<Known>| known.as_ref().map_or(0, |known| known.content);
-        if content(&before) != 0 && content(&before) != content(&after) {
-            self.left.insert(content(&before));
-        }
-        self.differences.push((before, after));
-        Ok(())
-    }
-
-    /// Forgets contents that no file has any more. Not earlier: a later change may use them.
-    fn finish(self) -> Result<Vec<Difference>, redb::Error> {
-        for number in self.left {
-            if self.copies.range((number, 0)..=(number, u64::MAX))?.next().is_some() {
-                continue;
-            }
-            let content = self.write.open_table(CONTENTS)?.remove(number)?.map(|row| row.value());
-            self.write.open_table(PIECES)?.remove(number)?;
-            if let Some((_, sha1, sha256, _)) = content {
-                self.write.open_table(SHA1)?.remove(sha1)?;
-                self.write.open_table(SHA256)?.remove(sha256)?;
-            }
-        }
-        Ok(self.differences)
-    }
-
-    fn hashed(
-        &mut self,
-        id: FileId,
-        stamp: &Stamp,
-        digests: Option<&Digests>,
-    ) -> Result<(), redb::Error> {
-        let Some(known) = self.get(id)?.filter(|known| known.stamp == *stamp) else {
-            return Ok(());
-        };
-        match digests {
-            Some(digests) => {
-                let content = self.content(digests)?;
-                self.put(id, Some(Known { content, ..known }))
-            }
-            None => Ok(_ = self.unhashed.remove(id)?),
-        }
-    }
-
-    /// The number of a content, a new one if it is new.
-    fn content(&mut self, digests: &Digests) -> Result<ContentNumber, redb::Error> {
-        let mut by_sha256 = self.write.open_table(SHA256)?;
-        if let Some(number) = by_sha256.get(digests.sha256)? {
-            return Ok(number.value());
-        }
-        let number = next(self.write, "content")?;
-        by_sha256.insert(digests.sha256, number)?;
-        self.write.open_table(SHA1)?.insert(digests.sha1, number)?;
-        let row = (digests.len, digests.sha1, digests.sha256, digests.tth);
-        self.write.open_table(CONTENTS)?.insert(number, row)?;
-        let pieces = &digests.pieces;
-        let row = (pieces.piece_len, pieces.v1.as_flattened(), pieces.v2.as_flattened());
-        self.write.open_table(PIECES)?.insert(number, row)?;
-        Ok(number)
-    }
 }
