@@ -12,6 +12,9 @@ use crate::units::{RateLimit, parse_rate};
 /// Regular upload slots per torrent.
 const UPLOAD_SLOTS: usize = 4;
 
+/// Connections at once, unless it is said otherwise.
+const CONNECTIONS: usize = 200;
+
 /// How to meet other peers.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Network")]
@@ -60,7 +63,7 @@ pub struct NetworkArgs {
     #[arg(long)]
     pub no_tracker: bool,
     /// Most connections at once
-    #[arg(long, value_name = "N", default_value_t = 200, value_parser = connections)]
+    #[arg(long, value_name = "N", default_value_t = CONNECTIONS, value_parser = connections)]
     pub max_connections: usize,
     /// Dial this peer at once; may be repeated
     #[arg(long = "peer", value_name = "ADDR:PORT", value_parser = parse_peer)]
@@ -121,6 +124,29 @@ impl NetworkArgs {
             upload_slots: UPLOAD_SLOTS,
             ..SessionConfig::default()
         }
+    }
+
+    /// Whether these options say of a session what the node that runs has its own mind about. It
+    /// can be told of peers and of limits.
+    #[must_use]
+    pub fn need_own_session(&self) -> bool {
+        let lists = !self.listen.is_empty() || !self.dht_bootstrap.is_empty();
+        let switches = [
+            self.no_utp,
+            self.no_tcp,
+            self.no_lsd,
+            self.no_pex,
+            self.no_dht,
+            self.no_tracker,
+            self.public_dht,
+            self.map_ports,
+            self.stop_at_eof,
+        ];
+        lists
+            || self.interface.is_some()
+            || !matches!(self.encryption, EncryptionArg::Allow)
+            || self.max_connections != CONNECTIONS
+            || switches.contains(&true)
     }
 
     fn dht_nodes(&self) -> Vec<String> {

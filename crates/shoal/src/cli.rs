@@ -12,6 +12,7 @@ use crate::inspect::InspectArgs;
 use crate::lab::LabArgs;
 use crate::library::LibraryArgs;
 use crate::manual::ManArgs;
+use crate::networks::{JoinArgs, LeaveArgs, NetworksArgs};
 use crate::publish::PublishArgs;
 use crate::search::SearchArgs;
 use crate::status::StatusArgs;
@@ -56,10 +57,19 @@ pub enum Command {
     /// Say which folders are shared, and look at their files
     #[command(after_help = EXIT_CODES_HELP)]
     Library(LibraryArgs),
-    /// Search the library and the transfers
+    /// Search the library, the transfers and the networks
     #[command(after_help = EXIT_CODES_HELP)]
     Search(SearchArgs),
-    /// Share a file or a folder until Ctrl-C
+    /// Show the networks that the node which runs knows, and how it stands with each
+    #[command(after_help = EXIT_CODES_HELP)]
+    Networks(NetworksArgs),
+    /// Have the node that runs join a network
+    #[command(after_help = EXIT_CODES_HELP)]
+    Join(JoinArgs),
+    /// Have the node that runs leave a network
+    #[command(after_help = EXIT_CODES_HELP)]
+    Leave(LeaveArgs),
+    /// Share a file or a folder: with the node that runs, or else until Ctrl-C
     #[command(after_help = EXIT_CODES_HELP)]
     Publish(Box<PublishArgs>),
     /// Fetch what a .torrent file or a magnet link names

@@ -26,6 +26,7 @@ use crate::exit::{Exit, Failure};
 use crate::interrupt;
 use crate::up::load;
 
+const JSON: &str = "application/json";
 /// An answer begins and ends within so long.
 const ANSWER_MAX: Duration = Duration::from_secs(120);
 /// Bytes of an answer that are read.
@@ -58,9 +59,7 @@ impl NodeArgs {
     /// # Errors
     /// When it runs and cannot be asked.
     pub fn client(&self) -> Result<Option<Client>, Failure> {
-        let folder = self.config()?.node.state_dir;
-        let found = Endpoint::find(&folder).with_context(|| folder.display().to_string())?;
-        Ok(found.map(Client::new).transpose()?)
+        Client::find(&self.config()?)
     }
 }
 
@@ -71,6 +70,16 @@ pub struct Client {
 }
 
 impl Client {
+    /// The node with this configuration, if it runs.
+    ///
+    /// # Errors
+    /// When it runs and cannot be asked.
+    pub fn find(config: &Config) -> Result<Option<Self>, Failure> {
+        let folder = &config.node.state_dir;
+        let found = Endpoint::find(folder).with_context(|| folder.display().to_string())?;
+        Ok(found.map(Self::new).transpose()?)
+    }
+
     fn new(endpoint: Endpoint) -> anyhow::Result<Self> {
         let runtime = runtime::Builder::new_current_thread().enable_all().build();
         Ok(Self { runtime: runtime.context("cannot talk to the node")?, endpoint })
@@ -100,34 +109,62 @@ impl Client {
         self.ask::<()>(Method::DELETE, path, None)
     }
 
+    /// Sends JSON, and returns whatever the answer is.
+    ///
+    /// # Errors
+    /// When the node does not answer.
+    pub fn send_json(&self, method: Method, path: &str, body: Value) -> Result<Answer, Failure> {
+        self.exchange(method, path, Some((JSON, body.to_string().into())))
+    }
+
+    /// Sends a .torrent file, and returns whatever the answer is.
+    ///
+    /// # Errors
+    /// When the node does not answer.
+    pub fn send_torrent(&self, path: &str, torrent: Vec<u8>) -> Result<Answer, Failure> {
+        self.exchange(Method::POST, path, Some(("application/x-bittorrent", torrent.into())))
+    }
+
+    /// Asks for what is at `path`, which is no JSON.
+    ///
+    /// # Errors
+    /// When it is refused, or the node does not answer.
+    pub fn bytes(&self, path: &str) -> Result<Vec<u8>, Failure> {
+        self.exchange(Method::GET, path, None)?.bytes()
+    }
+
     fn ask<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
         body: Option<Value>,
     ) -> Result<T, Failure> {
+        let body = body.map(|body| (JSON, body.to_string().into()));
+        self.exchange(method, path, body)?.read()
+    }
+
+    fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<(&'static str, Bytes)>,
+    ) -> Result<Answer, Failure> {
         let answer = self.runtime.block_on(async {
             timeout(ANSWER_MAX, async {
                 let response = self.send(method, path, body).await?;
                 let status = response.status();
-                Ok::<_, Failure>((status, read(response).await?))
+                Ok::<_, Failure>(Answer { status, body: read(response).await? })
             })
             .await
         });
-        let (status, bytes) = answer.map_err(|_| anyhow!("the node does not answer"))??;
-        if !status.is_success() {
-            return Err(refusal(status, &bytes));
-        }
-        // 204 has nothing to say.
-        let text: &[u8] = if bytes.is_empty() { b"null" } else { &bytes };
-        Ok(serde_json::from_slice(text).context("the node's answer cannot be understood")?)
+        answer.map_err(|_| anyhow!("the node does not answer"))?
     }
 
     async fn send(
         &self,
         method: Method,
         path: &str,
-        body: Option<Value>,
+        body: Option<(&'static str, Bytes)>,
     ) -> Result<Response<Incoming>, Failure> {
         let (mut sender, host) = match &self.endpoint.place {
             Listen::Tcp(address) => {
@@ -150,11 +187,10 @@ impl Client {
             .uri(path)
             .header(HOST, host)
             .header(AUTHORIZATION, format!("Bearer {}", self.endpoint.token));
-        let body = body.map(|body| body.to_string());
-        if body.is_some() {
-            request = request.header(CONTENT_TYPE, "application/json");
+        if let Some((kind, _)) = &body {
+            request = request.header(CONTENT_TYPE, *kind);
         }
-        let body = Full::<Bytes>::from(body.unwrap_or_default());
+        let body = Full::new(body.map(|(_, body)| body).unwrap_or_default());
         let request = request.body(body).map_err(anyhow::Error::from)?;
         let response = sender.send_request(request).await;
         Ok(response.context("the node does not answer")?)
@@ -203,6 +239,40 @@ impl Client {
                 }
             }
         })
+    }
+}
+
+/// What the node answered.
+pub struct Answer {
+    /// Whether it did what it was asked.
+    pub status: StatusCode,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    /// What it says, in whatever way it went.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+
+    /// What it says, as it is.
+    ///
+    /// # Errors
+    /// When it is a refusal.
+    pub fn bytes(self) -> Result<Vec<u8>, Failure> {
+        if self.status.is_success() { Ok(self.body) } else { Err(refusal(self.status, &self.body)) }
+    }
+
+    /// What it says.
+    ///
+    /// # Errors
+    /// When it is a refusal, or cannot be understood.
+    pub fn read<T: DeserializeOwned>(self) -> Result<T, Failure> {
+        let bytes = self.bytes()?;
+        // 204 has nothing to say.
+        let text: &[u8] = if bytes.is_empty() { b"null" } else { &bytes };
+        Ok(serde_json::from_slice(text).context("the node's answer cannot be understood")?)
     }
 }
 

@@ -1,16 +1,21 @@
 //! `shoal fetch`: get what a torrent names, or a part of it.
 
-use std::path::PathBuf;
+use std::path::{self, Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::Context;
 use bittorrent::metainfo::Info;
 use clap::Args;
+use hyper::Method;
 use net::session::{AddTorrent, SeedUntil, Source};
 use net::store::Journal;
-use serde_json::json;
+use serde_json::{Value, json};
+use url::form_urlencoded;
 
 use crate::args::NetworkArgs;
+use crate::client::Client;
 use crate::exit::{Exit, Failure, bad_input, say};
+use crate::handover::{self, WhereArgs};
 use crate::inspect::full_path;
 use crate::report::say_json;
 use crate::select::{Pick, numbered, parse_pick, resolve};
@@ -26,8 +31,9 @@ pub struct FetchArgs {
     /// input
     source: String,
     /// Folder to put it in; made if it is missing. What is there already is checked and kept
-    #[arg(short, long, value_name = "DIR", default_value = ".")]
-    output: PathBuf,
+    /// [default: this folder, or that of the node]
+    #[arg(short, long, value_name = "DIR")]
+    output: Option<PathBuf>,
     /// Only these files: numbers as --list shows them (1,3-5), or names with * and ?
     #[arg(long, value_name = "FILES", value_delimiter = ',', value_parser = parse_pick)]
     select: Vec<Pick>,
@@ -67,6 +73,8 @@ pub struct FetchArgs {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    place: WhereArgs,
+    #[command(flatten)]
     network: NetworkArgs,
 }
 
@@ -95,7 +103,14 @@ fn forget_journal(add: &AddTorrent) -> Result<(), Failure> {
 /// # Errors
 /// When the source is malformed, or it cannot be fetched or stored.
 pub fn run(args: &FetchArgs) -> Result<Exit, Failure> {
-    let mut add = args.add(source::load(&args.source, args.network.interface.as_deref())?);
+    let here = args.list || !args.web_seeds.is_empty() || args.network.need_own_session();
+    let node = args.place.node(here)?;
+    let source = source::load(&args.source, args.network.interface.as_deref())?;
+    if let Some(node) = node {
+        return hand_over(args, &node, source);
+    }
+    let dir = args.output.clone().unwrap_or_else(|| PathBuf::from("."));
+    let mut add = args.add(source, dir.clone());
     if args.recheck {
         forget_journal(&add)?;
     }
@@ -114,12 +129,81 @@ pub fn run(args: &FetchArgs) -> Result<Exit, Failure> {
         // Files can be chosen and listed only once they are known.
         Source::Magnet(_) if chosen => {
             // Whoever asks for a list gets a list and nothing else.
-            let watch = Watch { json: args.json && !args.list, ..args.watch() };
+            let watch = Watch { json: args.json && !args.list, ..args.watch(&dir) };
             return transfer::run(&args.network, add, watch, Some(&choose));
         }
         Source::Magnet(_) => {}
     }
-    transfer::run(&args.network, add, args.watch(), None)
+    transfer::run(&args.network, add, args.watch(&dir), None)
+}
+
+/// Has the node that runs fetch it.
+fn hand_over(args: &FetchArgs, node: &Client, source: Source) -> Result<Exit, Failure> {
+    let dir = match &args.output {
+        Some(dir) => Some(path::absolute(dir).with_context(|| dir.display().to_string())?),
+        None => None,
+    };
+    let answer = match &source {
+        Source::Metainfo(metainfo) => {
+            let mut query = form_urlencoded::Serializer::new(String::new());
+            query.append_pair("sequential", if args.sequential { "true" } else { "false" });
+            // What is not wanted is said before it begins.
+            query.append_pair("paused", "true");
+            if let Some(dir) = &dir {
+                query.append_pair("dir", &utf8(dir)?);
+            }
+            let path = format!("/api/v1/transfers?{}", query.finish());
+            node.send_torrent(&path, metainfo.to_bytes())?
+        }
+        Source::Magnet(magnet) => {
+            let wish = json!({"source": magnet.to_string(), "sequential": args.sequential,
+                "dir": dir.as_deref().map(utf8).transpose()?});
+            node.send_json(Method::POST, "/api/v1/transfers", wish)?
+        }
+    };
+    let transfer = handover::added(node, answer)?;
+    let path = format!("/api/v1/transfers/{}", transfer.id);
+    let place = transfer.dir.display();
+    handover::remark(&format!("the node fetches it into {place} (--here: this process does)"));
+    let files = match &source {
+        _ if args.select.is_empty() => Vec::new(),
+        Source::Metainfo(metainfo) => args.unwanted(&metainfo.info)?,
+        Source::Magnet(_) => match handover::metainfo(node, &transfer)? {
+            Some(metainfo) => args.unwanted(&metainfo.info)?,
+            None => return Ok(Exit::Interrupted),
+        },
+    };
+    let mut wishes = json!({"trackers_add": args.trackers, "files": files, "paused": false});
+    if let Some(ratio) = args.seed_ratio {
+        wishes["seed_ratio"] = json!(ratio);
+    }
+    if let Some(time) = args.seed_time {
+        wishes["seed_time"] = json!(time.as_secs());
+    }
+    for (limit, name) in
+        [(&args.network.up, "upload_limit"), (&args.network.down, "download_limit")]
+    {
+        if let Some(limit) = limit.0 {
+            wishes[name] = json!(limit);
+        }
+    }
+    handover::change(node, &transfer.id, wishes)?;
+    let peers = args.network.peer_addresses();
+    if !peers.is_empty() {
+        node.post::<()>(&format!("{path}/peers"), Some(json!({"addresses": peers})))?;
+    }
+    if args.recheck {
+        node.post::<Value>(&format!("{path}/verify"), None)?;
+    }
+    let seeds = args.seed || args.seed_ratio.is_some() || args.seed_time.is_some();
+    let watch = handover::Watch { timeout: args.timeout, seeds, json: args.json };
+    handover::watch(node, &transfer, &watch)
+}
+
+/// A path as JSON and URLs can have it.
+fn utf8(path: &Path) -> Result<String, Failure> {
+    let text = path.to_str().map(str::to_owned);
+    text.ok_or_else(|| bad_input(format!("{} is not UTF-8", path.display())))
 }
 
 /// Prints the files of a torrent, with the numbers that `--select` takes.
@@ -148,18 +232,26 @@ impl FetchArgs {
         Ok(Choice::Fetch((0..info.files.len()).filter(named).collect()))
     }
 
-    fn watch(&self) -> Watch<'_> {
+    /// Changes by which the files that were not chosen are left out.
+    fn unwanted(&self, info: &Info) -> Result<Vec<Value>, Failure> {
+        let wanted = resolve(&self.select, info).map_err(bad_input)?;
+        let others = info.files.iter().enumerate();
+        let others = others.filter(|(index, file)| !file.padding && !wanted.contains(index));
+        Ok(others.map(|(index, _)| json!({"index": index, "priority": "skip"})).collect())
+    }
+
+    fn watch<'a>(&'a self, dir: &'a Path) -> Watch<'a> {
         let seeds = self.seed || self.seed_ratio.is_some() || self.seed_time.is_some();
         Watch {
             until: if seeds { Until::Seeded } else { Until::Complete },
             timeout: self.timeout,
             json: self.json,
             name: &self.source,
-            dir: &self.output,
+            dir,
         }
     }
 
-    fn add(&self, mut source: Source) -> AddTorrent {
+    fn add(&self, mut source: Source, dir: PathBuf) -> AddTorrent {
         if self.network.no_tracker {
             match &mut source {
                 Source::Metainfo(metainfo) => metainfo.trackers.clear(),
@@ -172,7 +264,7 @@ impl FetchArgs {
             web_seeds: self.web_seeds.clone(),
             peers: self.network.peer_addresses(),
             seed_until: SeedUntil { ratio: self.seed_ratio, time: self.seed_time, idle: None },
-            ..AddTorrent::new(source, self.output.clone())
+            ..AddTorrent::new(source, dir)
         }
     }
 }

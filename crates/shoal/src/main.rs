@@ -9,12 +9,14 @@ mod demo;
 mod dht;
 mod exit;
 mod fetch;
+mod handover;
 mod inspect;
 mod interrupt;
 mod lab;
 mod library;
 mod locate;
 mod manual;
+mod networks;
 mod progress;
 mod publish;
 mod report;
@@ -62,6 +64,9 @@ fn run(command: &Command, log: Arc<LogBuffer>) -> Result<Exit, Failure> {
         Command::Status(args) => status::run(args),
         Command::Library(args) => library::run(args),
         Command::Search(args) => search::run(args),
+        Command::Networks(args) => networks::list(args),
+        Command::Join(args) => networks::join(args),
+        Command::Leave(args) => networks::leave(args),
         Command::Publish(args) => publish::run(args),
         Command::Fetch(args) => fetch::run(args),
         Command::Inspect(args) => inspect::run(args),

@@ -11,9 +11,12 @@ use bittorrent::metainfo::Metainfo;
 use clap::Args;
 use net::create::{CreateOptions, Kind, create};
 use net::session::{AddTorrent, Source};
+use serde_json::json;
 
 use crate::args::NetworkArgs;
+use crate::client::Client;
 use crate::exit::{BadInput, Exit, Failure, bad_input, say};
+use crate::handover::{self, WhereArgs};
 use crate::locate::locate;
 use crate::progress;
 use crate::report::{Event, Names, say_json};
@@ -75,6 +78,8 @@ pub struct PublishArgs {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    place: WhereArgs,
+    #[command(flatten)]
     network: NetworkArgs,
 }
 
@@ -96,6 +101,9 @@ fn parse_piece_size(text: &str) -> Result<u32, String> {
 pub fn run(args: &PublishArgs) -> Result<Exit, Failure> {
     let path = args.path.canonicalize().with_context(|| args.path.display().to_string());
     let path = path.bad_input()?;
+    if let Some(node) = args.place.node(args.need_own_session())? {
+        return hand_over(args, &node, &path);
+    }
     let (mut metainfo, dir) = match &args.torrent {
         Some(torrent) => {
             let mut metainfo = source::load_file(torrent)?;
@@ -138,7 +146,56 @@ pub fn run(args: &PublishArgs) -> Result<Exit, Failure> {
     transfer::run(&args.network, add, watch, None)
 }
 
+/// Has the node that runs share it. When this returns all is hashed, and the node shares it from
+/// then on.
+fn hand_over(args: &PublishArgs, node: &Client, path: &Path) -> Result<Exit, Failure> {
+    let text =
+        path.to_str().ok_or_else(|| bad_input(format!("{} is not UTF-8", path.display())))?;
+    let version = match (args.v1, args.v2) {
+        (true, _) => "v1",
+        (_, true) => "v2",
+        _ => "hybrid",
+    };
+    handover::remark("the node shares it from now on (--here: this process does)");
+    let publish = json!({"version": version, "piece_length": args.piece_size,
+        "private": args.private, "comment": args.comment});
+    let wish = json!({"source": text, "trackers": args.trackers, "publish": publish});
+    let Some(transfer) = handover::publish(node, path, wish)? else {
+        handover::remark("the node goes on hashing it, and shares it then");
+        return Ok(Exit::Interrupted);
+    };
+    let Some(metainfo) = handover::metainfo(node, &transfer)? else { return Ok(Exit::Interrupted) };
+    args.say_names(&metainfo)?;
+    if let Some(output) = &args.output {
+        write_torrent(output, &metainfo, args.force)?;
+        if !args.json {
+            say(format_args!("Torrent      {}", output.display()))?;
+        }
+    }
+    let peers = args.network.peer_addresses();
+    if !peers.is_empty() {
+        let path = format!("/api/v1/transfers/{}/peers", transfer.id);
+        node.post::<()>(&path, Some(json!({"addresses": peers})))?;
+    }
+    let (up, down) = (args.network.up.0, args.network.down.0);
+    if up.is_some() || down.is_some() {
+        handover::change(node, &transfer.id, json!({"upload_limit": up, "download_limit": down}))?;
+    }
+    Ok(Exit::Done)
+}
+
 impl PublishArgs {
+    /// Whether it asks for what only a session of its own does.
+    fn need_own_session(&self) -> bool {
+        let tiers = self.trackers.iter().any(|tier| tier.contains(','));
+        self.torrent.is_some()
+            || self.no_seed
+            || self.super_seed
+            || !self.web_seeds.is_empty()
+            || tiers
+            || self.network.need_own_session()
+    }
+
     fn tiers(&self) -> Vec<Vec<String>> {
         let tier = |urls: &String| urls.split(',').map(|url| url.trim().to_owned()).collect();
         self.trackers.iter().map(tier).collect()
