@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use net::dht::MAINLINE;
-use net::session::{DhtConfig, Encryption, SeedUntil, SessionConfig};
+use net::session::{DhtConfig, Encryption, SeedUntil, SessionConfig, TorrentLimits};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -24,6 +24,11 @@ use crate::record::Record;
 pub const API_LISTEN: &str = "127.0.0.1:7680";
 /// The other limits, unless it is said otherwise, in bytes per second.
 const ALT_LIMIT: u64 = 50_000;
+/// A transfer that moved nothing for so many seconds takes no place of the queue, unless it is said
+/// otherwise.
+const QUEUE_STALLED: u64 = 30 * 60;
+/// Connections of one transfer, unless it is said otherwise.
+const TRANSFER_CONNECTIONS: usize = 200;
 /// The port for peers, unless it is said otherwise.
 const PEER_PORT: u16 = 6881;
 
@@ -197,6 +202,10 @@ pub struct TransfersSection {
     pub download_queue: usize,
     /// Most transfers that are complete and offered at once; 0 is all.
     pub seed_queue: usize,
+    /// A transfer that has moved nothing for so many seconds takes no place of the queue; 0 is never.
+    pub queue_stalled: u64,
+    /// Most connections of one transfer at once.
+    pub max_connections: usize,
     /// Begin at once what comes by the watched folder, and what programs add without a word on it.
     pub start_added: bool,
     /// A folder in which .torrent and .magnet files are found and added; empty is none.
@@ -260,6 +269,8 @@ impl Default for TransfersSection {
             alt_times: Times::default(),
             download_queue: 0,
             seed_queue: 0,
+            queue_stalled: QUEUE_STALLED,
+            max_connections: TRANSFER_CONNECTIONS,
             start_added: true,
             watch_dir: PathBuf::new(),
         }
@@ -297,6 +308,18 @@ impl TransfersSection {
             ratio: Some(record.seed_ratio.unwrap_or(self.seed_ratio)).filter(|ratio| *ratio > 0.0),
             time: seconds(record.seed_time, self.seed_time),
             idle: seconds(record.seed_idle, self.seed_idle),
+        }
+    }
+
+    /// How much of the session a transfer may have.
+    #[must_use]
+    pub(crate) fn torrent_limits(&self, record: &Record) -> TorrentLimits {
+        TorrentLimits {
+            upload: record.upload_limit,
+            download: record.download_limit,
+            connections: Some(record.max_connections.unwrap_or(self.max_connections)),
+            precedence: record.bandwidth.precedence(),
+            exempt: record.unlimited,
         }
     }
 
@@ -470,6 +493,9 @@ impl Config {
         if !self.chord.listen.is_empty() && self.chord.address().is_none() {
             return wrong("chord.listen", "not an address and a port such as 192.0.2.1:7000");
         }
+        if self.transfers.max_connections == 0 {
+            return wrong("transfers.max_connections", "at least 1 is needed");
+        }
         if self.network.max_connections == 0 {
             return wrong("network.max_connections", "at least 1 is needed");
         }
@@ -536,6 +562,7 @@ mod tests {
             ("api.listen", Value::String("everywhere".into())),
             ("transfers.download_dir", Value::String("here".into())),
             ("network.max_connections", Value::Integer(0)),
+            ("transfers.max_connections", Value::Integer(0)),
         ] {
             assert!(layers.change(name, Some(value)).is_err(), "{name}");
         }

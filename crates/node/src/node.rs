@@ -7,6 +7,7 @@ mod change;
 mod download;
 mod files;
 mod find;
+mod moves;
 mod networks;
 mod publish;
 mod queue;
@@ -21,7 +22,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -30,6 +31,7 @@ use tokio::sync::broadcast;
 
 pub use add::{AddRequest, AddSource, SourceError, parse_source};
 pub use change::Change;
+use moves::Moves;
 pub use publish::PublishOptions;
 use transfers::Transfers;
 
@@ -134,6 +136,9 @@ pub struct Node {
     ending: Mutex<bool>,
     ended: Condvar,
     upkeep: Mutex<Option<JoinHandle<()>>>,
+    moves: Moves,
+    /// For threads that it starts by itself.
+    me: Weak<Self>,
 }
 
 impl Node {
@@ -154,13 +159,17 @@ impl Node {
         let session = Session::start(config.session())?;
         let networks = Networks::start(config.network.dht).map_err(SessionError::Start)?;
         let (events, _) = broadcast::channel(EVENTS_BEHIND_MAX);
-        let node = Arc::new(Self {
+        let transfers = Transfers::restore(state.records()?);
+        let library = Library::start(state.clone(), &folder)?;
+        let node = Arc::new_cyclic(|me| Self {
+            me: me.clone(),
+            moves: Moves::default(),
             listens: session.listen_addrs(),
             layers: Mutex::new(layers),
             began_with: config,
             session: Mutex::new(Some(Arc::new(session))),
-            transfers: Mutex::new(Transfers::restore(state.records()?)),
-            library: Mutex::new(Some(Arc::new(Library::start(state.clone(), &folder)?))),
+            transfers: Mutex::new(transfers),
+            library: Mutex::new(Some(Arc::new(library))),
             state,
             labs: Labs::new(events.clone()),
             networks,
@@ -200,6 +209,7 @@ impl Node {
         {
             tracing::error!("the upkeep thread panicked");
         }
+        self.moves.join();
         drop(lock(&self.library).take());
         let session = lock(&self.session).take();
         // Calls under way hold it for a moment longer.
@@ -214,6 +224,11 @@ impl Node {
 
     fn lock_transfers(&self) -> MutexGuard<'_, Transfers> {
         lock(&self.transfers)
+    }
+
+    /// Whether the node ends.
+    fn is_ending(&self) -> bool {
+        *lock(&self.ending)
     }
 
     /// Waits until the node ends, or `time` has passed; says whether it ends.
@@ -262,10 +277,12 @@ impl Node {
         self.state
             .save_settings(changes.iter().map(|(name, value)| (name.as_str(), value.as_ref())))?;
         *layers = changed;
-        let (up, down) = layers.config().transfers.limits();
+        let config = layers.config();
         drop(layers);
-        self.session()?.set_limits(up, down);
-        self.tell_goals();
+        let (session, (up, down)) = (self.session()?, config.transfers.limits());
+        session.set_limits(up, down);
+        session.set_max_connections(config.network.max_connections);
+        self.tell_settings();
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use bittorrent::picker::Priority as Level;
-use net::session::TorrentLimits;
+use net::session::Precedence;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -24,6 +24,31 @@ pub enum Priority {
     Normal,
     /// Before the others.
     High,
+}
+
+/// Whether a transfer comes before others where limits on all together hold them back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Bandwidth {
+    /// After the others.
+    Low,
+    /// As most.
+    #[default]
+    Normal,
+    /// Before the others.
+    High,
+}
+
+impl Bandwidth {
+    /// As the session calls it.
+    #[must_use]
+    pub fn precedence(self) -> Precedence {
+        match self {
+            Self::Low => Precedence::Low,
+            Self::Normal => Precedence::Normal,
+            Self::High => Precedence::High,
+        }
+    }
 }
 
 /// A transfer as it is written down. Fields may be added, with a default.
@@ -72,6 +97,10 @@ pub struct Record {
     pub download_limit: Option<u64>,
     /// The limits on all transfers together do not hold for it.
     pub unlimited: bool,
+    /// Whether it comes before others where those limits hold.
+    pub bandwidth: Bandwidth,
+    /// Most connections at once.
+    pub max_connections: Option<usize>,
     /// It runs whatever the queue says.
     pub forced: bool,
     /// Where files lie, as elements below `dir`, if not where their names would put them.
@@ -127,16 +156,6 @@ pub struct Seen {
 }
 
 impl Record {
-    /// Its limits, for the session.
-    #[must_use]
-    pub fn limits(&self) -> TorrentLimits {
-        TorrentLimits {
-            upload: self.upload_limit,
-            download: self.download_limit,
-            exempt: self.unlimited,
-        }
-    }
-
     /// Files that are wanted more or less than most, for the session.
     #[must_use]
     pub fn levels(&self) -> Vec<(usize, Level)> {

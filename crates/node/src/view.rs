@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::networks::Standing;
-use crate::record::Priority;
+use crate::record::{Bandwidth, Priority};
 
 /// What a transfer is doing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -36,6 +36,8 @@ pub enum State {
     Hashing,
     /// It waits for its turn.
     Queued,
+    /// Its files are on their way to another disk.
+    Moving,
 }
 
 /// A transfer.
@@ -99,6 +101,12 @@ pub struct Transfer {
     pub download_limit: Option<u64>,
     /// Whether the limits on all transfers together do not hold for it.
     pub unlimited: bool,
+    /// Whether it comes before others where those limits hold.
+    pub bandwidth: Bandwidth,
+    /// Most connections of its own at once; without it, as the settings say.
+    pub max_connections: Option<usize>,
+    /// Bytes copied so far, while its files are on their way to another disk.
+    pub bytes_moved: Option<u64>,
     /// Whether it runs whatever the queue says.
     pub forced: bool,
     /// How many files it has.
@@ -164,6 +172,7 @@ pub struct Counts {
     pub failed: usize,
     pub hashing: usize,
     pub queued: usize,
+    pub moving: usize,
 }
 
 /// A network, in short.
@@ -289,6 +298,7 @@ impl Counts {
             State::Failed => &mut self.failed,
             State::Hashing => &mut self.hashing,
             State::Queued => &mut self.queued,
+            State::Moving => &mut self.moving,
         } += 1;
     }
 }

@@ -74,6 +74,23 @@ fn a_whole_session() {
     let twice = call(&client, "torrent-add", &add).expect("answered");
     assert_eq!(twice["torrent-duplicate"]["id"], *number);
 
+    let shares = ["bandwidthPriority", "peer-limit", "maxConnectedPeers", "isStalled"];
+    let usual = served.node.config().transfers.max_connections;
+    let first = one(&client, number, &shares);
+    assert_eq!(
+        first,
+        json!({"bandwidthPriority": 0, "peer-limit": usual,
+        "maxConnectedPeers": usual, "isStalled": false})
+    );
+    let wish = json!({"ids": number, "bandwidthPriority": 1, "peer-limit": 9});
+    call(&client, "torrent-set", &wish).expect("set");
+    let then = one(&client, number, &shares);
+    assert_eq!((&then["bandwidthPriority"], &then["peer-limit"]), (&json!(1), &json!(9)));
+    let high = json!({"ids": number, "bandwidthPriority": 2});
+    assert!(call(&client, "torrent-set", &high).is_err());
+    let nobody = json!({"ids": number, "peer-limit": 0});
+    assert!(call(&client, "torrent-set", &nobody).is_err());
+
     let fields = ["id", "name", "status", "wanted", "priorities", "files", "labels", "totalSize"];
     let torrent = one(&client, number, &fields);
     assert_eq!((&torrent["name"], &torrent["status"]), (&json!("set"), &json!(0)));
@@ -153,6 +170,20 @@ fn the_session_is_looked_at_and_changed() {
     assert_eq!(session, json!({"speed-limit-up": 50, "speed-limit-up-enabled": true}));
     call(&client, "session-set", &json!({"speed-limit-up-enabled": false})).expect("set");
     assert_eq!(served.node.config().transfers.upload_limit, 0);
+    let change = json!({"queue-stalled-enabled": true, "queue-stalled-minutes": 5,
+        "peer-limit-global": 77, "peer-limit-per-torrent": 33});
+    call(&client, "session-set", &change).expect("set");
+    let session = call(&client, "session-get", &json!({})).expect("got");
+    for (name, value) in change.as_object().expect("an object") {
+        assert_eq!(session[name], *value, "{name}");
+    }
+    let config = served.node.config();
+    assert_eq!(config.transfers.queue_stalled, 300);
+    assert_eq!((config.network.max_connections, config.transfers.max_connections), (77, 33));
+    call(&client, "session-set", &json!({"queue-stalled-enabled": false})).expect("set");
+    assert_eq!(served.node.config().transfers.queue_stalled, 0);
+    let none = json!({"peer-limit-global": 0});
+    assert!(call(&client, "session-set", &none).is_err(), "nobody could be met");
     assert!(call(&client, "session-stats", &json!({})).is_ok());
     let free = call(&client, "free-space", &json!({"path": served.home.downloads()}));
     assert!(free.expect("told")["size-bytes"].as_u64().is_some_and(|free| free > 0));

@@ -97,6 +97,22 @@ fn those_in_front_of_the_queue_run_and_the_others_wait() {
 }
 
 #[test]
+fn who_moves_nothing_for_long_takes_no_place_of_the_queue() {
+    let home = Home::new();
+    let node = home.start();
+    set(&node, &[("transfers.download_queue", json!(1))]);
+    let ids: Vec<String> = (1..=2).map(|digit| add_hash(&node, digit)).collect();
+    await_state(&node, &ids[0], State::Metadata);
+    await_state(&node, &ids[1], State::Queued);
+    assert_eq!(node.is_stalled(&ids[0]).ok(), Some(false));
+    set(&node, &[("transfers.queue_stalled", json!(1))]);
+    await_state(&node, &ids[1], State::Metadata);
+    assert_eq!(node.is_stalled(&ids[0]).ok(), Some(true));
+    assert_eq!(node.get(&ids[0]).expect("there").state, State::Metadata, "it goes on");
+    node.shutdown();
+}
+
+#[test]
 fn whoever_is_complete_leaves_the_place_to_the_next() {
     let pair = Pair::new(&[("a.bin", 100_000)]);
     set(&pair.to, &[("transfers.download_queue", json!(1))]);
@@ -243,7 +259,9 @@ fn files_move_while_they_are_shared_also_to_another_disk() {
     let memory = tempfile::tempdir_in("/dev/shm").expect("a folder");
     let elsewhere = memory.path().canonicalize().expect("real");
     set(&pair.to, &[("transfers.roots", json!([elsewhere]))]);
-    pair.to.move_to(&pair.id, &elsewhere).expect("moved");
+    // It is under way when this returns, and nothing else is done meanwhile.
+    let begun = pair.to.move_to(&pair.id, &elsewhere).expect("begun");
+    assert_eq!((begun.state, begun.dir), (State::Moving, elsewhere.clone()));
     await_state(&pair.to, &pair.id, State::Seeding);
     assert!(elsewhere.join("set/sub/b.bin").exists());
     assert!(!pair.taker.downloads().join("set").exists());

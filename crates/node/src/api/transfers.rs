@@ -20,7 +20,7 @@ use super::error::{ApiError, ErrorBody};
 use super::extract::{Json, Params, body, given, media_type, parse};
 use super::{Ctx, Shared};
 use crate::node::{AddRequest, AddSource, Change, PublishOptions, parse_source};
-use crate::record::Priority;
+use crate::record::{Bandwidth, Priority};
 use crate::view::{File, Peer, Pieces, State as TransferState, Tracker, Transfer};
 
 /// Bytes of JSON that add a transfer.
@@ -282,6 +282,12 @@ struct Patch {
     download_limit: Option<Option<u64>>,
     /// The limits on all transfers together do not hold for it.
     unlimited: Option<bool>,
+    /// Whether it comes before others where those limits hold.
+    bandwidth: Option<Bandwidth>,
+    /// Most connections at once.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<usize>)]
+    max_connections: Option<Option<usize>>,
     /// Start now, past all that wait in the queue.
     forced: Option<bool>,
     /// Words of the user's.
@@ -316,6 +322,8 @@ async fn change(
         upload_limit: patch.upload_limit,
         download_limit: patch.download_limit,
         unlimited: patch.unlimited,
+        bandwidth: patch.bandwidth,
+        max_connections: patch.max_connections,
         labels: patch.labels,
         queue_position: patch.queue_position,
         files: patch.files.into_iter().map(|file| (file.index, file.priority)).collect(),

@@ -61,7 +61,7 @@ pub const SETTINGS: &[Setting] = &[
         false,
         "Ask the router to let connections in (PCP, NAT-PMP or UPnP)",
     ),
-    setting("network.max_connections", Kind::Number, false, "Most connections at once"),
+    setting("network.max_connections", Kind::Number, true, "Most connections at once"),
     setting("chord.join", Kind::Bool, false, "Be part of a ring of Chord"),
     setting("chord.listen", Kind::Text, false, "Where this node is in the ring; empty is anywhere"),
     setting("chord.bootstrap", Kind::List, false, "Nodes of the ring to begin with"),
@@ -106,6 +106,13 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting("transfers.download_queue", Kind::Number, true, "Most that fetch at once; 0 is all"),
     setting("transfers.seed_queue", Kind::Number, true, "Most that share at once; 0 is all"),
+    setting(
+        "transfers.queue_stalled",
+        Kind::Number,
+        true,
+        "One that has moved nothing for so many seconds takes no place of these; 0 is never",
+    ),
+    setting("transfers.max_connections", Kind::Number, true, "Most connections of one transfer"),
     setting(
         "transfers.start_added",
         Kind::Bool,

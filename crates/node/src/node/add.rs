@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use bittorrent::id::InfoHashes;
 use bittorrent::magnet::{Magnet, MagnetError};
@@ -12,7 +12,7 @@ use net::session::{AddTorrent, Earlier, Source};
 use net::store::Journal;
 
 use super::transfers::{Entry, id_of};
-use super::{Node, NodeError, lock, rename, unix_now};
+use super::{Node, NodeError, lock, moves, rename, unix_now};
 use crate::paths;
 use crate::record::{Priority, Record};
 use crate::view::Transfer;
@@ -229,8 +229,18 @@ impl Node {
         if paused { Ok(()) } else { self.begin_in_turn(id) }
     }
 
-    /// The turn to start, stop or move a transfer.
+    /// The turn to start, stop or move a transfer. While its files are on their way to another disk
+    /// there is none.
     pub(super) fn turn(&self, id: &str) -> Result<Arc<Mutex<()>>, NodeError> {
+        if self.with(id, |entry| entry.moving.is_some())? {
+            let why = "its files are on their way to another folder: wait until they are there";
+            return Err(NodeError::Conflict(why.to_owned()));
+        }
+        self.turn_of(id)
+    }
+
+    /// The turn, even of one whose files are on their way.
+    pub(super) fn turn_of(&self, id: &str) -> Result<Arc<Mutex<()>>, NodeError> {
         let transfers = self.lock_transfers();
         let entry = transfers.get(id).ok_or_else(|| NodeError::NotFound(id.to_owned()))?;
         Ok(entry.turn.clone())
@@ -258,15 +268,21 @@ impl Node {
                 entry.error = None;
             });
         }
-        let record = match self.finish_move(id, record) {
-            Ok(record) => record,
-            Err(error) => return self.with(id, |entry| entry.error = Some(error.to_string())),
+        let record = match &record.moving_from {
+            Some(from) if moves::are_apart(&from.dir, &record.dir) => {
+                return self.move_later(id, None);
+            }
+            _ => match self.finish_move(id, record) {
+                Ok(record) => record,
+                Err(error) => return self.with(id, |entry| entry.error = Some(error.to_string())),
+            },
         };
         let begun =
             self.options(id, &record, hashes).and_then(|add| Ok(self.session()?.add(add)?));
         let mut torrent = None;
         if let Some(entry) = self.lock_transfers().get_mut(id) {
             entry.queued = false;
+            entry.moved = Instant::now();
             match begun {
                 Ok(begun) => {
                     (entry.torrent, entry.error) = (Some(begun.clone()), None);
@@ -336,7 +352,7 @@ impl Node {
                 uploaded: record.uploaded,
                 seeding: Duration::from_secs(record.seeding_time),
             },
-            limits: record.limits(),
+            limits: config.transfers.torrent_limits(record),
             priorities: record.levels(),
             ..AddTorrent::new(source, record.dir.clone())
         })

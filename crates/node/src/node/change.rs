@@ -13,12 +13,12 @@ use super::files::delete_files;
 use super::transfers::Entry;
 use super::{Node, NodeError, lock, rename};
 use crate::event::Event;
-use crate::record::{Place, Priority, Record};
+use crate::record::{Bandwidth, Place, Priority, Record};
 use crate::view::{File, Peer, Pieces, Tracker, Transfer};
 use crate::{mime, paths};
 
 /// What to change of a transfer; `None` leaves it as it is.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Change {
     /// Fetch from the beginning to the end.
     pub sequential: Option<bool>,
@@ -35,6 +35,10 @@ pub struct Change {
     pub download_limit: Option<Option<u64>>,
     /// The limits on all transfers together do not hold for it.
     pub unlimited: Option<bool>,
+    /// Whether it comes before others where those limits hold.
+    pub bandwidth: Option<Bandwidth>,
+    /// Most connections at once; the inner `None` is as the settings say.
+    pub max_connections: Option<Option<usize>>,
     /// Words of the user's.
     pub labels: Option<Vec<String>>,
     /// Its place in the queue.
@@ -239,7 +243,9 @@ impl Node {
         Ok(())
     }
 
-    /// Moves a transfer's files to another folder.
+    /// Moves a transfer's files to another folder. If that is on another file system it returns when
+    /// it has begun: the transfer is [`State::Moving`](crate::view::State::Moving) until it is done,
+    /// and a notice says how it ended.
     ///
     /// # Errors
     /// When there is none of this id, the folder is not allowed, or files cannot be moved; then
@@ -296,6 +302,9 @@ impl Node {
                 return Err(NodeError::Invalid(format!("there is no file {index}")));
             }
         }
+        if change.max_connections.flatten() == Some(0) {
+            return Err(NodeError::Invalid("at least one connection is needed".to_owned()));
+        }
         if change.seed_ratio.flatten().is_some_and(|ratio| !ratio.is_finite() || ratio < 0.0) {
             return Err(NodeError::Invalid("not a ratio such as 1.5".to_owned()));
         }
@@ -326,20 +335,22 @@ impl Node {
         let (record, torrent) =
             self.with(id, |entry| (entry.record.clone(), entry.torrent.clone()))?;
         if let Some(torrent) = torrent {
-            torrent.set_limits(record.limits());
+            let config = self.config().transfers;
+            torrent.set_limits(config.torrent_limits(&record));
             torrent.set_priorities(record.levels());
-            torrent.set_seed_until(self.config().transfers.seed_until(&record));
+            torrent.set_seed_until(config.seed_until(&record));
         }
         Ok(())
     }
 
-    /// Tells the session anew when each transfer has shared enough.
-    pub(super) fn tell_goals(&self) {
+    /// Tells the session anew what of each transfer follows from the settings.
+    pub(super) fn tell_settings(&self) {
         let config = self.config().transfers;
         let transfers = self.lock_transfers();
         for (_, entry) in transfers.iter() {
             if let Some(torrent) = &entry.torrent {
                 torrent.set_seed_until(config.seed_until(&entry.record));
+                torrent.set_limits(config.torrent_limits(&entry.record));
             }
         }
     }
@@ -529,6 +540,12 @@ fn apply(record: &mut Record, change: &Change) {
     }
     if let Some(unlimited) = change.unlimited {
         record.unlimited = unlimited;
+    }
+    if let Some(bandwidth) = change.bandwidth {
+        record.bandwidth = bandwidth;
+    }
+    if let Some(connections) = change.max_connections {
+        record.max_connections = connections;
     }
     if let Some(labels) = &change.labels {
         record.labels.clone_from(labels);

@@ -1,14 +1,18 @@
 //! Moving and deleting the files of a transfer that is out of the session. Paths come from the
 //! sanitised names of the metainfo, beneath a folder that is allowed.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use bittorrent::metainfo::Info;
 
 use super::NodeError;
 use super::change::disk_path;
+
+/// Bytes that are copied to another disk before somebody may cut it short.
+const COPY_STEP: u64 = 16 << 20;
 
 /// Moves the files of a torrent.
 pub(super) struct Mover<'a> {
@@ -31,8 +35,12 @@ impl Mover<'_> {
     }
 
     /// Moves all files that exist, or none. One that is in both places was copied to another disk
-    /// before somebody cut the move short.
-    pub(super) fn run(&self) -> Result<(), NodeError> {
+    /// before somebody cut the move short. `copied` hears of bytes that go to another disk, and may
+    /// cut it short itself: then what was moved stays where it is for the next time.
+    pub(super) fn run(
+        &self,
+        copied: &mut dyn FnMut(u64) -> ControlFlow<()>,
+    ) -> Result<(), NodeError> {
         let pairs = self.pairs();
         for (from, to) in &pairs {
             if let (Ok(old), Ok(new)) = (from.symlink_metadata(), to.symlink_metadata())
@@ -44,9 +52,12 @@ impl Mover<'_> {
         }
         self.check()?;
         for (moved, (from, to)) in pairs.iter().enumerate() {
-            if let Err(source) = move_file(from, to) {
+            if let Err(source) = move_file(from, to, copied) {
+                if source.kind() == io::ErrorKind::Interrupted {
+                    return Err(NodeError::Ended);
+                }
                 for (from, to) in &pairs[..moved] {
-                    if let Err(error) = move_file(to, from) {
+                    if let Err(error) = move_file(to, from, &mut |_| ControlFlow::Continue(())) {
                         tracing::error!(path = %to.display(), %error, "cannot be moved back");
                     }
                 }
@@ -70,7 +81,11 @@ impl Mover<'_> {
 }
 
 /// Moves one file; one that does not exist is moved already.
-fn move_file(from: &Path, to: &Path) -> io::Result<()> {
+fn move_file(
+    from: &Path,
+    to: &Path,
+    copied: &mut dyn FnMut(u64) -> ControlFlow<()>,
+) -> io::Result<()> {
     if from.symlink_metadata().is_err() {
         return Ok(());
     }
@@ -83,12 +98,30 @@ fn move_file(from: &Path, to: &Path) -> io::Result<()> {
             let mut unfinished = to.as_os_str().to_owned();
             unfinished.push(".moving");
             let unfinished = PathBuf::from(unfinished);
-            fs::copy(from, &unfinished)?;
-            fs::File::open(&unfinished)?.sync_all()?;
+            if let Err(error) = copy(from, &unfinished, copied) {
+                // Half a copy is of no use, and may be what filled the disk.
+                let _ = fs::remove_file(&unfinished);
+                return Err(error);
+            }
             fs::rename(&unfinished, to)?;
             fs::remove_file(from)
         }
         other => other,
+    }
+}
+
+/// Copies a file to another disk; when this returns it is there.
+fn copy(from: &Path, to: &Path, copied: &mut dyn FnMut(u64) -> ControlFlow<()>) -> io::Result<()> {
+    let (from, mut to) = (File::open(from)?, File::create(to)?);
+    to.set_permissions(from.metadata()?.permissions())?;
+    loop {
+        let bytes = io::copy(&mut (&from).take(COPY_STEP), &mut to)?;
+        if bytes == 0 {
+            return to.sync_all();
+        }
+        if copied(bytes).is_break() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
     }
 }
 
@@ -137,6 +170,10 @@ mod tests {
         (*Metainfo::parse(torrent).expect("a torrent").info).clone()
     }
 
+    fn go_on(_: u64) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
     fn write(path: PathBuf, bytes: &[u8]) {
         fs::create_dir_all(path.parent().expect("a folder")).expect("made");
         fs::write(path, bytes).expect("written");
@@ -151,11 +188,11 @@ mod tests {
         write(to.path().join("set/a/x"), b"1");
         write(to.path().join("set/b.moving"), b"");
         write(from.path().join("set/b"), b"2");
-        mover.run().expect("completed");
+        mover.run(&mut go_on).expect("completed");
         assert_eq!(fs::read(to.path().join("set/a/x")).expect("there"), b"1");
         assert_eq!(fs::read(to.path().join("set/b")).expect("there"), b"2");
         assert!(!from.path().join("set").exists());
-        mover.run().expect("nothing is left to do");
+        mover.run(&mut go_on).expect("nothing is left to do");
     }
 
     #[test]
@@ -166,8 +203,25 @@ mod tests {
         write(from.path().join("set/b"), b"2");
         write(to.path().join("set/b"), b"mine");
         let mover = Mover { from: (&info, from.path()), to: (&info, to.path()) };
-        assert!(matches!(mover.run(), Err(NodeError::Conflict(_))));
+        assert!(matches!(mover.run(&mut go_on), Err(NodeError::Conflict(_))));
         assert!(from.path().join("set/a/x").exists() && from.path().join("set/b").exists());
         assert_eq!(fs::read(to.path().join("set/b")).expect("there"), b"mine");
+    }
+
+    #[test]
+    fn a_copy_that_is_stopped_leaves_nothing_behind_and_is_made_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        let bytes = vec![7; COPY_STEP as usize + 1];
+        write(from.clone(), &bytes);
+        let mut seen = 0;
+        let stopped = copy(&from, &to, &mut |bytes| {
+            seen += bytes;
+            ControlFlow::Break(())
+        });
+        assert_eq!(stopped.expect_err("stopped").kind(), io::ErrorKind::Interrupted);
+        assert_eq!(seen, COPY_STEP);
+        copy(&from, &to, &mut go_on).expect("copied");
+        assert!(fs::read(&to).expect("there") == bytes);
     }
 }

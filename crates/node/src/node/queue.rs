@@ -1,10 +1,12 @@
 //! The queue: how many transfers fetch, and how many share, at once. Those that are in front run; the
-//! others wait, and those that were told to start now neither wait nor take a place.
+//! others wait, and those that were told to start now neither wait nor take a place. Nor do those take
+//! one that run and have moved nothing for long.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::transfers::{Entry, Transfers};
-use super::{Node, lock};
+use super::{Node, NodeError, lock};
 use crate::view::State;
 
 /// Most that run at once; `None` is all.
@@ -12,6 +14,8 @@ use crate::view::State;
 struct Places {
     fetching: Option<usize>,
     sharing: Option<usize>,
+    /// Who has moved nothing for so long takes no place; `None` is never.
+    stalled: Option<Duration>,
 }
 
 impl Places {
@@ -32,8 +36,8 @@ fn who_runs(transfers: &Transfers, places: Places) -> BTreeSet<String> {
     let mut waiting: Vec<(&String, &Entry)> = transfers
         .iter()
         .filter(|(_, entry)| {
-            let done = matches!(entry.state().0, State::Finished | State::Failed);
-            !entry.record.paused && !done
+            let away = matches!(entry.state().0, State::Finished | State::Failed | State::Moving);
+            !entry.record.paused && !away
         })
         .collect();
     waiting.sort_by_key(|(_, entry)| entry.record.queue_position);
@@ -42,7 +46,7 @@ fn who_runs(transfers: &Transfers, places: Places) -> BTreeSet<String> {
     for (id, entry) in waiting {
         let left = if is_complete(entry) { &mut sharing } else { &mut fetching };
         let has_place = match left {
-            _ if entry.record.forced => true,
+            _ if entry.record.forced || entry.is_stalled(places.stalled) => true,
             None => true,
             Some(0) => false,
             Some(places) => {
@@ -61,7 +65,19 @@ impl Node {
     fn places(&self) -> Places {
         let config = self.config().transfers;
         let some = |count: usize| (count > 0).then_some(count);
-        Places { fetching: some(config.download_queue), sharing: some(config.seed_queue) }
+        let stalled = (config.queue_stalled > 0).then(|| Duration::from_secs(config.queue_stalled));
+        Places { fetching: some(config.download_queue), sharing: some(config.seed_queue), stalled }
+    }
+
+    /// Whether a transfer runs and has moved nothing for as long as the settings say.
+    ///
+    /// # Errors
+    /// When there is none of this id.
+    pub fn is_stalled(&self, id: &str) -> Result<bool, NodeError> {
+        let limit = self.places().stalled;
+        let transfers = self.lock_transfers();
+        let entry = transfers.get(id).ok_or_else(|| NodeError::NotFound(id.to_owned()))?;
+        Ok(entry.is_stalled(limit))
     }
 
     /// Whether a transfer that is to begin need not wait.
@@ -139,7 +155,7 @@ mod tests {
             transfers.insert(id, Entry::new(record, hashes, true));
         }
         let some = |count: usize| (count > 0).then_some(count);
-        let places = Places { fetching: some(fetching), sharing: some(sharing) };
+        let places = Places { fetching: some(fetching), sharing: some(sharing), stalled: None };
         let runs = who_runs(&transfers, places);
         let shown =
             |(place, kind)| if runs.contains(&format!("{place:040x}")) { kind } else { '-' };

@@ -3,13 +3,14 @@
 //! when the transfer next begins.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bittorrent::metainfo::path::sanitize;
 use bittorrent::metainfo::{Info, Metainfo};
 
 use super::files::Mover;
-use super::{Node, NodeError, lock};
+use super::{Node, NodeError, lock, moves};
 use crate::record::{Place, Record};
 use crate::view::Transfer;
 
@@ -132,7 +133,8 @@ impl Node {
         Ok((*metainfo.info).clone())
     }
 
-    /// Moves a transfer's files to another place, and leaves and joins the torrent for that.
+    /// Moves a transfer's files to another place, and leaves and joins the torrent for that. To
+    /// another file system they go in the background.
     pub(super) fn replace_in_turn(&self, id: &str, to: Place) -> Result<(), NodeError> {
         let (from, paused) = self.with(id, |entry| (entry.record.place(), entry.record.paused))?;
         if let Ok(original) = self.original_info(id) {
@@ -146,6 +148,9 @@ impl Node {
         };
         self.with(id, |entry| goes(&mut entry.record, &to, Some(from.clone())))?;
         self.save(id)?;
+        if moves::are_apart(&from.dir, &to.dir) {
+            return self.move_later(id, Some(from));
+        }
         let record = self.with(id, |entry| entry.record.clone())?;
         let moved = self.finish_move(id, record);
         if moved.is_err() {
@@ -163,7 +168,20 @@ impl Node {
         let Some(from) = &record.moving_from else { return Ok(record) };
         if let Ok(original) = self.original_info(id) {
             let (old, new) = (placed(&original, &from.renames), placed(&original, &record.renames));
-            Mover { from: (&old, &from.dir), to: (&new, &record.dir) }.run()?;
+            let mut bytes = 0;
+            let mover = Mover { from: (&old, &from.dir), to: (&new, &record.dir) };
+            mover.run(&mut |copied| {
+                bytes += copied;
+                // It may be that it is not in the background.
+                let told = self.with(id, |entry| {
+                    entry.moving = entry.moving.map(|_| bytes);
+                });
+                if told.is_err() || self.is_ending() {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            })?;
         }
         let record = self.with(id, |entry| {
             entry.record.moving_from = None;

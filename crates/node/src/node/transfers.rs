@@ -41,8 +41,12 @@ pub(super) struct Entry {
     pub(super) torrent: Option<Torrent>,
     /// Why it could not begin.
     pub(super) error: Option<String>,
+    /// Bytes that were copied, while its files are on their way to another disk.
+    pub(super) moving: Option<u64>,
     /// It waits for its turn.
     pub(super) queued: bool,
+    /// When it began, or payload last moved.
+    pub(super) moved: Instant,
     /// Part of a second of its times that is not in the record yet, and when it was last seen.
     pub(super) clock: Option<(Instant, Duration)>,
     /// Taken by whoever starts, stops or moves it.
@@ -237,7 +241,9 @@ impl Entry {
             hashes,
             torrent: None,
             error: None,
+            moving: None,
             queued: false,
+            moved: Instant::now(),
             clock: None,
             turn: Arc::default(),
             has_torrent_file,
@@ -252,12 +258,16 @@ impl Entry {
 
     /// Whether it was running when it was last told of.
     fn told_running(&self) -> bool {
-        let idle = |told: &Transfer| matches!(told.state, State::Paused | State::Queued);
+        let idle =
+            |told: &Transfer| matches!(told.state, State::Paused | State::Queued | State::Moving);
         self.told.as_ref().is_some_and(|told| !idle(told))
     }
 
     /// What it does, and what went wrong.
     pub(super) fn state(&self) -> (State, Option<String>) {
+        if self.moving.is_some() {
+            return (State::Moving, None);
+        }
         if let Some(error) = &self.error {
             return (State::Failed, Some(error.clone()));
         }
@@ -267,6 +277,12 @@ impl Entry {
             None => (State::Checking, None),
             Some(stats) => (stats.state.into(), stats.progress.error.clone()),
         }
+    }
+
+    /// Whether it runs, and nothing has moved for as long as `limit`.
+    pub(super) fn is_stalled(&self, limit: Option<Duration>) -> bool {
+        let runs = self.torrent.is_some();
+        runs && limit.is_some_and(|limit| self.moved.elapsed() >= limit)
     }
 
     /// Remembers whom it is connected to, to begin with them the next time.
@@ -308,6 +324,7 @@ impl Entry {
             record.downloaded += fresh.0;
             record.uploaded += fresh.1;
             self.unsaved = true;
+            self.moved = Instant::now();
         }
         self.counted = (progress.downloaded, progress.uploaded);
         if let (Some(info), false) = (&stats.info, stats.state == TorrentState::Checking) {
@@ -391,6 +408,9 @@ impl Entry {
             upload_limit: record.upload_limit,
             download_limit: record.download_limit,
             unlimited: record.unlimited,
+            bandwidth: record.bandwidth,
+            max_connections: record.max_connections,
+            bytes_moved: self.moving,
             forced: record.forced,
             files: seen.files,
             ..Transfer::default()

@@ -55,7 +55,7 @@ export const t = {
     clear: "Clear the filter",
     count: (n) => many(n, "transfer", "transfers"),
     pause: "Pause", resume: "Resume", remove: "Remove", verify: "Check the files", reannounce: "Ask for more peers",
-    state: { metadata: "Getting metadata", checking: "Checking", downloading: "Downloading", seeding: "Seeding", finished: "Finished", paused: "Paused", failed: "Failed", queued: "Queued", hashing: "Hashing" },
+    state: { metadata: "Getting metadata", checking: "Checking", downloading: "Downloading", seeding: "Seeding", finished: "Finished", paused: "Paused", failed: "Failed", queued: "Queued", hashing: "Hashing", moving: "Moving" },
     drop: "Drop to add",
   },
   add: {

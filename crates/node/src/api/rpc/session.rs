@@ -10,6 +10,8 @@ use crate::config::{EncryptionSetting, Times};
 use crate::node::{self, Node};
 use crate::paths;
 
+/// Minutes after which a transfer counts as stalled, for who asks for that and names none.
+const STALLED_MINUTES: u64 = 30;
 /// The version of the RPC that is spoken.
 const RPC_VERSION: u32 = 17;
 /// The oldest that programs may speak.
@@ -20,6 +22,7 @@ pub(super) fn get(node: &Node, arguments: &Arguments, id: &str) -> Value {
     let limit = |bytes: u64| (bytes > 0).then_some(bytes);
     let up = limit(config.transfers.upload_limit);
     let down = limit(config.transfers.download_limit);
+    let stalled = limit(config.transfers.queue_stalled);
     let encryption = match config.network.encryption {
         EncryptionSetting::Off => "tolerated",
         EncryptionSetting::Allow | EncryptionSetting::Prefer => "preferred",
@@ -42,7 +45,8 @@ pub(super) fn get(node: &Node, arguments: &Arguments, id: &str) -> Value {
         "idle-seeding-limit": config.transfers.seed_idle.div_ceil(60),
         "idle-seeding-limit-enabled": config.transfers.seed_idle > 0,
         "incomplete-dir": config.transfers.download_dir, "incomplete-dir-enabled": false,
-        "queue-stalled-enabled": false, "queue-stalled-minutes": 30,
+        "queue-stalled-enabled": config.transfers.queue_stalled > 0,
+        "queue-stalled-minutes": stalled.map_or(STALLED_MINUTES, |seconds| seconds.div_ceil(60)),
         "rename-partial-files": false, "script-torrent-done-enabled": false,
         "script-torrent-done-filename": "", "seed-queue-enabled": config.transfers.seed_queue > 0,
         "seed-queue-size": config.transfers.seed_queue,
@@ -59,7 +63,7 @@ pub(super) fn get(node: &Node, arguments: &Arguments, id: &str) -> Value {
         "config-dir": node.began_with().node.state_dir, "dht-enabled": config.network.dht,
         "encryption": encryption, "lpd-enabled": config.network.lsd,
         "peer-limit-global": config.network.max_connections,
-        "peer-limit-per-torrent": config.network.max_connections,
+        "peer-limit-per-torrent": config.transfers.max_connections,
         "peer-port": node.addresses().first().map_or(0, std::net::SocketAddr::port),
         "peer-port-random-on-start": false, "pex-enabled": config.network.pex,
         "port-forwarding-enabled": false, "rpc-version": RPC_VERSION,
@@ -136,6 +140,13 @@ pub(super) fn set(node: &Node, arguments: &Arguments) -> Answer {
         ("download-queue-enabled", "download-queue-size", "transfers.download_queue", 1, 5),
         ("seed-queue-enabled", "seed-queue-size", "transfers.seed_queue", 1, 10),
         ("idle-seeding-limit-enabled", "idle-seeding-limit", "transfers.seed_idle", 60, 30),
+        (
+            "queue-stalled-enabled",
+            "queue-stalled-minutes",
+            "transfers.queue_stalled",
+            60,
+            STALLED_MINUTES,
+        ),
     ] {
         let count = arguments.get(number).and_then(Value::as_u64);
         match (flag(arguments, switch), count) {
@@ -143,6 +154,14 @@ pub(super) fn set(node: &Node, arguments: &Arguments) -> Answer {
             (_, Some(count)) => change(setting, json!(count.saturating_mul(factor))),
             (Some(true), None) => change(setting, json!(usual * factor)),
             (None, None) => {}
+        }
+    }
+    for (name, setting) in [
+        ("peer-limit-global", "network.max_connections"),
+        ("peer-limit-per-torrent", "transfers.max_connections"),
+    ] {
+        if let Some(count) = arguments.get(name).and_then(Value::as_u64) {
+            change(setting, json!(count));
         }
     }
     let times = alt_times(arguments, transfers.alt_times)?;

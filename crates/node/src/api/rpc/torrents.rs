@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Answer, Arguments, Failure, KILO, flag, text};
 use crate::node::{AddRequest, AddSource, Change, Node, NodeError, parse_source};
-use crate::record::Priority;
+use crate::record::{Bandwidth, Priority};
 use crate::view::Transfer;
 
 /// The limit of who asks for one and names none, in bytes per second.
@@ -100,6 +100,7 @@ pub(super) fn add(node: &Arc<Node>, arguments: &Arguments) -> Answer {
         labels: texts(arguments.get("labels")).unwrap_or_default(),
         ..AddRequest::new(source)
     };
+    let shares = shares(arguments)?;
     let added = match node.add(request) {
         Ok(added) => added,
         Err(NodeError::Duplicate(id)) => {
@@ -107,8 +108,8 @@ pub(super) fn add(node: &Arc<Node>, arguments: &Arguments) -> Answer {
         }
         Err(error) => return Err(error.into()),
     };
-    let change = Change { files: priorities(node, &added.id, arguments)?, ..Change::default() };
-    if !change.files.is_empty() {
+    let change = Change { files: priorities(node, &added.id, arguments)?, ..shares };
+    if change != Change::default() {
         node.change(&added.id, change)?;
     }
     Ok(json!({"torrent-added": short(&added)}))
@@ -211,7 +212,22 @@ fn limit(arguments: &Arguments, way: &str, now: Option<u64>) -> Option<Option<u6
     }
 }
 
+/// What a transfer may have of what all share: `bandwidthPriority`, `peer-limit`.
+fn shares(arguments: &Arguments) -> Result<Change, Failure> {
+    let bandwidth = match arguments.get("bandwidthPriority").map(Value::as_i64) {
+        None => None,
+        Some(Some(-1)) => Some(Bandwidth::Low),
+        Some(Some(0)) => Some(Bandwidth::Normal),
+        Some(Some(1)) => Some(Bandwidth::High),
+        Some(_) => return Err("bandwidthPriority is -1, 0 or 1".into()),
+    };
+    let limit = arguments.get("peer-limit").and_then(Value::as_u64);
+    let limit = limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    Ok(Change { bandwidth, max_connections: limit.map(Some), ..Change::default() })
+}
+
 pub(super) fn set(node: &Arc<Node>, arguments: &Arguments) -> Answer {
+    let shares = shares(arguments)?;
     for transfer in chosen(node, arguments)? {
         let number = |name: &str| arguments.get(name).and_then(Value::as_u64);
         let mode = number("seedRatioMode");
@@ -239,7 +255,7 @@ pub(super) fn set(node: &Arc<Node>, arguments: &Arguments) -> Answer {
             files: priorities(node, &transfer.id, arguments)?,
             trackers_add: texts(arguments.get("trackerAdd")).unwrap_or_default(),
             trackers: trackers(node, &transfer.id, arguments)?,
-            ..Change::default()
+            ..shares.clone()
         };
         node.change(&transfer.id, change)?;
         if let Some(dir) = text(arguments, &["location"]) {

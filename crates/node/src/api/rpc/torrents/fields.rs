@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::super::KILO;
 use super::Failure;
 use crate::node::{Node, NodeError};
-use crate::record::Priority;
+use crate::record::{Bandwidth, Priority};
 use crate::view::{File, Peer, State, Transfer};
 
 /// What costs a look into the session, and is looked at once at most.
@@ -54,7 +54,7 @@ pub(super) fn of(
 /// The number of a state; who waits in the queue does so to share, or to fetch.
 fn status(state: State, complete: bool) -> u8 {
     match state {
-        State::Paused | State::Finished | State::Failed => 0,
+        State::Paused | State::Finished | State::Failed | State::Moving => 0,
         State::Checking | State::Hashing => 2,
         State::Queued if complete => 5,
         State::Queued => 3,
@@ -160,7 +160,7 @@ impl Look<'_> {
             "isFinished" => json!(transfer.state == State::Finished),
             "isPrivate" => json!(transfer.private),
             "isStalled" => {
-                json!(transfer.state == State::Downloading && transfer.progress.download_rate == 0)
+                json!(self.node.is_stalled(&transfer.id)?)
             }
             "queuePosition" => json!(transfer.queue_position),
             "labels" => json!(transfer.labels),
@@ -176,11 +176,17 @@ impl Look<'_> {
             "uploadLimited" => json!(transfer.upload_limit.is_some()),
             "downloadLimited" => json!(transfer.download_limit.is_some()),
             "honorsSessionLimits" => json!(!transfer.unlimited),
-            "bandwidthPriority" | "webseedsSendingToUs" | "manualAnnounceTime" => json!(0),
+            "bandwidthPriority" => json!(match transfer.bandwidth {
+                Bandwidth::Low => -1,
+                Bandwidth::Normal => 0,
+                Bandwidth::High => 1,
+            }),
+            "webseedsSendingToUs" | "manualAnnounceTime" => json!(0),
             "secondsDownloading" => json!(self.node.times(&transfer.id)?.0),
             "secondsSeeding" => json!(self.node.times(&transfer.id)?.1),
             "maxConnectedPeers" | "peer-limit" => {
-                json!(self.node.began_with().network.max_connections)
+                let usual = || self.node.config().transfers.max_connections;
+                json!(transfer.max_connections.unwrap_or_else(usual))
             }
             "pieceCount" => json!(transfer.progress.pieces_total),
             "file-count" => json!(transfer.files),
