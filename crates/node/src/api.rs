@@ -40,7 +40,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 pub use auth::set_password;
-pub use endpoint::Endpoint;
+pub use endpoint::{Endpoint, reachable};
 pub use listen::Listen;
 
 use crate::node::{Node, NodeError};

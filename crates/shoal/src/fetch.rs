@@ -165,6 +165,10 @@ fn hand_over(args: &FetchArgs, node: &Client, source: Source) -> Result<Exit, Fa
     let path = format!("/api/v1/transfers/{}", transfer.id);
     let place = transfer.dir.display();
     handover::remark(&format!("the node fetches it into {place} (--here: this process does)"));
+    if matches!(source, Source::Magnet(_)) {
+        // Its files are known by its peers.
+        handover::add_peers(node, &transfer, &args.network)?;
+    }
     let files = match &source {
         _ if args.select.is_empty() => Vec::new(),
         Source::Metainfo(metainfo) => args.unwanted(&metainfo.info)?,
@@ -188,9 +192,9 @@ fn hand_over(args: &FetchArgs, node: &Client, source: Source) -> Result<Exit, Fa
         }
     }
     handover::change(node, &transfer.id, wishes)?;
-    let peers = args.network.peer_addresses();
-    if !peers.is_empty() {
-        node.post::<()>(&format!("{path}/peers"), Some(json!({"addresses": peers})))?;
+    if matches!(source, Source::Metainfo(_)) {
+        // It was paused until now, and dialled nobody.
+        handover::add_peers(node, &transfer, &args.network)?;
     }
     if args.recheck {
         node.post::<Value>(&format!("{path}/verify"), None)?;

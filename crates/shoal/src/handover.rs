@@ -14,6 +14,7 @@ use net::session::{TorrentState, TorrentStats};
 use node::view::{State, Transfer};
 use serde_json::{Value, json};
 
+use crate::args::NetworkArgs;
 use crate::client::{Answer, Client};
 use crate::exit::{Exit, Failure, say};
 use crate::interrupt;
@@ -109,6 +110,23 @@ pub fn metainfo(client: &Client, transfer: &Transfer) -> Result<Option<Metainfo>
     }
     let torrent = client.bytes(&format!("/api/v1/transfers/{}/torrent", transfer.id))?;
     Ok(Some(Metainfo::parse(&torrent).context("the node's answer cannot be understood")?))
+}
+
+/// Has a transfer dial the peers that were named.
+///
+/// # Errors
+/// When the node refuses.
+pub fn add_peers(
+    client: &Client,
+    transfer: &Transfer,
+    network: &NetworkArgs,
+) -> Result<(), Failure> {
+    let peers = network.peer_addresses();
+    if peers.is_empty() {
+        return Ok(());
+    }
+    let path = format!("/api/v1/transfers/{}/peers", transfer.id);
+    client.post(&path, Some(json!({"addresses": peers})))
 }
 
 /// Changes a transfer.

@@ -172,11 +172,7 @@ fn hand_over(args: &PublishArgs, node: &Client, path: &Path) -> Result<Exit, Fai
             say(format_args!("Torrent      {}", output.display()))?;
         }
     }
-    let peers = args.network.peer_addresses();
-    if !peers.is_empty() {
-        let path = format!("/api/v1/transfers/{}/peers", transfer.id);
-        node.post::<()>(&path, Some(json!({"addresses": peers})))?;
-    }
+    handover::add_peers(node, &transfer, &args.network)?;
     let (up, down) = (args.network.up.0, args.network.down.0);
     if up.is_some() || down.is_some() {
         handover::change(node, &transfer.id, json!({"upload_limit": up, "download_limit": down}))?;

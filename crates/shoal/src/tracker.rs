@@ -1,12 +1,13 @@
 //! `shoal tracker`: tell peers of each other, over HTTP and UDP.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::Args;
 use net::tracker::{Server, ServerConfig, ServerError, ServerHandle, ServerStats};
+use node::api::reachable;
 use tokio::runtime;
 use tokio::time::interval;
 
@@ -141,14 +142,4 @@ impl TrackerArgs {
              {udp_announces} over UDP"
         ))
     }
-}
-
-/// An address that a program on this machine can announce to.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, address.port())
 }
