@@ -4,9 +4,12 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use miniz_oxide::MZFlush;
 use miniz_oxide::deflate::core::{CompressorOxide, create_comp_flags_from_zip_params};
-use miniz_oxide::inflate::stream::InflateState;
-use miniz_oxide::{DataFormat, MZError, MZFlush, MZStatus};
+use miniz_oxide::inflate::TINFLStatus;
+use miniz_oxide::inflate::core::{
+    DecompressorOxide, TINFL_LZ_DICT_SIZE, decompress, inflate_flags,
+};
 
 /// Compresses in one piece.
 pub(super) fn deflate(bytes: &[u8]) -> Vec<u8> {
@@ -28,28 +31,50 @@ pub(super) struct Step {
     pub(super) ended: bool,
 }
 
-/// Decompresses a stream, about 43 KB of memory.
-pub(super) struct Inflater(Box<InflateState>);
+/// Decompresses a stream, about 43 KB of memory. Everything that a malformed stream holds before
+/// its fault comes out.
+pub(super) struct Inflater {
+    core: Box<DecompressorOxide>,
+    /// The window, in a ring: what comes out is copied from here.
+    window: Box<[u8]>,
+    /// Where in the window the bytes begin that have not come out.
+    at: usize,
+    /// How many there are.
+    ready: usize,
+    status: TINFLStatus,
+}
 
 impl Inflater {
     pub(super) fn new() -> Self {
-        Self(InflateState::new_boxed(DataFormat::Zlib))
+        Self {
+            core: Box::default(),
+            window: alloc::vec![0; TINFL_LZ_DICT_SIZE].into(),
+            at: 0,
+            ready: 0,
+            status: TINFLStatus::NeedsMoreInput,
+        }
     }
 
-    /// Decompresses as much as there is and as fits; `None` if it is malformed.
+    /// Decompresses as much as there is and as fits; `None` once a malformed stream has given all.
     pub(super) fn step(&mut self, input: &[u8], output: &mut [u8]) -> Option<Step> {
-        if output.is_empty() {
-            return Some(Step { used: 0, made: 0, ended: false });
+        const FLAGS: u32 = inflate_flags::TINFL_FLAG_PARSE_ZLIB_HEADER
+            | inflate_flags::TINFL_FLAG_COMPUTE_ADLER32
+            | inflate_flags::TINFL_FLAG_HAS_MORE_INPUT;
+        let mut used = 0;
+        let is_over = self.status == TINFLStatus::Done || (self.status as i32) < 0;
+        if self.ready == 0 && !is_over && !output.is_empty() {
+            let window = &mut self.window;
+            let (status, taken, made) = decompress(&mut self.core, input, window, self.at, FLAGS);
+            (self.status, used, self.ready) = (status, taken, made);
         }
-        let result =
-            miniz_oxide::inflate::stream::inflate(&mut self.0, input, output, MZFlush::None);
-        let ended = match result.status {
-            Ok(status) => status == MZStatus::StreamEnd,
-            // No progress for want of input.
-            Err(MZError::Buf) => false,
-            Err(_) => return None,
-        };
-        Some(Step { used: result.bytes_consumed, made: result.bytes_written, ended })
+        let made = self.ready.min(output.len());
+        output[..made].copy_from_slice(&self.window[self.at..self.at + made]);
+        self.at = (self.at + made) % TINFL_LZ_DICT_SIZE;
+        self.ready -= made;
+        if made == 0 && self.ready == 0 && (self.status as i32) < 0 {
+            return None;
+        }
+        Some(Step { used, made, ended: self.status == TINFLStatus::Done && self.ready == 0 })
     }
 }
 
@@ -112,6 +137,25 @@ mod tests {
                 }
                 prop_assert_eq!(plain, part);
             }
+        }
+    }
+
+    #[test]
+    fn what_stands_before_a_fault_comes_out_however_it_is_cut() {
+        let mut packed = deflate(&[7; 70_000]);
+        let sum = packed.len() - 1;
+        packed[sum] ^= 1;
+        for (step, room) in [(1, 1), (1, 5_000), (packed.len(), 1), (packed.len(), 100_000)] {
+            let (mut inflater, mut made, mut at) = (Inflater::new(), 0, 0);
+            let mut output = alloc::vec![0; room];
+            loop {
+                let input = &packed[at..(at + step).min(packed.len())];
+                let Some(result) = inflater.step(input, &mut output) else { break };
+                assert!(!result.ended);
+                made += result.made;
+                at += result.used;
+            }
+            assert_eq!(made, 70_000, "{step} bytes in, {room} out");
         }
     }
 }
