@@ -1,6 +1,7 @@
 //! Gnutella, versions 0.4 and 0.6: what its nodes say to each other, and how. Here live the
 //! messages, their extensions, query routing tables, the handshake and the framing of a
-//! connection. What does not live here: transfers of files, which are HTTP, and host caches.
+//! connection, and the machine that speaks all of it (`servent`). What does not live here:
+//! transfers of files, which are HTTP.
 //!
 //! A [`Descriptor`] is a head and a shared run of bytes: whoever only forwards it reads nothing
 //! else. The types that read a payload ([`Query`], [`QueryHit`] ..) are views that borrow it, and
@@ -19,6 +20,7 @@ mod push;
 pub mod qrp;
 mod query;
 mod reader;
+pub mod servent;
 mod urn;
 mod vendor;
 

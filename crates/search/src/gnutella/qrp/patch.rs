@@ -66,6 +66,8 @@ struct Draft {
 #[derive(Default)]
 pub struct Receiver {
     table: Option<Table>,
+    /// Whether the table filters anything.
+    filters: bool,
     draft: Option<Box<Draft>>,
 }
 
@@ -73,14 +75,14 @@ impl Receiver {
     /// One that has been told nothing.
     #[must_use]
     pub const fn new() -> Self {
-        Self { table: None, draft: None }
+        Self { table: None, filters: false, draft: None }
     }
 
     /// The table that counts; `None` before there is one, and if it is so full that it filters
     /// nothing.
     #[must_use]
     pub fn table(&self) -> Option<&Table> {
-        self.table.as_ref().filter(|table| !table.is_saturated())
+        self.table.as_ref().filter(|_| self.filters)
     }
 
     /// Takes a message in; whether another table counts now.
@@ -92,8 +94,12 @@ impl Receiver {
             QrpMessage::Reset { slots, infinity } => self.reset(*slots, *infinity).map(|()| true),
             QrpMessage::Patch(part) => self.patch(part),
         };
-        if done.is_err() {
-            *self = Self::new();
+        match done {
+            Ok(true) => {
+                self.filters = self.table.as_ref().is_some_and(|table| !table.is_saturated())
+            }
+            Ok(false) => {}
+            Err(_) => *self = Self::new(),
         }
         done
     }
