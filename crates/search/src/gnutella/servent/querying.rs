@@ -54,17 +54,17 @@ impl<C: Address> Servent<C> {
             return;
         }
         if from_leaf && self.config.dynamic && header.ttl > 1 {
-            self.to_leaves(Some(conn), &message, &query, cx);
+            self.tell_leaves(Some(conn), &message, &query, cx);
             let led = Led::new(&message, Some(conn), self.config.hits_wanted, cx.now());
             self.take_lead(header.guid, led, cx);
         } else {
-            self.to_leaves(Some(conn), &message, &query, cx);
+            self.tell_leaves(Some(conn), &message, &query, cx);
             self.flood(Some(conn), &message, cx);
         }
     }
 
     /// Sends a query to the leaves that may answer it, whatever is left of its life.
-    pub(super) fn to_leaves(
+    pub(super) fn tell_leaves(
         &mut self,
         but: Option<ConnId>,
         message: &Descriptor,
@@ -339,7 +339,7 @@ impl<C: Address> Servent<C> {
             }
             return;
         }
-        self.to_leaves(None, &message, &query, cx);
+        self.tell_leaves(None, &message, &query, cx);
         if self.config.dynamic {
             let led = Led::new(&message, None, self.config.hits_wanted, cx.now());
             self.take_lead(guid, led, cx);
