@@ -7,6 +7,10 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod can;
 pub mod chord;
 pub mod kademlia;
+pub mod kelips;
+pub mod overlay;
 pub mod store;
+pub mod viceroy;

@@ -1,0 +1,319 @@
+//! How zones change hands: of two claims that overlap one wins, and whoever hears of a winner gives
+//! way to it. So whatever was lost, late or wrongly taken for dead, every place has one owner in
+//! the end.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use machine::Cx;
+use machine::dht::Contact;
+
+use super::config::Fault;
+use super::{
+    Ask, CLAIMS_MAX, Can, Claim, KIN_MAX, Kin, NEIGHBOURS_MAX, Neighbour, Said, Vacancy, order,
+};
+
+/// Most who are told of conflicts because of one message.
+const TOLD_MAX: usize = 4;
+/// Most zones that wait for a new owner.
+const VACANCIES_MAX: usize = 256;
+/// Most who are remembered for having fallen silent.
+const LOST_MAX: usize = 16;
+
+impl<C: Contact> Can<C> {
+    /// What an update and an answer say.
+    fn said(&self) -> (Box<[Claim]>, Kin<C>) {
+        (self.topology.claims.as_slice().into(), self.topology.kin().into())
+    }
+
+    pub(super) fn claims_said(&self) -> Said<C> {
+        let (claims, kin) = self.said();
+        Said::Claims { claims, kin }
+    }
+
+    /// Tells `to` what is this node's.
+    pub(super) fn update(&self, to: impl IntoIterator<Item = C>, cx: &mut Cx<'_, Self>) {
+        let (claims, kin) = self.said();
+        for to in to {
+            if to != self.me {
+                self.say(to, Said::Update { claims: claims.clone(), kin: kin.clone() }, cx);
+            }
+        }
+    }
+
+    /// `from` says what it claims; whether it should hear what this node does.
+    pub(super) fn hear_claims(
+        &mut self,
+        from: C,
+        claims: &[Claim],
+        kin: Option<Kin<C>>,
+        cx: &mut Cx<'_, Self>,
+    ) -> bool {
+        let (me, them) = (self.me.key(), from.key());
+        let (mut lost, mut disputed) = (false, false);
+        let keeps = self.config.has(Fault::KeepLost);
+        let mut mine = core::mem::take(&mut self.topology.claims);
+        for theirs in claims {
+            let mut rest = Vec::with_capacity(mine.len());
+            for claim in mine {
+                if !claim.zone.overlaps(theirs.zone) {
+                    rest.push(claim);
+                } else if theirs.wins(&them, &claim, &me) && !keeps {
+                    claim.without(theirs.zone, &mut rest);
+                    lost = true;
+                } else {
+                    rest.push(claim);
+                    disputed = true;
+                }
+            }
+            mine = rest;
+        }
+        mine.truncate(CLAIMS_MAX);
+        self.topology.claims = mine;
+        self.settle_others(from, claims, cx);
+        self.fill_vacancies(claims);
+        let is_new = self.note(from, claims, kin, cx);
+        if lost {
+            self.changed(Some(from), cx);
+        }
+        disputed || is_new || !self.topology.touches(claims, self.config.dimensions())
+    }
+
+    /// Others claim what `from` does: whoever loses is sent to the winner.
+    fn settle_others(&mut self, from: C, claims: &[Claim], cx: &mut Cx<'_, Self>) {
+        let them = from.key();
+        let mut told = Vec::new();
+        for neighbour in &mut self.topology.neighbours {
+            if neighbour.contact == from {
+                continue;
+            }
+            for theirs in claims {
+                let other = neighbour.contact.key();
+                if !neighbour.claims.iter().any(|claim| claim.zone.overlaps(theirs.zone)) {
+                    continue;
+                }
+                let mut rest = Vec::new();
+                for claim in neighbour.claims.drain(..) {
+                    if claim.zone.overlaps(theirs.zone) && theirs.wins(&them, &claim, &other) {
+                        claim.without(theirs.zone, &mut rest);
+                        told.push((neighbour.contact, from));
+                    } else {
+                        if claim.zone.overlaps(theirs.zone) {
+                            told.push((from, neighbour.contact));
+                        }
+                        rest.push(claim);
+                    }
+                }
+                neighbour.claims = rest;
+            }
+        }
+        told.dedup();
+        for (to, with) in told.into_iter().take(TOLD_MAX) {
+            self.say(to, Said::Conflict { with }, cx);
+        }
+        let dimensions = self.config.dimensions();
+        let topology = &mut self.topology;
+        let mine = core::mem::take(&mut topology.claims);
+        topology.neighbours.retain(|neighbour| {
+            neighbour.contact == from || is_beside(&mine, &neighbour.claims, dimensions)
+        });
+        topology.claims = mine;
+    }
+
+    /// Zones that have an owner again are not vacant.
+    pub(super) fn fill_vacancies(&mut self, claims: &[Claim]) {
+        let vacancies = &mut self.topology.vacancies;
+        if vacancies.is_empty() {
+            return;
+        }
+        for theirs in claims {
+            let mut rest = Vec::with_capacity(vacancies.len());
+            for vacancy in vacancies.drain(..) {
+                let mut parts = Vec::new();
+                vacancy.claim.without(theirs.zone, &mut parts);
+                if vacancy.claim.zone.overlaps(theirs.zone) {
+                    let Vacancy { due, kin, .. } = vacancy;
+                    let part = |claim| Vacancy { claim, due, kin: kin.clone() };
+                    rest.extend(parts.into_iter().map(part));
+                } else {
+                    rest.push(vacancy);
+                }
+            }
+            *vacancies = rest;
+        }
+        vacancies.truncate(VACANCIES_MAX);
+    }
+
+    /// Notes what `from` has, if that is beside this node; whether it was not known.
+    fn note(
+        &mut self,
+        from: C,
+        claims: &[Claim],
+        kin: Option<Kin<C>>,
+        cx: &mut Cx<'_, Self>,
+    ) -> bool {
+        let place = self.topology.find(from);
+        if claims.is_empty() {
+            // It leaves, or has lost all.
+            if let Ok(at) = place {
+                let gone = self.topology.neighbours.remove(at);
+                let patience = self.config.expiry / 2;
+                self.vacate(gone, patience, cx);
+            }
+            return false;
+        }
+        if !self.topology.touches(claims, self.config.dimensions()) {
+            if let Ok(at) = place {
+                self.topology.neighbours.remove(at);
+            }
+            return false;
+        }
+        match place {
+            Ok(at) => {
+                let neighbour = &mut self.topology.neighbours[at];
+                neighbour.claims = claims.to_vec();
+                neighbour.heard = cx.now();
+                if let Some(kin) = kin {
+                    neighbour.kin = kin;
+                }
+                false
+            }
+            Err(at) if self.topology.neighbours.len() < NEIGHBOURS_MAX => {
+                let (claims, heard) = (claims.to_vec(), cx.now());
+                let kin = kin.unwrap_or_default();
+                let neighbour = Neighbour { contact: from, claims, heard, rtt: u16::MAX, kin };
+                self.topology.neighbours.insert(at, neighbour);
+                self.topology.lost.retain(|&lost| lost != from);
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// What `gone` had is vacant; its neighbours take it over in their order, after `patience`.
+    fn vacate(
+        &mut self,
+        gone: Neighbour<C>,
+        patience: core::time::Duration,
+        cx: &mut Cx<'_, Self>,
+    ) {
+        let mut kin = gone.kin.to_vec();
+        kin.retain(|(contact, _)| *contact != gone.contact);
+        order(&mut kin);
+        let rank = kin.iter().position(|(contact, _)| *contact == self.me).unwrap_or(KIN_MAX / 8);
+        let due = cx.now() + patience + self.config.takeover_step * rank as u32;
+        for claim in gone.claims {
+            if self.topology.vacancies.len() < VACANCIES_MAX {
+                let kin = gone.kin.clone();
+                self.topology.vacancies.push(Vacancy { claim, due, kin });
+            }
+        }
+        // Who is known to have it already does not wait.
+        let others: Vec<Claim> = self.known_claims().collect();
+        self.fill_vacancies(&others);
+    }
+
+    /// All claims that are known: its own, and those beside it.
+    pub(super) fn known_claims(&self) -> impl Iterator<Item = Claim> + '_ {
+        let beside = self.topology.neighbours.iter().flat_map(|neighbour| &neighbour.claims);
+        self.topology.claims.iter().chain(beside).copied()
+    }
+
+    /// `who` is silent.
+    pub(super) fn lose(&mut self, who: C, cx: &mut Cx<'_, Self>) {
+        let Ok(at) = self.topology.find(who) else { return };
+        let gone = self.topology.neighbours.remove(at);
+        self.remember(who);
+        if !self.config.has(Fault::NoTakeover) {
+            self.vacate(gone, core::time::Duration::ZERO, cx);
+        }
+    }
+
+    /// Asks `who` again now and then.
+    pub(super) fn remember(&mut self, who: C) {
+        let lost = &mut self.topology.lost;
+        if !lost.contains(&who) {
+            if lost.len() >= LOST_MAX {
+                lost.remove(0);
+            }
+            lost.push(who);
+        }
+    }
+
+    /// Its own zones have changed: halves are merged, and all who are or were beside it are told.
+    pub(super) fn changed(&mut self, winner: Option<C>, cx: &mut Cx<'_, Self>) {
+        self.merge();
+        let mut told: Vec<C> = self.topology.neighbours().collect();
+        told.extend(winner.filter(|winner| !told.contains(winner)));
+        let dimensions = self.config.dimensions();
+        let topology = &mut self.topology;
+        let mine = core::mem::take(&mut topology.claims);
+        topology.neighbours.retain(|it| is_beside(&mine, &it.claims, dimensions));
+        topology.claims = mine;
+        self.hurry();
+        self.update(told.iter().copied(), cx);
+        if self.topology.claims.is_empty() && self.is_member() {
+            // All is lost to others: it begins anew, by their leave.
+            told.truncate(LOST_MAX);
+            for other in &told {
+                self.remember(*other);
+            }
+            self.rejoin(told, cx);
+        }
+    }
+
+    /// Merges halves of its own.
+    fn merge(&mut self) {
+        if self.config.has(Fault::NoMerge) {
+            return;
+        }
+        let claims = &mut self.topology.claims;
+        loop {
+            let pair = claims.iter().enumerate().find_map(|(at, claim)| {
+                let sibling = claim.zone.sibling()?;
+                let other = claims.iter().position(|other| other.zone == sibling)?;
+                Some((at, other, claim.zone.parent()?))
+            });
+            let Some((at, other, zone)) = pair else { return };
+            let epoch = claims[at].epoch.max(claims[other].epoch).saturating_add(1);
+            claims[at] = Claim { zone, epoch };
+            claims.swap_remove(other);
+        }
+    }
+
+    /// Claims what of `claim` nobody is known to have; whether that is anything.
+    pub(super) fn take(&mut self, claim: Claim) -> bool {
+        let mut parts = Vec::from([claim]);
+        for known in self.known_claims() {
+            let mut rest = Vec::new();
+            for part in parts {
+                part.without(known.zone, &mut rest);
+            }
+            parts = rest;
+        }
+        let room = CLAIMS_MAX.saturating_sub(self.topology.claims.len());
+        parts.truncate(room);
+        let any = !parts.is_empty();
+        for part in parts {
+            let epoch = part.epoch.saturating_add(1);
+            self.topology.claims.push(Claim { epoch, ..part });
+        }
+        any
+    }
+
+    /// Says hello to those who may be beside it now.
+    pub(super) fn greet(&mut self, kin: &[(C, u8)], cx: &mut Cx<'_, Self>) {
+        for &(contact, _) in kin.iter().take(KIN_MAX) {
+            let known = contact == self.me || self.topology.find(contact).is_ok();
+            if !known && !self.waits_for(|to, ask| to == contact && *ask == Ask::Hello) {
+                self.ask_own(contact, Ask::Hello, cx);
+            }
+        }
+    }
+}
+
+fn is_beside(mine: &[Claim], theirs: &[Claim], dimensions: usize) -> bool {
+    theirs
+        .iter()
+        .any(|theirs| mine.iter().any(|mine| mine.zone.touches(theirs.zone, dimensions).is_some()))
+}

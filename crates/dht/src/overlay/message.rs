@@ -1,0 +1,94 @@
+//! What the nodes of any overlay say to each other. What one kind of overlay adds travels in
+//! [`Message::Own`]; how it all looks in a datagram is in `wire`.
+
+use alloc::boxed::Box;
+
+use machine::dht::Key;
+
+pub use crate::chord::{Item, Version};
+
+/// What one node says to another. `tag` repeats the request's in its answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message<C, S> {
+    /// Who is responsible for `key`, or who is nearer to it?
+    Find {
+        /// Chosen by the asker.
+        tag: u32,
+        /// What is looked for.
+        key: Key,
+        /// How far the lookup has come, where an overlay has several stages.
+        stage: u8,
+    },
+    /// Ask these: they are nearer.
+    Nearer {
+        /// Of the request.
+        tag: u32,
+        /// How far the lookup has come with them.
+        stage: u8,
+        /// Who they are, the best first.
+        nodes: Box<[C]>,
+    },
+    /// These are responsible.
+    Owners {
+        /// Of the request.
+        tag: u32,
+        /// Who they are, in the order in which a value is to be sought.
+        owners: Box<[C]>,
+    },
+    /// What is stored under `key`?
+    Get {
+        /// Chosen by the asker.
+        tag: u32,
+        /// The name.
+        key: Key,
+    },
+    /// This is.
+    Value {
+        /// Of the request.
+        tag: u32,
+        /// The value.
+        item: Box<Item>,
+    },
+    /// Nothing is.
+    Absent {
+        /// Of the request.
+        tag: u32,
+    },
+    /// I hold these; what of it do you want?
+    Offer {
+        /// Chosen by the offerer.
+        tag: u32,
+        /// Whether the sender is a user who puts, not a node that repairs: all is wanted.
+        put: bool,
+        /// Keys and how new their values are.
+        keys: Box<[(Key, Version)]>,
+    },
+    /// This much.
+    Want {
+        /// Of the offer.
+        tag: u32,
+        /// Bit `i` says whether the `i`th offered key is wanted.
+        bits: u32,
+        /// The number of the version that is held of the first key; 0 if there is none.
+        number: u32,
+    },
+    /// A value that was wanted.
+    Give {
+        /// Chosen by the giver.
+        tag: u32,
+        /// The value.
+        item: Box<Item>,
+    },
+    /// A given value is stored.
+    Kept {
+        /// Of the give.
+        tag: u32,
+    },
+    /// What only nodes of this overlay say.
+    Own {
+        /// Of a request and its answer; 0 for what nobody waits for.
+        tag: u32,
+        /// What it says.
+        said: S,
+    },
+}

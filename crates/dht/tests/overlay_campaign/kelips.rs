@@ -1,0 +1,172 @@
+//! What must hold of a Kelips network.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use dht::kelips::{Config, Entry, Fault, Groups, Message, Said, Tuple};
+use dht::overlay::Rules;
+use machine::Rng;
+use machine::dht::Key;
+use sim::Node;
+
+use crate::run::{Failure, Sim, Subject, Weather};
+use crate::{found, weather, wire};
+
+impl Subject for Groups<Node> {
+    type Fault = Defect;
+    const QUIET: Duration = Duration::from_secs(110);
+    const MESSAGES_MAX: u64 = 400_000;
+
+    fn config(rng: &mut Rng, _: Weather, fault: Option<Defect>) -> Config {
+        let rules = Rules {
+            tick: Some((Duration::from_millis(800), Duration::from_millis(1_200))),
+            orphan_after: Duration::from_secs(15),
+            get_tries: 4,
+            never_repairs: matches!(fault, Some(Defect::NoRepair)),
+            ..Rules::default()
+        };
+        let fault = match fault {
+            Some(Defect::Kelips(fault)) => Some(fault),
+            _ => None,
+        };
+        Config { rules, groups: 1 + rng.below(4) as u32, fault, ..Config::default() }
+    }
+
+    fn travel(message: &Message<Node>) -> Result<Message<Node>, String> {
+        wire::travel(message, |said| map(said, wire::peer), |said| map(said, wire::node))
+    }
+
+    fn always(_: &Sim<Self>, _: Weather) -> Option<String> {
+        None
+    }
+
+    fn finally(world: &Sim<Self>) -> Option<String> {
+        let mut groups: BTreeMap<u32, BTreeSet<Node>> = BTreeMap::new();
+        for (node, it) in world.nodes().filter(|(_, it)| it.is_member()) {
+            groups.entry(it.topology().group()).or_default().insert(node);
+        }
+        for (node, it) in world.nodes().filter(|(_, it)| it.is_member()) {
+            let view = it.topology();
+            let mut members: BTreeSet<Node> = view.members().collect();
+            members.insert(node);
+            if members != groups[&view.group()] {
+                return Some(format!("{node}: {members:?} is not {:?}", groups[&view.group()]));
+            }
+            if let Some((age, patience)) = view.oldest(it.config(), world.now())
+                && age > patience + Duration::from_secs(2)
+            {
+                return Some(format!("{node} has an entry of {age:?}, which may be {patience:?}"));
+            }
+            for (group, there) in &groups {
+                let contacts: BTreeSet<Node> =
+                    view.contacts().filter(|(of, _)| of == group).map(|(_, it)| it).collect();
+                if *group != view.group() && (contacts.is_empty() || !contacts.is_subset(there)) {
+                    return Some(format!("{node} has {contacts:?} in {group}, of {there:?}"));
+                }
+            }
+        }
+        // Every member knows where every value of its group is.
+        for (holder, it) in world.nodes().filter(|(_, it)| it.is_member()) {
+            for key in it.keys() {
+                let kin = groups[&it.topology().group()].iter().copied();
+                let unaware = kin
+                    .filter_map(|node| world.get(node))
+                    .find(|other| !other.topology().homes(&key).any(|home| home == holder));
+                if let Some(other) = unaware {
+                    let homes: Vec<_> = other.topology().homes(&key).collect();
+                    let who = other.me();
+                    return Some(format!("{who} has {homes:?} for {key}, and not {holder}"));
+                }
+            }
+        }
+        None
+    }
+
+    fn copies_of(world: &Sim<Self>, key: &Key) -> usize {
+        let holder = world.nodes().find(|(_, it)| it.value(key).is_some());
+        let Some((_, holder)) = holder else { return 1 };
+        let group = holder.topology().group();
+        world
+            .nodes()
+            .filter(|(_, it)| it.is_member() && it.topology().group() == group)
+            .count()
+            .min(3)
+    }
+}
+
+/// What tests plant.
+#[derive(Clone, Copy, Debug)]
+pub enum Defect {
+    Kelips(Fault),
+    NoRepair,
+}
+
+fn map<C, D>(said: Said<C>, to: impl Fn(C) -> D) -> Said<D> {
+    let list = |entries: Box<[Entry<C>]>| -> Box<[Entry<D>]> {
+        let entry = |it: Entry<C>| Entry { contact: to(it.contact), beat: it.beat };
+        entries.into_iter().map(entry).collect()
+    };
+    match said {
+        Said::Gossip { entries, tuples } => {
+            let tuple = |it: Tuple<C>| Tuple {
+                key: it.key,
+                home: to(it.home),
+                number: it.number,
+                beat: it.beat,
+            };
+            let tuples = tuples.into_iter().map(tuple).collect();
+            Said::Gossip { entries: list(entries), tuples }
+        }
+        Said::WhoIsThere { group, after } => Said::WhoIsThere { group, after },
+        Said::View { beat, entries, next } => Said::View { beat, entries: list(entries), next },
+        Said::Ping => Said::Ping,
+        Said::Pong { beat } => Said::Pong { beat },
+        Said::Goodbye => Said::Goodbye,
+    }
+}
+
+#[test]
+fn kelips_calm() {
+    weather::<Groups<Node>>(Weather::Calm);
+}
+
+#[test]
+fn kelips_crashes() {
+    weather::<Groups<Node>>(Weather::Crashes);
+}
+
+#[test]
+fn kelips_partitions() {
+    weather::<Groups<Node>>(Weather::Partitions);
+}
+
+fn planted(fault: Defect, as_expected: fn(&Failure) -> bool) {
+    found::<Groups<Node>>(fault, Weather::Crashes, as_expected);
+}
+
+#[test]
+fn entries_that_never_expire_are_seen() {
+    planted(Defect::Kelips(Fault::NeverExpire), |it| matches!(it, Failure::Unsettled(_)));
+}
+
+#[test]
+fn the_dead_who_are_believed_to_live_are_seen() {
+    planted(Defect::Kelips(Fault::AnyBeat), |it| matches!(it, Failure::Unsettled(_)));
+}
+
+#[test]
+fn members_without_heartbeats_are_seen() {
+    planted(Defect::Kelips(Fault::NoBeats), |it| matches!(it, Failure::Unsettled(_)));
+}
+
+#[test]
+fn values_that_nobody_is_told_of_are_seen() {
+    planted(Defect::Kelips(Fault::NoTuples), |it| {
+        matches!(it, Failure::Unsettled(_) | Failure::Lost(..))
+    });
+}
+
+#[test]
+fn kelips_copies_that_are_not_repaired_are_missed() {
+    planted(Defect::NoRepair, |it| matches!(it, Failure::TooFew(..)));
+}
