@@ -385,7 +385,6 @@ impl<C: Contact> Topology for Zones<C> {
     fn on_answer(node: &mut Can<C>, from: C, ask: Ask, said: Said<C>, cx: &mut Cx<'_, Can<C>>) {
         match (ask, said) {
             (Ask::Hello, Said::Claims { claims, kin }) if node.is_member() => {
-                node.topology.lost.retain(|&lost| lost != from);
                 node.hear_claims(from, &claims, Some(kin), cx);
             }
             (Ask::Join { point, hops, .. }, Said::Refer { to, last }) => {

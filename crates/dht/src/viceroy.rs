@@ -416,6 +416,10 @@ impl<C: Contact> Topology for Butterfly<C> {
         }
     }
 
+    fn looks_for_itself(node: &mut Viceroy<C>, who: C) {
+        node.forget(who);
+    }
+
     fn heard(node: &mut Viceroy<C>, who: C, _: Option<Duration>, cx: &mut Cx<'_, Viceroy<C>>) {
         if node.topology.predecessor == Some(who) {
             node.topology.heard = cx.now();

@@ -111,13 +111,24 @@ impl<C: Contact> Can<C> {
         for (to, with) in told.into_iter().take(TOLD_MAX) {
             self.say(to, Said::Conflict { with }, cx);
         }
+        self.prune(Some(from));
+    }
+
+    /// Lets go who is not beside it any more, but for `but`; some of them are remembered.
+    fn prune(&mut self, but: Option<C>) {
         let dimensions = self.config.dimensions();
         let topology = &mut self.topology;
-        let mine = core::mem::take(&mut topology.claims);
-        topology.neighbours.retain(|neighbour| {
-            neighbour.contact == from || is_beside(&mine, &neighbour.claims, dimensions)
+        let (claims, mut gone) = (&topology.claims, Vec::new());
+        topology.neighbours.retain(|it| {
+            let stays = Some(it.contact) == but || is_beside(claims, &it.claims, dimensions);
+            if !stays {
+                gone.push(it.contact);
+            }
+            stays
         });
-        topology.claims = mine;
+        for who in gone {
+            self.remember(who);
+        }
     }
 
     /// Zones that have an owner again are not vacant.
@@ -245,11 +256,7 @@ impl<C: Contact> Can<C> {
         self.merge();
         let mut told: Vec<C> = self.topology.neighbours().collect();
         told.extend(winner.filter(|winner| !told.contains(winner)));
-        let dimensions = self.config.dimensions();
-        let topology = &mut self.topology;
-        let mine = core::mem::take(&mut topology.claims);
-        topology.neighbours.retain(|it| is_beside(&mine, &it.claims, dimensions));
-        topology.claims = mine;
+        self.prune(None);
         self.hurry();
         self.update(told.iter().copied(), cx);
         if self.topology.claims.is_empty() && self.is_member() {

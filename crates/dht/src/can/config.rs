@@ -9,7 +9,7 @@ use crate::overlay::Rules;
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Never take over the zones of the dead.
+    /// Never take over the zones of the dead, nor what nobody is found at.
     NoTakeover,
     /// Go on claiming what somebody else has won.
     KeepLost,

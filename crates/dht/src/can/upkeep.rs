@@ -163,6 +163,9 @@ impl<C: Contact> Can<C> {
             return;
         }
         self.topology.gap = None;
+        if self.config.has(Fault::NoTakeover) {
+            return;
+        }
         // No more than a zone of its own size at a time, and nothing that is known.
         let least = self.topology.zones().map(Zone::depth).max().unwrap_or(0);
         let claim = (least..=super::DEPTH_MAX)
@@ -185,7 +188,7 @@ impl<C: Contact> Can<C> {
         mine.sort_by_key(|claim| core::cmp::Reverse(claim.zone.depth()));
         for claim in mine {
             let Some(sibling) = claim.zone.sibling() else { return };
-            if let Some(to) = self.sole_owner(sibling) {
+            if let Some(to) = self.sole_owner(sibling).or_else(|| self.lesser_owner(sibling)) {
                 let kin = self.topology.kin().into();
                 return self.say(to, Said::Handover { claims: [claim].into(), kin }, cx);
             }
@@ -202,6 +205,13 @@ impl<C: Contact> Can<C> {
                 |neighbour| matches!(neighbour.claims.as_slice(), [claim] if claim.zone == zone),
             );
         owner.map(|neighbour| neighbour.contact)
+    }
+
+    /// The neighbour that has `zone` among others, if this node is the one of both to give way.
+    fn lesser_owner(&self, zone: Zone) -> Option<C> {
+        let has = |claim: &Claim| claim.zone == zone;
+        let owner = self.topology.neighbours.iter().find(|it| it.claims.iter().any(has))?;
+        (self.me.key() < owner.contact.key()).then_some(owner.contact)
     }
 
     /// The neighbour with the smallest zone within `zone`, and no other.

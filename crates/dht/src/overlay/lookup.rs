@@ -4,7 +4,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use machine::dht::{Cost, Key, Report, Value};
+use machine::dht::{Contact, Cost, Key, Report, Value};
 use machine::{Cx, OpId};
 
 use super::Overlay;
@@ -159,6 +159,9 @@ impl<T: Topology> Overlay<T> {
         stage: u8,
         cx: &mut Cx<'_, Self>,
     ) {
+        if from.key() == key {
+            T::looks_for_itself(self, from);
+        }
         let answer = match T::route(self, &key, stage) {
             Route::Owners(mut owners) => {
                 owners.truncate(LIST_MAX);

@@ -104,6 +104,10 @@ pub trait Topology: Sized {
         cost: Cost,
         cx: &mut Cx<'_, Overlay<Self>>,
     );
+    /// `who` looks for its own place: it is no member, whatever it was before.
+    fn looks_for_itself(node: &mut Overlay<Self>, who: Self::Contact) {
+        let _ = (node, who);
+    }
     /// `who` lives, and took so long to answer if that was measured.
     fn heard(
         node: &mut Overlay<Self>,

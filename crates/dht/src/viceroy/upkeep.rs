@@ -149,7 +149,10 @@ impl<C: Contact> Viceroy<C> {
     /// `contact` may belong behind this node, or farther on.
     pub(super) fn on_suggest(&mut self, contact: C, hops: u8, cx: &mut Cx<'_, Self>) {
         let Some(head) = self.topology.successor() else {
-            return if contact == self.me { () } else { self.ask_own(contact, Ask::Stabilise, cx) };
+            if contact != self.me {
+                self.ask_own(contact, Ask::Stabilise, cx);
+            }
+            return;
         };
         if is_between(contact, self.me, head) {
             self.ask_own(contact, Ask::Stabilise, cx);

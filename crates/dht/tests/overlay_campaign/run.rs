@@ -54,7 +54,7 @@ pub type Sim<T> = World<Overlay<T>>;
 pub trait Subject:
     Topology<
         Contact = Node,
-        Said: Clone + Send + PartialEq + Debug,
+        Said: Clone + Send + PartialEq,
         Config: Send + Sync,
         Ask: Send,
         Search: Send,
@@ -120,7 +120,6 @@ pub fn run<T: Subject>(
     };
     let mut world: Sim<T> = World::new(Settings { seed, threads: 1, link });
     world.round_trip_by(T::travel);
-    if let Ok(slot) = std::env::var("DBG") { world.observe(Dbg(slot.parse().unwrap())); }
     let (base, others) = (4, 6 + rng.below(10) as usize);
     let nodes = world.reserve(base + others);
     let base = nodes[..base].to_vec();
@@ -299,23 +298,5 @@ impl<T: Subject> Run<T> {
             }
         }
         Err(Failure::Unanswered(op))
-    }
-}
-
-struct Dbg(u32);
-impl<T: Subject> sim::observer::Observer<Overlay<T>> for Dbg {
-    fn input(&mut self, at: Instant, node: Node, input: sim::observer::Input<'_, Overlay<T>>) {
-        if node.slot() == self.0 { match input {
-            sim::observer::Input::Message { from, message } => eprintln!("{at:?} {node} <- {from} {message:?}"),
-            sim::observer::Input::Command { op, command } => eprintln!("{at:?} {node} EVENT COMMAND {op:?} {command:?}"),
-            sim::observer::Input::Crash => eprintln!("{at:?} {node} EVENT CRASH"),
-            sim::observer::Input::Start => eprintln!("{at:?} {node} EVENT START"),
-            _ => {} } }
-    }
-    fn made(&mut self, at: Instant, node: Node, made: sim::observer::Made<'_, Overlay<T>>) {
-        if node.slot() == self.0 { match made {
-            sim::observer::Made::Message { to, message, .. } => eprintln!("{at:?} {node} -> {to} {message:?}"),
-            sim::observer::Made::Event { op, event } => eprintln!("{at:?} {node} EVENT {op:?} {event:?}"),
-            _ => {} } }
     }
 }
