@@ -2,11 +2,14 @@
 //! need of the world around them: names to begin with, signatures, and files that outlive a run.
 
 mod bootstrap;
+mod can;
 mod chord;
 mod identity;
+mod kelips;
 mod krpc;
 mod overlay;
 mod state;
+mod viceroy;
 
 use machine::dht::{Command, Dht, Report};
 

@@ -11,7 +11,10 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
+use ::dht::can::Can;
 use ::dht::chord::Peer;
+use ::dht::kelips::Kelips;
+use ::dht::viceroy::Viceroy;
 use machine::dht::{Command, Dht, Report};
 use machine::{DatagramMachine, Wire};
 use tokio::net::UdpSocket;
@@ -20,7 +23,11 @@ use super::ask;
 use crate::datagram::{self, Arrival, Event, Gone, Handle, Protocol};
 
 /// Every such hash table: a new one is another line here.
-pub static OVERLAYS: &[OverlayKind] = &[];
+pub static OVERLAYS: &[OverlayKind] = &[
+    OverlayKind::of::<Kelips<Peer>>(),
+    OverlayKind::of::<Can<Peer>>(),
+    OverlayKind::of::<Viceroy<Peer>>(),
+];
 
 /// Datagrams per second that are heard from one host, as Chord hears them.
 const RATE_PER_HOST: u32 = 2_000;
