@@ -1,4 +1,5 @@
-//! Networks in which people find things by words: Gnutella. What does not live here: sockets,
+//! Networks in which people find things by words: Gnutella, and a two-level one
+//! in the manner of FastTrack. What does not live here: sockets,
 //! clocks, files, and what a library of shared files is.
 #![no_std]
 
@@ -6,4 +7,5 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod fasttrack;
 pub mod gnutella;

@@ -1,0 +1,574 @@
+//! The datagrams: two letters, a version, a kind, then the fields in big-endian order. What is not
+//! written exactly so is malformed.
+//!
+//! Nobody who writes another's address on his datagrams shall make nodes send more there than he
+//! sends himself: only [`Message::Hello`] is answered before somebody has shown to hear what is sent
+//! to him, so it is filled up to a third of the longest answer.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
+
+use machine::Wire;
+
+use super::config::{FILES_PER_BATCH, HITS_PER_ANSWER, OTHERS_MAX};
+use super::file::{File, FileHash, Hit, Kind, NAME_MAX, WORDS_MAX};
+use super::identity::{Id, Signature};
+use super::message::Message;
+use super::reputation::{Mandate, Receipt, TESTIMONIES_MAX, Testimony, VOUCHERS_MAX, Voucher};
+
+const MAGIC: [u8; 2] = *b"ft";
+const VERSION: u8 = 1;
+/// Longest datagram: a link with a full mandate.
+pub const DATAGRAM_MAX: usize = 1_400;
+/// Least length of a hello.
+const HELLO_MIN: usize = 64;
+/// Longest address.
+const CONTACT_MAX: usize = 1 + 16 + 2;
+const _: () = assert!(4 + 1 + OTHERS_MAX * CONTACT_MAX <= 3 * HELLO_MIN);
+
+/// Why a datagram is not a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WireError {
+    /// It does not begin as messages do.
+    #[error("not a datagram of this network")]
+    Foreign,
+    /// It is of another version.
+    #[error("version {0} of the format is not known")]
+    Version(u8),
+    /// It is of no known kind.
+    #[error("message of unknown kind {0}")]
+    Kind(u8),
+    /// It ends too early.
+    #[error("the datagram ends within {0}")]
+    Truncated(&'static str),
+    /// It goes on after its end, or is not filled up as it must be.
+    #[error("{0} bytes where the message ends, or it is not filled up")]
+    Length(usize),
+    /// A number is outside of its range.
+    #[error("{what} is {value}")]
+    Range {
+        /// Which.
+        what: &'static str,
+        /// What it is.
+        value: u32,
+    },
+    /// A text is not UTF-8.
+    #[error("{0} is not UTF-8")]
+    Text(&'static str),
+}
+
+impl Wire for Message<SocketAddr> {
+    type Error = WireError;
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        write(self, out, write_address);
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, WireError> {
+        let mut reader = Reader(bytes);
+        if reader.array("the head").map_err(|_| WireError::Foreign)? != MAGIC {
+            return Err(WireError::Foreign);
+        }
+        let [version, kind] = reader.array("the head")?;
+        if version != VERSION {
+            return Err(WireError::Version(version));
+        }
+        let message = reader.message(kind)?;
+        let hello = matches!(message, Message::Hello);
+        let fits = match hello {
+            true => bytes.len() == HELLO_MIN && reader.0.iter().all(|byte| *byte == 0),
+            false => reader.0.is_empty() && bytes.len() <= DATAGRAM_MAX,
+        };
+        if fits { Ok(message) } else { Err(WireError::Length(reader.0.len())) }
+    }
+}
+
+impl<C> Message<C> {
+    /// How many bytes it is in a datagram between IPv4 addresses, the heads of UDP and IP included.
+    #[must_use]
+    pub fn wire_len(&self) -> usize {
+        let mut out = Vec::new();
+        write(self, &mut out, |_, out| out.extend([0; 7]));
+        out.len() + 28
+    }
+}
+
+type WriteContact<C> = fn(&C, &mut Vec<u8>);
+
+fn write<C>(message: &Message<C>, out: &mut Vec<u8>, contact: WriteContact<C>) {
+    let start = out.len();
+    out.extend(MAGIC);
+    out.extend([VERSION, kind(message)]);
+    write_body(message, out, contact);
+    if matches!(message, Message::Hello) {
+        out.resize(start + HELLO_MIN, 0);
+    }
+}
+
+const fn kind<C>(message: &Message<C>) -> u8 {
+    match message {
+        Message::Hello => 1,
+        Message::Cookie { .. } => 2,
+        Message::Elsewhere { .. } => 3,
+        Message::Join { .. } => 4,
+        Message::Welcome { .. } => 5,
+        Message::Link { .. } => 6,
+        Message::Linked { .. } => 7,
+        Message::Bye { .. } => 8,
+        Message::Alive { .. } => 9,
+        Message::Well { .. } => 10,
+        Message::Publish { .. } => 11,
+        Message::Kept { .. } => 12,
+        Message::Search { .. } => 13,
+        Message::Found { .. } => 14,
+        Message::Redirect { .. } => 15,
+        Message::Receipt { .. } => 16,
+        Message::Voucher(_) => 17,
+        Message::Stand { .. } => 18,
+        Message::Nominate { .. } => 19,
+        Message::Probe { .. } => 20,
+        Message::Probed { .. } => 21,
+        Message::Testify { .. } => 22,
+        Message::Appoint { .. } => 23,
+        Message::Beat { .. } => 24,
+        Message::Query { .. } => 25,
+        Message::Answer { .. } => 26,
+    }
+}
+
+fn write_body<C>(message: &Message<C>, out: &mut Vec<u8>, contact: WriteContact<C>) {
+    let number = |number: u64, out: &mut Vec<u8>| out.extend(number.to_be_bytes());
+    match message {
+        Message::Hello => {}
+        Message::Cookie { cookie, id } => {
+            number(*cookie, out);
+            out.extend(id.0);
+        }
+        Message::Elsewhere { others } => write_others(others, out, contact),
+        Message::Join { id, cookie, signature } => {
+            out.extend(id.0);
+            number(*cookie, out);
+            out.extend(signature.0);
+        }
+        Message::Welcome { session, others } => {
+            number(*session, out);
+            write_others(others, out, contact);
+        }
+        Message::Link { id, cookie, signature, mandate } => {
+            out.extend(id.0);
+            number(*cookie, out);
+            out.extend(signature.0);
+            out.push(u8::from(mandate.is_some()));
+            if let Some(mandate) = mandate {
+                write_mandate(mandate, out);
+            }
+        }
+        Message::Linked { session, id, others } => {
+            number(*session, out);
+            out.extend(id.0);
+            write_named(others, out, contact);
+        }
+        Message::Bye { session } => number(*session, out),
+        Message::Alive { session, digest, mandated } => {
+            number(*session, out);
+            number(*digest, out);
+            out.push(u8::from(*mandated));
+        }
+        Message::Well { session, in_sync, others } => {
+            number(*session, out);
+            out.push(u8::from(*in_sync));
+            write_others(others, out, contact);
+        }
+        Message::Publish { session, round, batch, files } => {
+            number(*session, out);
+            out.extend(round.to_be_bytes());
+            out.extend(batch.to_be_bytes());
+            let files = &files[..files.len().min(FILES_PER_BATCH)];
+            out.push(files.len() as u8);
+            files.iter().for_each(|file| write_file(file, out));
+        }
+        Message::Kept { session, round, batch } => {
+            number(*session, out);
+            out.extend(round.to_be_bytes());
+            out.extend(batch.to_be_bytes());
+        }
+        Message::Search { session, search, words } => {
+            number(*session, out);
+            out.extend(search.to_be_bytes());
+            write_text(words, WORDS_MAX, out);
+        }
+        Message::Found { session, search, hits } => {
+            number(*session, out);
+            out.extend(search.to_be_bytes());
+            write_hits(hits, out, contact);
+        }
+        Message::Redirect { session, to } => {
+            number(*session, out);
+            contact(to, out);
+        }
+        Message::Receipt { session, uploader, receipt } => {
+            number(*session, out);
+            contact(uploader, out);
+            write_receipt(receipt, out);
+        }
+        Message::Voucher(voucher) => write_voucher(voucher, out),
+        Message::Stand { session, vouchers } => {
+            number(*session, out);
+            write_vouchers(vouchers, out);
+        }
+        Message::Nominate { session, nominee, id, appointer } => {
+            number(*session, out);
+            contact(nominee, out);
+            out.extend(id.0);
+            out.extend(appointer.0);
+        }
+        Message::Probe { nonce } | Message::Probed { nonce } => number(*nonce, out),
+        Message::Testify { session, id, testimony } => {
+            number(*session, out);
+            out.extend(id.0);
+            write_testimony(testimony, out);
+        }
+        Message::Appoint { session, now, mandate } => {
+            number(*session, out);
+            out.push(u8::from(*now));
+            write_mandate(mandate, out);
+        }
+        Message::Beat { session, leaves, others } => {
+            number(*session, out);
+            out.extend(leaves.to_be_bytes());
+            write_named(others, out, contact);
+        }
+        Message::Query { session, guid, ttl, words } => {
+            number(*session, out);
+            number(*guid, out);
+            out.push(*ttl);
+            write_text(words, WORDS_MAX, out);
+        }
+        Message::Answer { session, guid, hits } => {
+            number(*session, out);
+            number(*guid, out);
+            write_hits(hits, out, contact);
+        }
+    }
+}
+
+fn write_address(address: &SocketAddr, out: &mut Vec<u8>) {
+    match address.ip() {
+        IpAddr::V4(ip) => {
+            out.push(4);
+            out.extend(ip.octets());
+        }
+        IpAddr::V6(ip) => {
+            out.push(6);
+            out.extend(ip.octets());
+        }
+    }
+    out.extend(address.port().to_be_bytes());
+}
+
+fn write_others<C>(others: &[C], out: &mut Vec<u8>, contact: WriteContact<C>) {
+    let others = &others[..others.len().min(OTHERS_MAX)];
+    out.push(others.len() as u8);
+    others.iter().for_each(|other| contact(other, out));
+}
+
+fn write_named<C>(others: &[(C, Id)], out: &mut Vec<u8>, contact: WriteContact<C>) {
+    let others = &others[..others.len().min(OTHERS_MAX)];
+    out.push(others.len() as u8);
+    for (other, id) in others {
+        contact(other, out);
+        out.extend(id.0);
+    }
+}
+
+fn write_text(text: &str, max: usize, out: &mut Vec<u8>) {
+    let text = super::file::cut(text, max);
+    out.push(text.len() as u8);
+    out.extend(text.bytes());
+}
+
+fn write_file(file: &File, out: &mut Vec<u8>) {
+    out.extend(file.hash.0);
+    out.extend(file.size.to_be_bytes());
+    write_text(&file.name, NAME_MAX, out);
+    out.push(file.kind as u8);
+    out.extend(file.bitrate.to_be_bytes());
+    out.extend(file.seconds.to_be_bytes());
+}
+
+fn write_hits<C>(hits: &[Hit<C>], out: &mut Vec<u8>, contact: WriteContact<C>) {
+    let hits = &hits[..hits.len().min(HITS_PER_ANSWER)];
+    out.push(hits.len() as u8);
+    for hit in hits {
+        contact(&hit.source, out);
+        write_file(&hit.file, out);
+    }
+}
+
+fn write_receipt(receipt: &Receipt, out: &mut Vec<u8>) {
+    out.extend(receipt.uploader.0);
+    out.extend(receipt.downloader.0);
+    out.extend(receipt.hash.0);
+    out.extend(receipt.bytes.to_be_bytes());
+    out.extend(receipt.millis.to_be_bytes());
+    out.extend(receipt.signature.0);
+}
+
+fn write_voucher(voucher: &Voucher, out: &mut Vec<u8>) {
+    write_receipt(&voucher.receipt, out);
+    out.extend(voucher.network.to_be_bytes());
+    out.extend(voucher.supernode.0);
+    out.extend(voucher.signature.0);
+}
+
+fn write_vouchers(vouchers: &[Voucher], out: &mut Vec<u8>) {
+    let vouchers = &vouchers[..vouchers.len().min(VOUCHERS_MAX)];
+    out.push(vouchers.len() as u8);
+    vouchers.iter().for_each(|voucher| write_voucher(voucher, out));
+}
+
+fn write_testimony(testimony: &Testimony, out: &mut Vec<u8>) {
+    out.extend(testimony.witness.0);
+    out.extend(testimony.signature.0);
+}
+
+fn write_mandate(mandate: &Mandate, out: &mut Vec<u8>) {
+    out.extend(mandate.nominee.0);
+    out.extend(mandate.appointer.0);
+    out.extend(mandate.signature.0);
+    write_vouchers(&mandate.vouchers, out);
+    let testimonies = &mandate.testimonies;
+    let testimonies = &testimonies[..testimonies.len().min(TESTIMONIES_MAX)];
+    out.push(testimonies.len() as u8);
+    testimonies.iter().for_each(|testimony| write_testimony(testimony, out));
+}
+
+/// What has not been read yet.
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn message(&mut self, kind: u8) -> Result<Message<SocketAddr>, WireError> {
+        Ok(match kind {
+            1 => Message::Hello,
+            2 => Message::Cookie { cookie: self.u64("a cookie")?, id: self.id()? },
+            3 => Message::Elsewhere { others: self.others()? },
+            4 => {
+                let (id, cookie) = (self.id()?, self.u64("a cookie")?);
+                Message::Join { id, cookie, signature: self.signature()? }
+            }
+            5 => Message::Welcome { session: self.session()?, others: self.others()? },
+            6 => {
+                let (id, cookie) = (self.id()?, self.u64("a cookie")?);
+                let signature = self.signature()?;
+                let mandate = match self.flag("the mandate flag")? {
+                    true => Some(self.mandate()?),
+                    false => None,
+                };
+                Message::Link { id, cookie, signature, mandate }
+            }
+            7 => {
+                let (session, id) = (self.session()?, self.id()?);
+                Message::Linked { session, id, others: self.named()? }
+            }
+            8 => Message::Bye { session: self.session()? },
+            9 => {
+                let (session, digest) = (self.session()?, self.u64("a digest")?);
+                Message::Alive { session, digest, mandated: self.flag("the mandate flag")? }
+            }
+            10 => {
+                let (session, in_sync) = (self.session()?, self.flag("the flag")?);
+                Message::Well { session, in_sync, others: self.others()? }
+            }
+            11 => {
+                let session = self.session()?;
+                let (round, batch) = (self.u32("a round")?, self.u16("a batch")?);
+                let count = self.count("files", FILES_PER_BATCH)?;
+                let files =
+                    (0..count).map(|_| self.file().map(Arc::new)).collect::<Result<_, _>>()?;
+                Message::Publish { session, round, batch, files }
+            }
+            12 => {
+                let session = self.session()?;
+                let (round, batch) = (self.u32("a round")?, self.u16("a batch")?);
+                Message::Kept { session, round, batch }
+            }
+            13 => {
+                let (session, search) = (self.session()?, self.u32("a search")?);
+                Message::Search { session, search, words: self.text("words", WORDS_MAX)?.into() }
+            }
+            14 => {
+                let (session, search) = (self.session()?, self.u32("a search")?);
+                Message::Found { session, search, hits: self.hits()? }
+            }
+            15 => Message::Redirect { session: self.session()?, to: self.address()? },
+            16 => {
+                let (session, uploader) = (self.session()?, self.address()?);
+                Message::Receipt { session, uploader, receipt: Box::new(self.receipt()?) }
+            }
+            17 => Message::Voucher(Box::new(self.voucher()?)),
+            18 => Message::Stand { session: self.session()?, vouchers: self.vouchers()? },
+            19 => {
+                let (session, nominee) = (self.session()?, self.address()?);
+                Message::Nominate { session, nominee, id: self.id()?, appointer: self.id()? }
+            }
+            20 => Message::Probe { nonce: self.u64("a nonce")? },
+            21 => Message::Probed { nonce: self.u64("a nonce")? },
+            22 => {
+                let (session, id) = (self.session()?, self.id()?);
+                Message::Testify { session, id, testimony: self.testimony()? }
+            }
+            23 => {
+                let (session, now) = (self.session()?, self.flag("the flag")?);
+                Message::Appoint { session, now, mandate: self.mandate()? }
+            }
+            24 => {
+                let (session, leaves) = (self.session()?, self.u16("a number of leaves")?);
+                Message::Beat { session, leaves, others: self.named()? }
+            }
+            25 => {
+                let (session, guid) = (self.session()?, self.u64("a query")?);
+                let [ttl] = self.array("a TTL")?;
+                Message::Query { session, guid, ttl, words: self.text("words", WORDS_MAX)?.into() }
+            }
+            26 => {
+                let (session, guid) = (self.session()?, self.u64("a query")?);
+                Message::Answer { session, guid, hits: self.hits()? }
+            }
+            _ => return Err(WireError::Kind(kind)),
+        })
+    }
+
+    fn array<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], WireError> {
+        let (array, rest) = self.0.split_first_chunk().ok_or(WireError::Truncated(what))?;
+        self.0 = rest;
+        Ok(*array)
+    }
+
+    fn u16(&mut self, what: &'static str) -> Result<u16, WireError> {
+        self.array(what).map(u16::from_be_bytes)
+    }
+
+    fn u32(&mut self, what: &'static str) -> Result<u32, WireError> {
+        self.array(what).map(u32::from_be_bytes)
+    }
+
+    fn u64(&mut self, what: &'static str) -> Result<u64, WireError> {
+        self.array(what).map(u64::from_be_bytes)
+    }
+
+    fn session(&mut self) -> Result<u64, WireError> {
+        self.u64("a session")
+    }
+
+    fn flag(&mut self, what: &'static str) -> Result<bool, WireError> {
+        self.count(what, 1).map(|flag| flag == 1)
+    }
+
+    fn count(&mut self, what: &'static str, max: usize) -> Result<usize, WireError> {
+        let [count] = self.array(what)?;
+        match usize::from(count) {
+            count if count <= max => Ok(count),
+            _ => Err(WireError::Range { what, value: count.into() }),
+        }
+    }
+
+    fn id(&mut self) -> Result<Id, WireError> {
+        self.array("an identity").map(Id)
+    }
+
+    fn signature(&mut self) -> Result<Signature, WireError> {
+        self.array("a signature").map(Signature)
+    }
+
+    fn text(&mut self, what: &'static str, max: usize) -> Result<String, WireError> {
+        let len = self.count(what, max)?;
+        let (text, rest) = self.0.split_at_checked(len).ok_or(WireError::Truncated(what))?;
+        self.0 = rest;
+        core::str::from_utf8(text).map(String::from).map_err(|_| WireError::Text(what))
+    }
+
+    fn address(&mut self) -> Result<SocketAddr, WireError> {
+        let what = "an address that no node has";
+        let ip: IpAddr = match self.array("an address")? {
+            [4] => self.array::<4>("an address")?.into(),
+            [6] => self.array::<16>("an address")?.into(),
+            [value] => {
+                return Err(WireError::Range { what: "an address family", value: value.into() });
+            }
+        };
+        let port = self.u16("a port")?;
+        if ip.is_unspecified() || ip.is_multicast() || ip.to_canonical() != ip || port == 0 {
+            return Err(WireError::Range { what, value: port.into() });
+        }
+        Ok(SocketAddr::new(ip, port))
+    }
+
+    fn others(&mut self) -> Result<Box<[SocketAddr]>, WireError> {
+        let count = self.count("nodes", OTHERS_MAX)?;
+        (0..count).map(|_| self.address()).collect()
+    }
+
+    fn named(&mut self) -> Result<Box<[(SocketAddr, Id)]>, WireError> {
+        let count = self.count("nodes", OTHERS_MAX)?;
+        (0..count).map(|_| Ok((self.address()?, self.id()?))).collect()
+    }
+
+    fn file(&mut self) -> Result<File, WireError> {
+        let hash = self.array("a hash").map(FileHash)?;
+        let size = self.u64("a size")?;
+        let name = self.text("a name", NAME_MAX)?.into();
+        let kind = match self.array("a kind")? {
+            [0] => Kind::Other,
+            [1] => Kind::Audio,
+            [2] => Kind::Video,
+            [3] => Kind::Image,
+            [4] => Kind::Document,
+            [5] => Kind::Software,
+            [value] => return Err(WireError::Range { what: "a kind", value: value.into() }),
+        };
+        let (bitrate, seconds) = (self.u16("a bitrate")?, self.u32("a duration")?);
+        Ok(File { hash, size, name, kind, bitrate, seconds })
+    }
+
+    fn hits(&mut self) -> Result<Arc<[Hit<SocketAddr>]>, WireError> {
+        let count = self.count("hits", HITS_PER_ANSWER)?;
+        let hit = |_| {
+            let source = self.address()?;
+            Ok(Hit { file: Arc::new(self.file()?), source })
+        };
+        (0..count).map(hit).collect()
+    }
+
+    fn receipt(&mut self) -> Result<Receipt, WireError> {
+        let (uploader, downloader) = (self.id()?, self.id()?);
+        let hash = self.array("a hash").map(FileHash)?;
+        let (bytes, millis) = (self.u64("a size")?, self.u32("a duration")?);
+        let signature = self.signature()?;
+        Ok(Receipt { uploader, downloader, hash, bytes, millis, signature })
+    }
+
+    fn voucher(&mut self) -> Result<Voucher, WireError> {
+        let (receipt, network) = (self.receipt()?, self.u64("a network")?);
+        Ok(Voucher { receipt, network, supernode: self.id()?, signature: self.signature()? })
+    }
+
+    fn vouchers(&mut self) -> Result<Box<[Voucher]>, WireError> {
+        let count = self.count("vouchers", VOUCHERS_MAX)?;
+        (0..count).map(|_| self.voucher()).collect()
+    }
+
+    fn testimony(&mut self) -> Result<Testimony, WireError> {
+        Ok(Testimony { witness: self.id()?, signature: self.signature()? })
+    }
+
+    fn mandate(&mut self) -> Result<Box<Mandate>, WireError> {
+        let (nominee, appointer, signature) = (self.id()?, self.id()?, self.signature()?);
+        let vouchers = self.vouchers()?;
+        let count = self.count("testimonies", TESTIMONIES_MAX)?;
+        let testimonies = (0..count).map(|_| self.testimony()).collect::<Result<_, _>>()?;
+        Ok(Box::new(Mandate { nominee, appointer, signature, vouchers, testimonies }))
+    }
+}
