@@ -129,22 +129,11 @@ fn simulate(flags: &Flags) {
     }
     let end = Instant::ZERO + Duration::from_secs(seconds);
     let mut joins = 0_u64;
+    // When each node leaves, silently, for a newcomer who knows some that began.
+    let mut churn: Vec<(Node, Instant)> = Vec::new();
     if session > 0 {
-        // Whoever leaves, silently, is followed by a newcomer who knows one node that is there.
-        for &first in &sorted {
-            let mut node = first;
-            let mut at = Instant::ZERO + exponential(&mut rng, session as f64);
-            while at < end {
-                world.crash_at(at, node);
-                node = node.next();
-                let known = (0..4).filter_map(|_| rng.pick(&sorted).copied()).collect();
-                let machine = Kademlia::new(node, config.clone(), [1; 16]);
-                let join = Command::Dht(Dht::Join { known });
-                world.start_at(at, node, machine, Some((OpId(joins), join)));
-                joins += 1;
-                at = at + exponential(&mut rng, session as f64);
-            }
-        }
+        let leaves = |rng: &mut Rng| Instant::ZERO + exponential(rng, session as f64);
+        churn.extend(sorted.iter().map(|node| (*node, leaves(&mut rng))));
     }
     world.on_event(|_| {});
     let wiring = clock.elapsed().as_secs_f64();
@@ -152,7 +141,20 @@ fn simulate(flags: &Flags) {
     let clock = Clock::now();
     while world.now() < end {
         let (before, cpu, at) = (world.counts().sent, usage().0, clock.elapsed());
-        world.run_until(end.min(world.now() + Duration::from_secs(60)));
+        let until = end.min(world.now() + Duration::from_secs(60));
+        for (node, at) in &mut churn {
+            while *at < until {
+                world.crash_at(*at, *node);
+                *node = node.next();
+                let known = (0..4).filter_map(|_| rng.pick(&sorted).copied()).collect();
+                let machine = Kademlia::new(*node, config.clone(), [1; 16]);
+                let join = Command::Dht(Dht::Join { known });
+                world.start_at(*at, *node, machine, Some((OpId(joins), join)));
+                joins += 1;
+                *at = *at + exponential(&mut rng, session as f64);
+            }
+        }
+        world.run_until(until);
         let (sent, cpu) = (world.counts().sent - before, usage().0 - cpu);
         eprintln!(
             "{:4} s: {sent} messages, wall {:.1} s, CPU {cpu:.1} s, {:.0} messages/CPU s, {} MB",

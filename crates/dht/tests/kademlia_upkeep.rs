@@ -146,6 +146,37 @@ fn copies_that_are_lost_are_made_again_within_the_hour() {
 }
 
 #[test]
+fn whoever_leaves_hands_over_what_it_keeps() {
+    for hand_over in [true, false] {
+        let config = Config { hand_over, republish: None, ..config() };
+        let (mut world, nodes, _) = network(60, config);
+        let key = Key::new(9 << 100, 0);
+        let order = by_distance(&nodes, &key);
+        put(&mut world, order[50], key);
+        for node in &order[..2 * K] {
+            assert_eq!(ask(&mut world, *node, Dht::Leave), Report::Left);
+            world.crash(*node);
+            // Until refreshes have found out: who is far from a key by what it knows keeps it for
+            // a short time only.
+            world.run_for(HOUR);
+        }
+        let held: Vec<Node> = holders(&world, &key).iter().map(|(node, _)| *node).collect();
+        let expected = if hand_over { &order[2 * K..3 * K] } else { &[][..] };
+        assert_eq!(held, expected);
+    }
+}
+
+#[test]
+fn a_node_leaves_though_nobody_takes_what_it_keeps() {
+    let (mut world, nodes, _) = network(30, config());
+    let key = Key::new(9 << 100, 0);
+    let order = by_distance(&nodes, &key);
+    put(&mut world, order[20], key);
+    order[1..].iter().for_each(|node| drop(world.crash(*node)));
+    assert_eq!(ask(&mut world, order[0], Dht::Leave), Report::Left);
+}
+
+#[test]
 fn whoever_left_says_no_more() {
     let (mut world, nodes, _) = network(20, config());
     assert_eq!(ask(&mut world, nodes[3], Dht::Leave), Report::Left);

@@ -360,3 +360,31 @@ fn nodes_of_the_other_family_are_named_to_those_who_want_them() {
         assert_eq!(reply.nodes.len(), expected, "{want:?}");
     }
 }
+
+#[test]
+fn a_node_with_another_id_is_found_under_it_and_keeps_what_it_has() {
+    let mut net = Net::new(40, config());
+    let value: Value = (*b"kept").into();
+    let key = immutable_key(&bencoded(&value));
+    net.ask(3, Command::Dht(Dht::Put { key, value }));
+    let holder = (0..40)
+        .find(|&n| net.nodes[&addr(n)].stored().any(|(stored, ..)| stored == key))
+        .expect("somebody keeps it");
+    let known = net.nodes[&addr(holder)].table().len();
+    let id = Key(net.nodes[&addr(holder)].me().id.0.map(|byte| !byte));
+    let me = Peer { id, addr: addr(holder) };
+    net.ask(holder, Command::Rename { me });
+    let node = &net.nodes[&addr(holder)];
+    assert_eq!(node.me().id, id);
+    assert!(node.table().len() * 2 > known && node.table().depth() > 1);
+    assert!(node.stored().any(|(stored, ..)| stored == key));
+    for asking in [0, 17, 39] {
+        let events = net.ask(asking, Command::Dht(Dht::Lookup { key: id }));
+        let Some(Event::Report(Report::Located { nodes, .. })) = events.last() else {
+            panic!("{events:?}")
+        };
+        if asking != holder {
+            assert_eq!(nodes.first().map(|node| (node.id, node.addr)), Some((id, addr(holder))));
+        }
+    }
+}

@@ -57,6 +57,14 @@ impl<H: Copy + Ord> ItemStore<H> {
         self.items.iter().map(|(distance, stored)| (self.own.xor(distance), stored))
     }
 
+    /// Sorts the items by their distance from another place.
+    pub(super) fn see_from(&mut self, own: Key) {
+        let items = core::mem::take(&mut self.items);
+        let before = core::mem::replace(&mut self.own, own);
+        let seen = |(distance, stored)| (own.xor(&before.xor(&distance)), stored);
+        self.items = items.into_iter().map(seen).collect();
+    }
+
     /// Marks an item as stored now, so that nobody else stores it again soon.
     pub(super) fn mark(&mut self, target: &Key, now: Seconds) {
         if let Some(stored) = self.items.get_mut(&self.own.xor(target)) {

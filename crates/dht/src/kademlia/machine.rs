@@ -71,6 +71,11 @@ pub enum Command<C> {
         /// The node.
         contact: C,
     },
+    /// Be known by another key from now on (BEP 42).
+    Rename {
+        /// The node itself, under that key.
+        me: C,
+    },
     /// Nodes of the other family of addresses, for those who ask for them (BEP 32).
     Foreign {
         /// The nodes; the first few are kept.
@@ -124,6 +129,8 @@ pub enum Timer {
 pub(super) enum Standing {
     Out,
     In,
+    /// Hands over what it keeps; this command waits for that.
+    Leaving(OpId),
     Left,
 }
 
@@ -448,7 +455,10 @@ impl<C: Contact> Machine for Kademlia<C> {
 
     fn on_timer(&mut self, timer: Timer, cx: &mut Cx<'_, Self>) {
         match timer {
-            Timer::Requests => self.on_requests_due(cx),
+            Timer::Requests => {
+                self.on_requests_due(cx);
+                self.part(cx);
+            }
             Timer::Upkeep if self.standing == Standing::Left => {}
             Timer::Upkeep => {
                 self.maintain(cx);
@@ -467,17 +477,20 @@ impl<C: Contact> DatagramMachine for Kademlia<C> {
             return;
         }
         match message.body {
+            Body::Query { .. } if matches!(self.standing, Standing::Leaving(_)) => {}
             Body::Query { read_only, query } => {
                 self.on_query(from, message.transaction, read_only, query, cx);
             }
             Body::Reply(reply) => {
                 if let Some(request) = self.settle(&from, &message.transaction) {
                     self.on_reply(from, request, reply, cx);
+                    self.part(cx);
                 }
             }
             Body::Refusal(refusal) => {
                 if let Some(request) = self.settle(&from, &message.transaction) {
                     self.on_refusal(request, refusal, cx);
+                    self.part(cx);
                 }
             }
         }

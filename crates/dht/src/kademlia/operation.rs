@@ -79,7 +79,7 @@ impl<C> Operation<C> {
 
 impl<C: Contact> Kademlia<C> {
     pub(super) fn command(&mut self, op: OpId, command: Command<C>, cx: &mut Cx<'_, Self>) {
-        if self.standing == Standing::Left {
+        if matches!(self.standing, Standing::Left | Standing::Leaving(_)) {
             return self.fail(op, cx);
         }
         match command {
@@ -102,6 +102,7 @@ impl<C: Contact> Kademlia<C> {
             },
             Command::Sample { target } => self.begin(Some(op), target, Kind::Sample, cx),
             Command::Ping { contact } => self.probe(contact, cx),
+            Command::Rename { me } => self.rename(me, cx),
             Command::Foreign { nodes } => self.remember_foreign(nodes),
         }
     }

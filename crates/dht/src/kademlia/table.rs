@@ -108,22 +108,38 @@ impl<C: Contact> Table<C> {
     }
 
     /// A table of nodes that have all just answered: up to `k` of each bucket, in their order.
-    pub(super) fn wired(own: Key, mut contacts: Vec<C>, k: usize) -> Self {
-        let shared = |contact: &C| own.xor(&contact.key()).leading_zeros() as usize;
-        contacts.retain(|contact| contact.key() != own);
-        contacts.sort_by_cached_key(shared);
+    pub(super) fn wired(own: Key, contacts: Vec<C>, k: usize) -> Self {
+        let stamp = Stamp::answered(0);
+        Self::of(own, contacts.into_iter().map(|contact| Entry { contact, stamp }).collect(), k)
+    }
+
+    /// The same nodes, as far as they find room in the buckets of another place.
+    pub(super) fn seen_from(&self, own: Key, k: usize) -> Self {
+        let mut entries = self.entries.clone();
+        // Whoever answered first comes first, but for those who failed since.
+        entries.sort_by_key(|entry| (entry.stamp.failures() > 0, entry.stamp.at()));
+        Self::of(own, entries, k)
+    }
+
+    /// A table of these entries: up to `k` of each bucket, in their order.
+    fn of(own: Key, mut entries: Vec<Entry<C>>, k: usize) -> Self {
+        let shared = |entry: &Entry<C>| own.xor(&entry.contact.key()).leading_zeros() as usize;
+        entries.retain(|entry| entry.contact.key() != own);
+        entries.sort_by_cached_key(shared);
         let mut table = Self::new(own);
-        table.entries.reserve_exact(contacts.len());
-        let mut rest = contacts.as_slice();
+        // Room for those to come: to move the tables of a million nodes would tear holes.
+        table.entries.reserve_exact(entries.len() + (k / 2).max(1));
+        let mut rest = entries.as_slice();
         loop {
             let index = table.depth() - 1;
             let is_last = rest.len() <= k || index + 1 == BUCKETS_MAX;
             let (bucket, beyond) = match is_last {
                 true => (rest, &rest[..0]),
-                false => rest.split_at(rest.partition_point(|contact| shared(contact) == index)),
+                false => rest.split_at(rest.partition_point(|entry| shared(entry) == index)),
             };
-            let stamp = Stamp::answered(0);
-            table.entries.extend(bucket.iter().take(k).map(|&contact| Entry { contact, stamp }));
+            let kept = &bucket[..bucket.len().min(k)];
+            table.failing += kept.iter().filter(|entry| entry.stamp.failures() > 0).count() as u16;
+            table.entries.extend_from_slice(kept);
             table.ends[index] = table.entries.len() as u16;
             if is_last {
                 return table;

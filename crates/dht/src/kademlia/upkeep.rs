@@ -117,7 +117,8 @@ impl<C: Contact> Kademlia<C> {
     /// A node has come into the table: items that it should have are copied to it, by the node
     /// that was closest to them so far (Kademlia, section 2.5).
     pub(super) fn on_new_node(&mut self, to: C, cx: &mut Cx<'_, Self>) {
-        let Some(storage) = self.storage.as_ref().filter(|_| self.config.hand_over) else { return };
+        let hands_over = self.config.hand_over && self.standing == Standing::In;
+        let Some(storage) = self.storage.as_ref().filter(|_| hands_over) else { return };
         let known: Vec<Key> =
             self.table.good().filter(|node| *node != to).map(|n| n.key()).collect();
         for (target, _) in storage.items.iter() {
@@ -126,8 +127,7 @@ impl<C: Contact> Kademlia<C> {
             let are_closest = known.iter().all(|key| target.xor(key) > ours);
             let closer = known.iter().filter(|key| target.xor(key) < theirs).count();
             if are_closest && closer < self.config.k && self.handovers.len() < HANDOVERS_MAX {
-                self.serial = self.serial.wrapping_add(1);
-                self.handovers.push(Handover { serial: self.serial, target, to, is_asked: false });
+                self.handovers.push(handover(&mut self.serial, target, to));
             }
         }
         self.offer_items(cx);
@@ -172,9 +172,53 @@ impl<C: Contact> Kademlia<C> {
         self.offer_items(cx);
     }
 
-    /// Stops answering.
+    /// Stops answering, and hands what it keeps to the nodes that are closest without it.
     pub(super) fn leave(&mut self, op: OpId, cx: &mut Cx<'_, Self>) {
-        self.standing = Standing::Left;
-        cx.answer(op, Event::Report(Report::Left));
+        let hands_over = self.config.hand_over && self.standing == Standing::In;
+        let items = self.storage.iter().filter(|_| hands_over).flat_map(|all| all.items.iter());
+        let mut closest = Vec::new();
+        for (target, _) in items {
+            closest.clear();
+            self.table.closest(&target, self.config.k, None, &mut closest);
+            for &to in closest.iter().take(HANDOVERS_MAX.saturating_sub(self.handovers.len())) {
+                self.handovers.push(handover(&mut self.serial, target, to));
+            }
+        }
+        self.standing = Standing::Leaving(op);
+        self.offer_items(cx);
+        self.part(cx);
     }
+
+    /// Is gone once everything has been handed over.
+    pub(super) fn part(&mut self, cx: &mut Cx<'_, Self>) {
+        let Standing::Leaving(op) = self.standing else { return };
+        let copies = self.requests.iter().any(|request| request.purpose == Purpose::Copy);
+        if self.handovers.is_empty() && !copies {
+            self.standing = Standing::Left;
+            cx.answer(op, Event::Report(Report::Left));
+        }
+    }
+
+    /// Takes another key: what is sorted by the distance from us is sorted anew, and neighbours
+    /// are looked for.
+    pub(super) fn rename(&mut self, me: C, cx: &mut Cx<'_, Self>) {
+        let (old, new) = (self.me.key(), me.key());
+        self.me = me;
+        if old == new {
+            return;
+        }
+        self.table = self.table.seen_from(new, self.config.k);
+        if let Some(storage) = &mut self.storage {
+            storage.items.see_from(new);
+        }
+        if self.standing == Standing::In {
+            self.table.make_far_due(seconds(cx.now()));
+            self.begin(None, new, Kind::Refresh, cx);
+        }
+    }
+}
+
+fn handover<C>(serial: &mut u32, target: Key, to: C) -> Handover<C> {
+    *serial = serial.wrapping_add(1);
+    Handover { serial: *serial, target, to, is_asked: false }
 }

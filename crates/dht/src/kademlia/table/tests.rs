@@ -209,6 +209,11 @@ proptest! {
             let candidates = known.iter().filter(|c| c.0 != own && wired.index(&c.key()) == index);
             prop_assert_eq!(bucket.len(), candidates.count().min(4));
         }
+        let seen = wired.seen_from(key(!own), 4);
+        for contact in wired.nodes().filter(|contact| contact.0 != !own) {
+            let bucket: Vec<Short> = seen.bucket(seen.index(&contact.key())).collect();
+            prop_assert!(bucket.contains(&contact) || bucket.len() == 4);
+        }
     }
 }
 
