@@ -65,6 +65,11 @@ pub trait Protocol: 'static {
         out: &mut Vec<u8>,
     ) -> SocketAddr;
 
+    /// What the first machine is to do because of what has been read, if anything.
+    fn consequence(&mut self) -> Option<Command<Self>> {
+        None
+    }
+
     /// Whether no other event answers the same command after this one.
     fn is_last(event: &Event<Self>) -> bool {
         let _ = event;

@@ -54,11 +54,12 @@ fn crc32c(bytes: &[u8]) -> u32 {
     })
 }
 
-/// Where other nodes say we are: an address is believed once enough hosts agree on it.
+/// Where other nodes say we are: an address is believed once enough of them agree on it, who are
+/// too far apart to be in one hand.
 #[derive(Clone, Debug, Default)]
 pub struct AddressVote {
-    /// One vote a host, the latest last.
-    votes: Vec<(IpAddr, IpAddr)>,
+    /// One vote of each [`region`], the latest last.
+    votes: Vec<(u16, IpAddr)>,
     believed: Option<IpAddr>,
 }
 
@@ -70,6 +71,7 @@ impl AddressVote {
 
     /// Counts what `voter` says. The address, if from now on it is another than was believed.
     pub fn count(&mut self, voter: IpAddr, ours: IpAddr) -> Option<IpAddr> {
+        let voter = region(voter);
         self.votes.retain(|(by, _)| *by != voter);
         if self.votes.len() == Self::VOTES {
             self.votes.remove(0);
@@ -90,6 +92,14 @@ impl AddressVote {
     #[must_use]
     pub fn believed(&self) -> Option<IpAddr> {
         self.believed
+    }
+}
+
+/// The part of the network that has one vote: a /8 of IPv4, a /16 of IPv6.
+fn region(ip: IpAddr) -> u16 {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => ip.octets()[0].into(),
+        IpAddr::V6(ip) => ip.segments()[0],
     }
 }
 
@@ -131,17 +141,20 @@ mod tests {
     }
 
     #[test]
-    fn an_address_needs_many_hosts() {
+    fn an_address_needs_hosts_of_many_networks() {
         let ours = IpAddr::from([8, 8, 8, 8]);
         let mut vote = AddressVote::default();
         for _ in 0..100 {
             assert_eq!(vote.count([1, 1, 1, 1].into(), ours), None);
         }
-        for host in 2..8 {
-            assert_eq!(vote.count([1, 1, 1, host].into(), ours), None);
+        for host in 2..=255 {
+            assert_eq!(vote.count([1, 1, 1, host].into(), ours), None, "all of one /8");
         }
-        assert_eq!(vote.count([1, 1, 1, 8].into(), ours), Some(ours));
-        assert_eq!(vote.count([1, 1, 1, 9].into(), ours), None);
+        for net in 2..8 {
+            assert_eq!(vote.count([net, 1, 1, 1].into(), ours), None);
+        }
+        assert_eq!(vote.count([8, 1, 1, 1].into(), ours), Some(ours));
+        assert_eq!(vote.count([9, 1, 1, 1].into(), ours), None);
         assert_eq!(vote.believed(), Some(ours));
     }
 }

@@ -220,6 +220,11 @@ impl<P: Protocol> Core<P> {
         match self.protocol.decode(from, datagram).filter(|_| fits) {
             Some(Arrival { node, from, message }) => {
                 self.input(node, now, |machine, cx| machine.on_message(from, message, cx));
+                if let Some(command) = self.protocol.consequence() {
+                    self.ops += 1;
+                    let op = OpId(self.ops);
+                    self.input(0, now, |machine, cx| machine.on_command(op, command, cx));
+                }
             }
             None => self.counters.malformed += 1,
         }
