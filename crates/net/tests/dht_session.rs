@@ -8,7 +8,7 @@ use bittorrent::magnet::Magnet;
 use bittorrent::metainfo::Metainfo;
 use machine::dht::Key;
 use net::create::{CreateOptions, Kind, create};
-use net::dht::{KademliaConfig, KademliaNode};
+use net::dht::{KademliaConfig, KademliaNode, Saved};
 use net::session::{AddTorrent, DhtConfig, Session, SessionConfig, Source, Torrent, TorrentState};
 use tokio::net::UdpSocket;
 use tokio::task::LocalSet;
@@ -16,13 +16,17 @@ use tokio::task::LocalSet;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn session(bootstrap: &[SocketAddr], utp: bool) -> Session {
+    session_with(bootstrap, utp, None)
+}
+
+fn session_with(bootstrap: &[SocketAddr], utp: bool, state: Option<&Path>) -> Session {
     let bootstrap = bootstrap.iter().map(ToString::to_string).collect();
     let config = SessionConfig {
         listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
         lsd: false,
         pex: false,
         utp,
-        dht: Some(DhtConfig { bootstrap }),
+        dht: Some(DhtConfig { bootstrap, state: state.map(Path::to_owned) }),
         ..SessionConfig::default()
     };
     Session::start(config).expect("a session")
@@ -67,6 +71,32 @@ fn await_complete(torrent: &Torrent) {
         assert!(Instant::now() < deadline, "stuck: {stats:#?}");
         let _ = torrent.wait_while(stats.state, Duration::from_secs(5));
     }
+}
+
+#[test]
+fn a_session_meets_the_nodes_of_its_last_run_again() {
+    let (folder, metainfo) = content(Kind::V1, false);
+    let publisher = session(&[], true);
+    let seed = seed(&publisher, &metainfo, folder.path());
+    let state = tempfile::tempdir().expect("a folder");
+    let first = session_with(&publisher.dht_addrs(), true, Some(state.path()));
+    let (_copy, torrent) = fetch(&first, magnet(&metainfo));
+    await_complete(&torrent);
+    first.shutdown();
+    let kept = Saved::read(&state.path().join("dht4")).expect("readable");
+    assert!(kept.id.is_some());
+    assert_eq!(kept.nodes, publisher.dht_addrs());
+
+    // Another one: whoever has seeded for a while looks seldom for those who wait.
+    let (folder, metainfo) = content(Kind::Hybrid, false);
+    let other = self::seed(&publisher, &metainfo, folder.path());
+    let second = session_with(&[], true, Some(state.path()));
+    let (_copy, torrent) = fetch(&second, magnet(&metainfo));
+    await_complete(&torrent);
+    second.shutdown();
+    let again = Saved::read(&state.path().join("dht4")).expect("readable");
+    assert_eq!(again.id, kept.id);
+    drop((seed, other));
 }
 
 #[test]

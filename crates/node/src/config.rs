@@ -356,7 +356,10 @@ impl Config {
             utp: network.utp,
             lsd: network.lsd,
             pex: network.pex,
-            dht: network.dht.then(|| DhtConfig { bootstrap: network.dht_bootstrap.clone() }),
+            dht: network.dht.then(|| DhtConfig {
+                bootstrap: network.dht_bootstrap.clone(),
+                state: Some(self.node.state_dir.clone()),
+            }),
             port_mapping: network.port_mapping,
             max_connections: network.max_connections,
             piece_memory: self.transfers.piece_memory,

@@ -118,7 +118,7 @@ impl NetworkArgs {
             utp: !self.no_utp,
             lsd: !self.no_lsd,
             pex: !self.no_pex,
-            dht: (!self.no_dht).then(|| DhtConfig { bootstrap: self.dht_nodes() }),
+            dht: (!self.no_dht).then(|| DhtConfig { bootstrap: self.dht_nodes(), state: None }),
             port_mapping: self.map_ports,
             max_connections: self.max_connections,
             upload_slots: UPLOAD_SLOTS,

@@ -30,6 +30,8 @@ pub enum Encryption {
 pub struct DhtConfig {
     /// Nodes to begin with, as `HOST:PORT`. Others become known by peers.
     pub bootstrap: Vec<String>,
+    /// A folder in which the nodes' ids and whom they knew are kept from one run to the next.
+    pub state: Option<PathBuf>,
 }
 
 /// How a process takes part in swarms.

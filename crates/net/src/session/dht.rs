@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -14,22 +15,27 @@ use tokio::task::spawn_local;
 use super::SessionError;
 use super::config::SessionConfig;
 use crate::datagram::Events;
-use crate::dht::{KademliaConfig, KademliaNode, Krpc, resolve};
+use crate::dht::{KademliaConfig, KademliaNode, Krpc, Saved, StateFile, resolve};
+use crate::url_policy::{Reach, reach};
 use crate::utp::Endpoint;
 
 /// The first pause before a node that knows nobody begins anew; each further one is twice as long.
 const REJOIN_FIRST: Duration = Duration::from_secs(5);
-/// The longest, and how often a node looks whether it still knows anybody.
+/// The longest, and how often a node looks whether it still knows anybody, and notes whom.
 const REJOIN_MAX: Duration = Duration::from_secs(15 * 60);
 /// Nodes of one IP version that the other one's node is told of (BEP 32).
 const FOREIGN_MAX: usize = 8;
 /// Names of nodes to begin with that are remembered.
 const BOOTSTRAP_MAX: usize = 64;
+/// Nodes of the last run that a node begins with, at most.
+const AGAIN_MAX: usize = 64;
 
 /// The session's part in the DHT.
 pub(super) struct Dht {
     places: Vec<Place>,
     interface: Option<String>,
+    /// The folder in which nodes keep what they know from one run to the next.
+    state: Option<PathBuf>,
     nodes: RefCell<Vec<Rc<Node>>>,
 }
 
@@ -45,6 +51,9 @@ pub(super) struct Node {
     pub(super) kademlia: KademliaNode,
     /// Nodes to begin with, as the user named them.
     bootstrap: RefCell<Vec<String>>,
+    /// Whom it knew when it ran last.
+    last: RefCell<Vec<SocketAddr>>,
+    file: RefCell<Option<StateFile>>,
     begun: Cell<bool>,
     begins: Notify,
     /// The user wants it to begin anew.
@@ -71,7 +80,12 @@ impl Dht {
                 places.push(place);
             }
         }
-        let dht = Self { places, interface: config.interface.clone(), nodes: RefCell::default() };
+        let dht = Self {
+            places,
+            interface: config.interface.clone(),
+            state: config.dht.as_ref().and_then(|dht| dht.state.clone()),
+            nodes: RefCell::default(),
+        };
         if let Some(config) = &config.dht {
             dht.begin(&config.bootstrap, sockets)?;
         }
@@ -79,9 +93,10 @@ impl Dht {
     }
 
     fn begin(&self, bootstrap: &[String], mut sockets: Vec<UdpSocket>) -> Result<(), SessionError> {
-        let rules = KademliaConfig::default();
         let mut started = Vec::new();
         for place in &self.places {
+            let (file, saved) = open(self.state.as_deref(), place.address);
+            let rules = KademliaConfig { id: saved.id, ..KademliaConfig::default() };
             let node = match &place.endpoint {
                 Some(endpoint) => KademliaNode::start_on(endpoint.clone(), &rules),
                 None => {
@@ -95,19 +110,10 @@ impl Dht {
                     KademliaNode::start(socket, &rules)
                 }
             };
-            started.push(node.map_err(SessionError::Start)?);
+            let (kademlia, told) = node.map_err(SessionError::Start)?;
+            started.push((Node::new(kademlia, bootstrap, file, saved), told));
         }
-        let (mut nodes, mut events) = (Vec::new(), Vec::new());
-        for (kademlia, told) in started {
-            nodes.push(Rc::new(Node {
-                kademlia,
-                bootstrap: RefCell::new(bootstrap.to_vec()),
-                begun: Cell::new(false),
-                begins: Notify::new(),
-                again: Notify::new(),
-            }));
-            events.push(told);
-        }
+        let (nodes, events): (Vec<_>, Vec<_>) = started.into_iter().unzip();
         for (number, told) in events.into_iter().enumerate() {
             let other = nodes.get(1 - number.min(1)).cloned();
             spawn_local(introduce(told, other));
@@ -144,13 +150,25 @@ impl Dht {
         Ok(false)
     }
 
+    /// Notes whom the nodes know, for the next run, which may begin before all that is left of this
+    /// one is gone.
+    pub(super) async fn close(&self) {
+        for node in self.nodes() {
+            node.save().await;
+            node.file.take();
+        }
+    }
+
     /// Says goodbye and ends all nodes.
     pub(super) fn leave(&self, patience: Duration) -> impl Future<Output = ()> + 'static {
         let nodes = self.nodes.take();
         async move {
             for node in nodes {
+                node.save().await;
                 node.kademlia.leave(patience).await;
                 node.begin();
+                // The next node here may have it.
+                node.file.take();
             }
         }
     }
@@ -174,6 +192,49 @@ impl Dht {
 }
 
 impl Node {
+    fn new(
+        kademlia: KademliaNode,
+        bootstrap: &[String],
+        file: Option<StateFile>,
+        saved: Saved,
+    ) -> Rc<Self> {
+        let mut last = saved.nodes;
+        // Nodes of the public network are met again only by who begins with nodes of it.
+        last.retain(|node| !bootstrap.is_empty() || reach(node.ip()) != Reach::Public);
+        Rc::new(Self {
+            kademlia,
+            bootstrap: RefCell::new(bootstrap.to_vec()),
+            last: RefCell::new(last),
+            file: RefCell::new(file),
+            begun: Cell::new(false),
+            begins: Notify::new(),
+            again: Notify::new(),
+        })
+    }
+
+    async fn save(&self) {
+        if self.file.borrow().is_none() {
+            return;
+        }
+        let Ok(nodes) = self.kademlia.nodes().await else { return };
+        let saved = Saved { id: Some(self.kademlia.id()), nodes };
+        if let Some(file) = self.file.borrow().as_ref()
+            && !saved.nodes.is_empty()
+            && let Err(error) = file.save(&saved)
+        {
+            tracing::warn!(%error, "the nodes of the DHT cannot be kept");
+        }
+    }
+
+    /// Becomes part of the network of the nodes that it knew when it ran last; whether one of them
+    /// answered.
+    async fn join_last(&self) -> bool {
+        let last = self.last.take();
+        let every = last.len().div_ceil(AGAIN_MAX).max(1);
+        let some: Vec<_> = last.into_iter().step_by(every).collect();
+        !some.is_empty() && self.kademlia.join(&some).await == Ok(true)
+    }
+
     fn address(&self) -> SocketAddr {
         self.kademlia.address()
     }
@@ -198,7 +259,10 @@ impl Node {
         let mut told = true;
         loop {
             let Ok(nodes) = self.kademlia.nodes().await else { return };
-            if told || nodes.is_empty() {
+            if self.join_last().await {
+                self.begin();
+                pause = REJOIN_MAX;
+            } else if told || nodes.is_empty() {
                 let mut known = Vec::new();
                 let names = self.bootstrap.borrow().clone();
                 for name in names {
@@ -219,10 +283,23 @@ impl Node {
                 }
                 self.begin();
             }
+            self.save().await;
             told = tokio::time::timeout(pause, self.again.notified()).await.is_ok();
             pause = if told { REJOIN_FIRST } else { (2 * pause).min(REJOIN_MAX) };
         }
     }
+}
+
+/// What is kept of the node at `address`, if that is wanted and no other process has it.
+fn open(folder: Option<&Path>, address: SocketAddr) -> (Option<StateFile>, Saved) {
+    let name = if address.is_ipv4() { "dht4" } else { "dht6" };
+    let state = folder.and_then(|folder| {
+        StateFile::open(&folder.join(name)).unwrap_or_else(|error| {
+            tracing::warn!(%error, "nothing is known of the last run's nodes of the DHT");
+            None
+        })
+    });
+    state.map_or_else(Default::default, |(file, saved)| (Some(file), saved))
 }
 
 /// Makes nodes of one IP version, which others mention to the node of the other version, known to

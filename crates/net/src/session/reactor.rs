@@ -351,6 +351,7 @@ impl Reactor {
 
     /// Stops every torrent and waits, within [`FAREWELL`], until all is said and written.
     async fn farewell(&mut self, disk_events: &mut UnboundedReceiver<DiskEvent>) {
+        self.shared.dht.close().await;
         let mut torrents = self.shared.torrents();
         torrents.iter().for_each(Torrent::stop);
         let settled = async {
