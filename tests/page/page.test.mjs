@@ -1,7 +1,7 @@
 // The page, driven as people drive it, against real nodes on the loopback address.
 
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { join } from "node:path";
@@ -11,7 +11,7 @@ import { PATIENCE, barriers, end, folder, open, publish, shoal, sound, up } from
 import { nested } from "./torrents.mjs";
 
 const HOSTILE = "<img src=x onerror=\"document.title='broken'\">";
-const SECONDS = 12;
+const SECONDS = 40;
 const PASSWORD = "correct horse";
 
 let node;
@@ -103,10 +103,27 @@ test("what is wanted again is fetched again, and a transfer is paused and resume
 
 test("the swarm is seen by who sends to whom", async () => {
   const { page } = user;
+  const share = folder("swarm");
+  writeFileSync(join(share, "swarm.bin"), randomBytes(3 << 20));
+  const source = await publish(join(share, "swarm.bin"), "--up", "100K");
+  const other = await (await up()).start();
+  // The other fetcher knows us and the source; what it lacks of what we have it can have from us.
+  await node.call("POST", "/transfers", { source: source.magnet });
+  await other.call("POST", "/transfers", { source: `${source.magnet}&x.pe=${node.peer}` });
   await view("networks/bittorrent");
   await heading("Networks");
-  await page.getByRole("img", { name: /Who sends to whom|Nothing moves/ }).or(page.getByText("Nothing moves at the moment")).first().waitFor();
-  await page.getByRole("link", { name: "Chord" }).waitFor();
+  const rate = "[0-9.,]+ (B|KiB|MiB)/s";
+  await page.getByRole("img", { name: new RegExp(`→ This node: ${rate}`, "i") }).waitFor();
+  await page.getByRole("img", { name: new RegExp(`This node → .*: ${rate}`, "i") }).waitFor();
+  // Two of them: where it comes from, and who fetches as we do.
+  await page.getByText("The same as a table").click();
+  const rows = page.locator("details tbody tr");
+  await rows.filter({ hasText: /→|This node/i }).first().waitFor();
+  const { picture } = await node.call("GET", "/networks/bittorrent");
+  assert.equal(picture.nodes.filter(({ id }) => id !== "me").length, 2, JSON.stringify(picture.nodes));
+  await other.stop();
+  await source.stop();
+  await page.getByText("Nothing moves at the moment").or(page.getByRole("img", { name: "Nothing moves at the moment" })).first().waitFor();
 });
 
 test("a ring of Chord is joined, seen and left", async () => {
@@ -143,8 +160,104 @@ test("a search leads to what it found", async () => {
   await view("search");
   await page.getByLabel("Words to look for").fill("onerror");
   await page.keyboard.press("Enter");
-  await page.getByRole("link", { name: HOSTILE }).click();
+  await page.getByRole("link", { name: `Open ${HOSTILE}` }).click();
   await page.getByRole("heading", { level: 1, name: HOSTILE }).waitFor();
+});
+
+/** What strangers' networks would answer: `[name, length, sources, content, networks]`. */
+const answered = (hits) => hits.map(([name, length, sources, sha1, ...networks], number) => {
+  const found = networks.map((network) => ({ network, id: `${network}-${number}`, sources }));
+  const event = { number, name, length, type: "video/mp4", network: networks[0], id: found[0].id, sources, sha1, infohash_v1: null, infohash_v2: null, sha256: null, tth: null, found };
+  return `event: result\ndata: ${JSON.stringify(event)}\n\n`;
+}).join("");
+
+test("results are merged, filtered and marked, and a saved search tells what is new", async () => {
+  const { page, context } = user;
+  const first = [
+    ["Dawn.mp4", 7000, 4, "aa", "gnutella", "napster"],
+    ["noon flood.mp4", 50, 900, "b1", "gnutella"], ["noon flood 2.mp4", 50, 900, "b2", "gnutella"], ["noon flood 3.mp4", 50, 900, "b3", "gnutella"],
+    ["noon dusk.mp4", 50, 900, "b4", "gnutella"],
+    ["one name.mp4", 71, 5, "c1", "napster"], ["One_Name.mp4", 72, 5, "c2", "napster"],
+  ];
+  let hits = first;
+  await context.route(/\/api\/v1\/search\?/, (route) => route.fulfill({ contentType: "text/event-stream", body: answered(hits) }));
+  await view("search");
+  await page.getByLabel("Words to look for").fill("sun");
+  await page.keyboard.press("Enter");
+  await page.getByText("7 results").waitFor();
+  // One row with the networks of both, before what is suspicious, however many have that.
+  const rows = page.locator("tbody tr");
+  assert.match(await rows.first().innerText(), /Dawn\.mp4[^]*gnutella[^]*napster/);
+  assert.equal(await page.getByText("One size, many contents").count(), 4);
+  assert.equal(await page.getByText("Same name, other content").count(), 2);
+  assert.deepEqual(await barriers(page), []);
+  await page.getByLabel("Leave out what is suspicious").check();
+  assert.equal(await rows.count(), 1);
+  await page.getByLabel("Leave out what is suspicious").uncheck();
+  await page.getByLabel("Filter the results").fill("noon -dusk");
+  assert.equal(await rows.count(), 3);
+  await page.getByRole("button", { name: "Keep watching" }).click();
+
+  // What comes later is told, and what was seen can be left out.
+  hits = [...first, ["new at last.mp4", 99, 1, "d1", "gnutella"]];
+  await view("transfers");
+  await page.reload();
+  await page.locator(".nav").getByText("1 new").waitFor();
+  await page.getByRole("link", { name: /Search/ }).click();
+  await page.getByRole("link", { name: /^sun/ }).click();
+  await page.getByText("8 results").waitFor();
+  await page.getByLabel("Leave out what I have already seen").check();
+  assert.deepEqual(await rows.locator("button.link").allInnerTexts(), ["new at last.mp4"]);
+  await page.getByRole("button", { name: "Watch “sun” no longer" }).click();
+  await page.locator(".nav").getByText("1 new").waitFor({ state: "detached" });
+  await context.unroute(/\/api\/v1\/search\?/);
+});
+
+test("a library is listed page by page, found in, and shared from", async () => {
+  const { page } = user;
+  const shared = join(node.home, "share", "many");
+  mkdirSync(shared);
+  const FILES = 450;
+  for (let n = 0; n < FILES; n += 1) writeFileSync(join(shared, `paper ${String(n).padStart(3, "0")}.txt`), `${n}`);
+  await view("library");
+  await page.getByPlaceholder("Full path of the folder").fill(shared);
+  await page.getByRole("button", { name: "Add a folder" }).click();
+  await page.getByRole("status").filter({ hasText: `${FILES} files` }).waitFor();
+  assert.ok((await page.locator(".item").count()) < 60, "only rows in sight exist");
+  await page.locator(".rows").evaluate((rows) => rows.scrollTo(0, rows.scrollHeight));
+  await page.getByText("paper 449.txt").waitFor();
+  await page.getByLabel("Find in the library").fill("paper 123");
+  await page.getByRole("status").filter({ hasText: "1 file" }).waitFor();
+  await page.getByRole("button", { name: "Share paper 123.txt" }).click();
+  await page.getByRole("link", { name: "See it in Transfers" }).click();
+  await page.getByRole("row").filter({ hasText: "paper 123.txt" }).waitFor();
+  await view("library");
+  await page.getByRole("button", { name: /^Take .* out$/ }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Take out" }).click();
+  await page.getByText("No folder is in the library").waitFor();
+});
+
+test("it is shown what the router was asked", async () => {
+  const { page } = user;
+  await view("networks");
+  await page.getByRole("heading", { name: "Reachable from outside" }).waitFor();
+  await page.getByText("No router was asked").waitFor();
+});
+
+test("a network that the page does not know shows its state, and what can be done there", async () => {
+  const { page, context } = user;
+  const network = { name: "someday", title: "Some day's network", state: "up", error: null, addresses: ["127.0.0.1:1"], peers: 3, can_join: true, can_leave: true, detail: { shared_files: 12 }, verbs: ["join", "publish", "search", "fetch"] };
+  await context.route(/\/api\/v1\/networks$/, (route) => route.fulfill({ json: { networks: [network] } }));
+  await context.route(/\/api\/v1\/networks\/someday$/, (route) => route.fulfill({ json: { ...network, picture: { kind: "unheard_of" } } }));
+  await view("networks/someday");
+  await page.reload();
+  await page.getByText("Shared files").waitFor();
+  for (const name of ["Search", "Publish", "Fetch"]) await page.getByRole("main").getByRole("link", { name, exact: true }).waitFor();
+  await page.getByRole("button", { name: "Leave" }).waitFor();
+  await page.getByRole("button", { name: "Ask them" }).waitFor();
+  assert.deepEqual(await barriers(page), []);
+  await context.unroute(/\/api\/v1\/networks$/);
+  await context.unroute(/\/api\/v1\/networks\/someday$/);
 });
 
 test("a claim is run, and its curve is beside the published one", async () => {
@@ -162,8 +275,9 @@ test("a claim is run, and its curve is beside the published one", async () => {
 
 test("every view can be used by everybody, in light and dark, wide and narrow", async () => {
   const { page } = user;
-  const views = ["transfers", "library", "search", "networks/bittorrent", "lab", "settings", "log"];
-  for (const [colorScheme, width] of [["light", 1400], ["dark", 400]]) {
+  const [{ id }] = (await node.call("GET", "/transfers")).transfers;
+  const views = ["transfers", `transfers/${id}`, "library", "search", "networks/bittorrent", "networks/kademlia", "networks/chord", "lab", "settings", "log"];
+  for (const [colorScheme, width] of [["light", 1400], ["dark", 1400], ["light", 400], ["dark", 400]]) {
     await page.emulateMedia({ colorScheme });
     await page.setViewportSize({ width, height: 860 });
     for (const name of views) {
@@ -196,6 +310,46 @@ test("the keyboard is enough", async () => {
   await page.getByRole("row").filter({ hasText: HOSTILE }).getByRole("link").press("Enter");
   await page.getByRole("tab", { name: "Overview" }).press("ArrowRight");
   await page.getByRole("tab", { name: "Files", selected: true }).and(page.locator(":focus")).waitFor();
+});
+
+test("each view is reached and used by the keyboard alone", async () => {
+  const { page } = user;
+  await view("transfers");
+  await page.reload();
+  await page.getByRole("heading", { level: 1 }).waitFor();
+  const names = ["Transfers", "Library", "Search", "Networks", "Lab", "Settings", "Log"];
+  for (const name of names) {
+    await page.getByRole("navigation", { name: "Views" }).getByRole("link", { name }).focus();
+    await page.keyboard.press("Enter");
+    await heading(name);
+    // From the content on, the Tab key comes by everything that can be used, and it can be seen where it is.
+    await page.locator("main").focus();
+    const usable = await page.locator("main :is(a[href], button:not(:disabled), input:not(.hidden), select, textarea, summary):visible").count();
+    let seen = 0;
+    for (let press = 0; press < Math.min(usable, 12); press += 1) {
+      await page.keyboard.press("Tab");
+      seen += await page.evaluate(() => {
+        const at = document.activeElement;
+        const row = at.closest(".transfer");
+        const marked = [at, row].some((element) => element && getComputedStyle(element).outlineStyle !== "none");
+        return Number(document.querySelector("main").contains(at) && marked);
+      });
+    }
+    assert.ok(seen >= Math.min(usable, 12) - 1, `${name}: ${seen} of ${usable} are reached and seen`);
+  }
+});
+
+test("who wants less motion sees none", async () => {
+  const { page } = user;
+  await page.emulateMedia({ reducedMotion: "reduce" });
+  await view("transfers");
+  await page.getByRole("row").nth(1).waitFor();
+  const moving = await page.evaluate(() => [...document.querySelectorAll("*")].filter((element) => {
+    const { transitionDuration, animationName } = getComputedStyle(element);
+    return transitionDuration.split(", ").some((time) => parseFloat(time) > 0) || animationName !== "none";
+  }).length);
+  assert.equal(moving, 0);
+  await page.emulateMedia({ reducedMotion: null });
 });
 
 test("others log in by token or password, and only by the right one", async () => {

@@ -69,3 +69,33 @@ export function follow(handlers, state) {
   source.onerror = () => state(source.readyState === EventSource.CLOSED ? "refused" : "lost");
   return () => source.close();
 }
+
+/**
+ * Reads an answer of server-sent events to its end; `heard(event, data)` hears each. `signal` stops it.
+ */
+export async function read(path, heard, signal) {
+  let response;
+  try {
+    response = await fetch(root + path, { headers: { Accept: "text/event-stream" }, cache: "no-store", signal });
+  } catch (error) {
+    if (signal.aborted) throw error;
+    throw new ApiError(0, { kind: "offline" });
+  }
+  if (!response.ok) {
+    if (response.status === 401) unauthorized();
+    throw new ApiError(response.status, (await response.json().catch(() => null))?.error);
+  }
+  const text = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { value, done } = await text.read();
+    if (done) return;
+    const events = (rest + value).split("\n\n");
+    rest = events.pop();
+    for (const event of events) {
+      const name = event.match(/^event: (.*)$/m)?.[1];
+      const data = event.match(/^data: (.*)$/m)?.[1];
+      if (name && data) heard(name, JSON.parse(data));
+    }
+  }
+}

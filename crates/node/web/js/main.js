@@ -3,6 +3,7 @@
 import { html, render, useEffect, useState } from "../vendor/htm-preact.js";
 import * as api from "./api.js";
 import { rate } from "./format.js";
+import { fresh, watch } from "./found.js";
 import { begin, changed, state, useStore } from "./store.js";
 import { t } from "./strings.js";
 import { Icon, Notices, tell } from "./ui.js";
@@ -37,11 +38,16 @@ function Side({ view }) {
   return html`<header class="side">
     <div class="brand"><img src="icon.svg" alt="" />${t.app}</div>
     <nav aria-label=${t.nav.label}><ul class="nav">${Object.keys(VIEWS).map(
-      (name) => html`<li key=${name}><a href=${`#/${name}`} aria-current=${name === view ? "page" : null}><${Icon} name=${name} /><span>${t.nav[name]}</span></a></li>`,
+      (name) => html`<li key=${name}><a href=${`#/${name}`} aria-current=${name === view ? "page" : null}><${Icon} name=${name} /><span>${t.nav[name]}</span>${name === "search" && fresh() > 0 && html`<span class="badge active">${t.search.fresh(fresh())}</span>`}</a></li>`,
     )}</ul></nav>
     <div class="rates"><div><span>↓ ${t.down}</span><strong>${rate(status?.download_rate)}</strong></div><div><span>↑ ${t.up}</span><strong>${rate(status?.upload_rate)}</strong></div></div>
   </header>`;
 }
+
+const toContent = (event) => {
+  event.preventDefault();
+  document.getElementById("content").focus();
+};
 
 function App() {
   const { session, online, status } = useStore();
@@ -55,14 +61,14 @@ function App() {
   if (session === "unknown") return html`<main class="login"><p role="status">${online ? t.loading : t.offline}</p></main>`;
   if (session === "login") return html`<${Login} />`;
   const View = view === "transfers" && second ? Detail : VIEWS[view];
-  return html`<a class="skip" href="#content" onClick=${(event) => { event.preventDefault(); document.getElementById("content").focus(); }}>${t.skip}</a>
+  return html`<a class="skip" href="#content" onClick=${toContent}>${t.skip}</a>
     <div class="frame">
       <${Side} view=${view} />
       <main class="main" id="content" tabindex="-1">${!online && html`<p class="banner" role="alert">${t.offline}</p>`}
         <${View} key=${view + (second ?? "")} id=${second} add=${add} /></main>
     </div>
     ${adding && html`<${Add} start=${adding} close=${() => add(null)} />`}
-    ${view === "transfers" && status?.first_start && status.transfers.total === 0 && !welcomed && !adding && html`<${Welcome} close=${() => welcome(true)} add=${() => { welcome(true); add({}); }} />`}
+    ${view === "transfers" && status?.first_start && status.transfers.total === 0 && !welcomed && !adding && html`<${Welcome} close=${() => welcome(true)} add=${(start) => { welcome(true); add(start); }} />`}
     <${DropZone} add=${add} /><${Notices} />`;
 }
 
@@ -98,3 +104,4 @@ applyTheme();
 const code = handedOver();
 render(html`<${App} />`, document.getElementById("app"));
 enter(code);
+watch();

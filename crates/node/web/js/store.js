@@ -49,8 +49,9 @@ export function useStore() {
 }
 
 let notices = 0;
-export function notify(level, message, hint = null) {
-  const notice = { id: ++notices, level, message, hint };
+/** Says something in a corner for a while; `link` is `[address, text]` of where it leads. */
+export function notify(level, message, hint = null, link = null) {
+  const notice = { id: ++notices, level, message, hint, link };
   state.notices = [...state.notices.slice(1 - NOTICES_MAX), notice];
   changed();
   if (level !== "error") setTimeout(() => dismiss(notice.id), 6000);

@@ -106,6 +106,8 @@ export function Dialog({ title, close, children }) {
   useEffect(() => {
     const dialog = ref.current;
     dialog.showModal();
+    // Where to begin is not the button that closes.
+    dialog.querySelector("[autofocus]")?.focus();
     return () => dialog.open && dialog.close();
   }, []);
   return html`<dialog ref=${ref} aria-labelledby="dialog-title" onClose=${close} onClick=${(event) => event.target === ref.current && close()}>
@@ -116,7 +118,7 @@ export function Dialog({ title, close, children }) {
 export function Notices() {
   const { notices } = useStore();
   return html`<div class="notices" role="status" aria-live="polite">${notices.map(
-    (notice) => html`<div key=${notice.id} class=${`notice ${notice.level}`}><div class="grow wrap"><div>${notice.message}</div>${notice.hint && html`<div class="small muted">${notice.hint}</div>`}</div>
+    (notice) => html`<div key=${notice.id} class=${`notice ${notice.level}`}><div class="grow wrap"><div>${notice.message}</div>${notice.hint && html`<div class="small muted">${notice.hint}</div>`}${notice.link && html`<a class="small" href=${notice.link[0]}>${notice.link[1]}</a>`}</div>
       <button type="button" class="quiet" aria-label=${t.close} onClick=${() => dismiss(notice.id)}><${Icon} name="close" /></button></div>`,
   )}</div>`;
 }

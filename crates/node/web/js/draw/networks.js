@@ -180,7 +180,8 @@ export function drawRing(context, width, height, colours, { id, predecessor, suc
     const [x, y] = at(finger.id);
     context.beginPath();
     context.moveTo(...me);
-    context.quadraticCurveTo(cx, cy, x, y);
+    // Bent towards the middle, the more the farther it reaches.
+    context.quadraticCurveTo(cx + ((me[0] + x) / 2 - cx) * 0.45, cy + ((me[1] + y) / 2 - cy) * 0.45, x, y);
     context.strokeStyle = colours.accent;
     context.globalAlpha = 0.55;
     context.stroke();
@@ -199,7 +200,7 @@ export function drawRing(context, width, height, colours, { id, predecessor, suc
     context.textAlign = x < cx - 4 ? "right" : x > cx + 4 ? "left" : "center";
     context.fillText(fit(context, address, 140), cx + (x - cx) * (1 + 16 / radius), cy + (y - cy) * (1 + 16 / radius));
   }
-  context.textAlign = "center";
+  context.textAlign = me[0] < cx - 4 ? "right" : me[0] > cx + 4 ? "left" : "center";
   context.fillStyle = colours.text;
-  context.fillText(id.slice(0, 8), cx + (me[0] - cx) * (1 + 26 / radius), cy + (me[1] - cy) * (1 + 26 / radius));
+  context.fillText(id.slice(0, 8), cx + (me[0] - cx) * (1 + 20 / radius), cy + (me[1] - cy) * (1 + 20 / radius));
 }

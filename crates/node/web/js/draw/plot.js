@@ -9,6 +9,8 @@ const DASHES = { published: [6, 4], formula: [2, 3] };
 
 /** Steps between the marks of rates: powers of two, so that they are round in KiB and MiB. */
 const POWERS = Array.from({ length: 34 }, (_, n) => 2 ** (n + 6));
+/** Least seconds that a plot of rates spans, so that its first minute does not shrink as one looks on. */
+const WINDOW_MIN = 60;
 /** Steps between the marks of seconds. */
 const SECONDS = [1, 2, 5, 10, 15, 30, 60, 120];
 
@@ -93,7 +95,7 @@ export function Rates({ rates, names, format, label }) {
   const ref = usePlot(
     (colours) => [
       {
-        scales: { y: { range: (_, low, high) => [0, Math.max(high, 1024) * 1.05] } },
+        scales: { x: { range: (_, low, high) => [Math.min(low, high - WINDOW_MIN), high] }, y: { range: (_, low, high) => [0, Math.max(high, 1024) * 1.05] } },
         axes: [{ ...axis(colours), incrs: SECONDS }, { ...axis(colours, undefined, (_, values) => values.map((value) => (value ? format(value) : "0"))), incrs: POWERS }],
         series: [{}, { label: names[0], stroke: colours.accent, fill: colours["accent-soft"], width: 2, value: (_, v) => format(v) }, { label: names[1], stroke: colours.warn, width: 2, value: (_, v) => format(v) }],
       },

@@ -32,7 +32,7 @@ const sendFile = async (file, options = {}) => {
 
 export function Add({ start, close }) {
   const { status } = useStore();
-  const [tab, choose] = useState("fetch");
+  const [tab, choose] = useState(start.tab ?? "fetch");
   const [problem, blame] = useState(null);
   const [busy, work] = useState(false);
   const submit = async (event) => {
@@ -65,7 +65,7 @@ export function Add({ start, close }) {
     <${Tabs} tabs=${["fetch", "share"]} names=${t.add.tabs} chosen=${tab} choose=${choose} label=${t.add.title} />
     <form id="panel" role="tabpanel" aria-labelledby=${`tab-${tab}`} class="stack flush" onSubmit=${submit} noValidate>
       ${tab === "fetch"
-        ? html`<label class="field"><span>${t.add.source}</span><input name="source" autocomplete="off" spellcheck="false" autofocus placeholder=${t.add.sourceHelp} value=${start.source ?? ""} /></label>
+        ? html`<label class="field"><span>${t.add.source}</span><input name="source" autocomplete="off" spellcheck="false" autofocus placeholder=${t.add.sourceHelp} defaultValue=${start.source ?? ""} /></label>
           <label class="field"><span>${t.add.file}</span><input name="file" type="file" accept=${`.torrent,${TORRENT}`} /></label>
           <label class="field"><span>${t.add.dir}</span><input name="dir" autocomplete="off" spellcheck="false" placeholder=${status?.download_dir ?? ""} /></label>
           <label class="check"><input type="checkbox" name="sequential" />${t.add.sequential}</label>

@@ -80,7 +80,7 @@ function Overview({ transfer }) {
   const facts = [
     [f.state, t.transfers.state[transfer.state]],
     [f.got, `${size(transfer.bytes_have)} (${share(transfer.bytes_have, transfer.bytes_wanted)})`],
-    [f.size, size(transfer.bytes_total)],
+    [f.size, size(transfer.bytes_total || null)],
     [f.rate, `↓ ${rate(transfer.download_rate)}   ↑ ${rate(transfer.upload_rate)}`],
     [f.eta, span(transfer.eta)],
     [f.received, size(transfer.downloaded)],
@@ -135,9 +135,9 @@ function Files({ transfer, play }) {
     again((n) => n + 1);
   });
   const f = t.detail.file;
-  return html`<div class="card scroll" tabindex="0" role="region" aria-label=${t.detail.tabs.files}><table><thead><tr><th scope="col">${f.path}</th><th scope="col" class="number">${f.size}</th><th scope="col" class="number">${f.done}</th><th scope="col">${t.detail.priority}</th><th><span class="hidden">${t.detail.play}</span></th></tr></thead>
-    <tbody>${(value?.files ?? []).map((file) => html`<tr key=${file.index}><td class="wrap">${file.path}</td><td class="number">${size(file.length)}</td><td class="number">${share(file.bytes_have, file.length || 1)}</td>
-      <td><select aria-label=${t.detail.priorityOf(file.path)} value=${file.priority} onChange=${(event) => change(file.index, event.target.value)}>${Object.entries(t.detail.priorities).map(([value, name]) => html`<option key=${value} value=${value} selected=${value === file.priority}>${name}</option>`)}</select></td>
+  return html`<div class="card scroll" tabindex="0" role="region" aria-label=${t.detail.tabs.files}><table class="cards-when-narrow"><thead><tr><th scope="col">${f.path}</th><th scope="col" class="number">${f.size}</th><th scope="col" class="number">${f.done}</th><th scope="col">${t.detail.priority}</th><th><span class="hidden">${t.detail.play}</span></th></tr></thead>
+    <tbody>${(value?.files ?? []).map((file) => html`<tr key=${file.index}><td class="wrap">${file.path}</td><td class="number" data-label=${f.size}>${size(file.length)}</td><td class="number" data-label=${f.done}>${share(file.bytes_have, file.length || 1)}</td>
+      <td data-label=${t.detail.priority}><select aria-label=${t.detail.priorityOf(file.path)} value=${file.priority} onChange=${(event) => change(file.index, event.target.value)}>${Object.entries(t.detail.priorities).map(([value, name]) => html`<option key=${value} value=${value} selected=${value === file.priority}>${name}</option>`)}</select></td>
       <td class="number">${file.stream && playable(file.type) && html`<button type="button" onClick=${() => play(file)}>${t.detail.play}</button>`}</td></tr>`)}</tbody></table></div>`;
 }
 
@@ -145,8 +145,8 @@ function Peers({ transfer }) {
   const { value } = useFetched(() => api.get(path(transfer.id, "/peers")), EVERY, [transfer.id]);
   const p = t.detail.peer;
   if (value && value.peers.length === 0) return html`<${Empty} icon="networks" title=${t.detail.noPeers} hint=${t.detail.noPeersHint} />`;
-  return html`<div class="card scroll" tabindex="0" role="region" aria-label=${t.detail.tabs.peers}><table><thead><tr><th scope="col">${p.address}</th><th scope="col">${p.client}</th><th scope="col">${p.flags}</th><th scope="col" class="number">${p.has}</th><th scope="col" class="number">${p.down}</th><th scope="col" class="number">${p.up}</th><th scope="col" class="number">${p.got}</th><th scope="col" class="number">${p.sent}</th></tr></thead>
-    <tbody>${(value?.peers ?? []).map((peer) => html`<tr key=${peer.address}><td class="mono">${peer.address}</td><td class="wrap">${peer.client ?? "–"}</td><td class="mono">${peer.flags}</td><td class="number">${part(peer.progress)}</td><td class="number">${rate(peer.download_rate)}</td><td class="number">${rate(peer.upload_rate)}</td><td class="number">${size(peer.downloaded)}</td><td class="number">${size(peer.uploaded)}</td></tr>`)}</tbody></table></div>
+  return html`<div class="card scroll" tabindex="0" role="region" aria-label=${t.detail.tabs.peers}><table class="cards-when-narrow two"><thead><tr><th scope="col">${p.address}</th><th scope="col">${p.client}</th><th scope="col">${p.flags}</th><th scope="col" class="number">${p.has}</th><th scope="col" class="number">${p.down}</th><th scope="col" class="number">${p.up}</th><th scope="col" class="number">${p.got}</th><th scope="col" class="number">${p.sent}</th></tr></thead>
+    <tbody>${(value?.peers ?? []).map((peer) => html`<tr key=${peer.address}><td class="mono">${peer.address}</td><td class="wrap" data-label=${p.client}>${peer.client ?? "–"}</td><td class="mono" data-label=${p.flags}>${peer.flags}</td><td class="number" data-label=${p.has}>${part(peer.progress)}</td><td class="number" data-label=${p.down}>${rate(peer.download_rate)}</td><td class="number" data-label=${p.up}>${rate(peer.upload_rate)}</td><td class="number" data-label=${p.got}>${size(peer.downloaded)}</td><td class="number" data-label=${p.sent}>${size(peer.uploaded)}</td></tr>`)}</tbody></table></div>
     <p class="small muted">${t.detail.flagsHelp}</p>`;
 }
 
@@ -154,6 +154,6 @@ function Trackers({ transfer }) {
   const { value } = useFetched(() => api.get(path(transfer.id, "/trackers")), 5000, [transfer.id]);
   const r = t.detail.tracker;
   if (value && value.trackers.length === 0) return html`<${Empty} icon="networks" title=${t.detail.noTrackers} hint=${t.detail.noTrackersHint} />`;
-  return html`<div class="card scroll" tabindex="0" role="region" aria-label=${t.detail.tabs.trackers}><table><thead><tr><th scope="col">${r.url}</th><th scope="col" class="number">${r.seeds}</th><th scope="col" class="number">${r.leechers}</th><th scope="col">${r.said}</th></tr></thead>
-    <tbody>${(value?.trackers ?? []).map((tracker) => html`<tr key=${tracker.url}><td class="mono">${tracker.url}</td><td class="number">${count(tracker.seeds)}</td><td class="number">${count(tracker.leechers)}</td><td class=${`wrap ${tracker.error ? "bad" : ""}`}>${tracker.error ?? t.detail.ok}</td></tr>`)}</tbody></table></div>`;
+  return html`<div class="card scroll" tabindex="0" role="region" aria-label=${t.detail.tabs.trackers}><table class="cards-when-narrow two"><thead><tr><th scope="col">${r.url}</th><th scope="col" class="number">${r.seeds}</th><th scope="col" class="number">${r.leechers}</th><th scope="col">${r.said}</th></tr></thead>
+    <tbody>${(value?.trackers ?? []).map((tracker) => html`<tr key=${tracker.url}><td class="mono">${tracker.url}</td><td class="number" data-label=${r.seeds}>${count(tracker.seeds)}</td><td class="number" data-label=${r.leechers}>${count(tracker.leechers)}</td><td class=${`wrap ${tracker.error ? "bad" : ""}`} data-label=${r.said}>${tracker.error ?? t.detail.ok}</td></tr>`)}</tbody></table></div>`;
 }

@@ -5,7 +5,7 @@ import * as api from "../api.js";
 import { Picture } from "../draw/canvas.js";
 import { drawKademlia, drawRing, swarmPainter, treeHeight } from "../draw/networks.js";
 import { brief, count, part, rate, size } from "../format.js";
-import { notify } from "../store.js";
+import { notify, useStore } from "../store.js";
 import { t } from "../strings.js";
 import { Empty, attempt, useFetched } from "../ui.js";
 
@@ -19,6 +19,24 @@ const SHOWN = {
   from_peers: part, whole: (yes) => (yes ? t.lab.yes : t.lab.no), verified: String,
 };
 
+/** `some_name` as words. */
+const plainly = (name) => name.charAt(0).toUpperCase() + name.slice(1).replaceAll("_", " ");
+
+/** A number of a network as text; what a network says of itself may be text already. */
+function shownAs(name, value) {
+  if (SHOWN[name]) return SHOWN[name](value);
+  if (typeof value === "number") return name.endsWith("_rate") ? rate(value) : count(value);
+  if (typeof value === "boolean") return value ? t.lab.yes : t.lab.no;
+  return Array.isArray(value) ? value.join(", ") : String(value ?? "–");
+}
+
+const ORDER = Object.keys(n.detail);
+/** Numbers of a network in the order in which they are worth reading; those without a name here come last. */
+const inOrder = (detail) => {
+  const place = ([name]) => (ORDER.indexOf(name) + ORDER.length + 1) % (ORDER.length + 1);
+  return Object.entries(detail).sort((a, b) => place(a) - place(b));
+};
+
 export function Networks({ id }) {
   const [turn, again] = useState(0);
   const { value } = useFetched(() => api.get("/networks"), 3000, [turn]);
@@ -27,7 +45,26 @@ export function Networks({ id }) {
   return html`<div class="view"><h1>${n.title}</h1>
     ${value && networks.length === 0 && html`<${Empty} icon="networks" title=${n.none} hint=${n.noneHint} />`}
     <nav class="chips" aria-label=${n.title}>${networks.map((network) => html`<a key=${network.name} class="button" href=${`#/networks/${network.name}`} aria-current=${network === chosen ? "page" : null}>${network.title}<span class=${`badge ${BADGES[network.state] ?? ""}`}>${n.states[network.state] ?? network.state}</span></a>`)}</nav>
-    ${chosen && html`<${Network} key=${chosen.name} name=${chosen.name} changed=${() => again((turn) => turn + 1)} />`}</div>`;
+    ${chosen && html`<${Network} key=${chosen.name} name=${chosen.name} changed=${() => again((turn) => turn + 1)} />`}
+    <${Ports} /></div>`;
+}
+
+/** What the router was asked to let through. */
+function Ports() {
+  const { status } = useStore();
+  const ports = status?.port_mappings ?? [];
+  return html`<section class="card stack" aria-labelledby="ports"><h2 id="ports">${n.ports}</h2>
+    ${ports.length === 0 ? html`<p class="small muted">${n.portsNone}</p>` : html`<p class="small muted">${n.portsHelp}</p>
+      <dl class="facts">${ports.map(({ protocol, port, state, external, method, error }) => html`<dt key=${protocol + port}>${n.port(protocol, port)}</dt>
+        <dd class="wrap"><span class=${{ mapped: "good", failed: "warn" }[state] ?? ""}>${state === "mapped" ? n.portStates.mapped(external, method) : n.portStates[state] ?? state}</span>${error && html`<span class="muted">: ${error}</span>`}</dd>`)}</dl>`}</section>`;
+}
+
+/** Where each verb of a network leads on this page. */
+const LEADS = { search: "#/search", publish: "#/library", fetch: "#/search", put: null, get: null };
+
+function Verbs({ verbs }) {
+  const shown = verbs.filter((verb) => LEADS[verb]);
+  return shown.length > 0 && html`<div class="row"><span class="small muted">${n.can}</span>${shown.map((verb) => html`<a key=${verb} class="button" href=${LEADS[verb]}>${n.verbs[verb]}</a>`)}</div>`;
 }
 
 function Network({ name, changed }) {
@@ -44,7 +81,8 @@ function Network({ name, changed }) {
     <div class="cards"><div class="card stack"><dl class="facts">
       ${value.addresses.length > 0 && html`<dt>${n.addresses}</dt><dd class="mono">${value.addresses.join(", ")}</dd>`}
       <dt>${name === "demo" ? n.members : n.known}</dt><dd>${count(value.peers)}</dd>
-      ${Object.entries(value.detail ?? {}).map(([name, value]) => html`<dt key=${name}>${n.detail[name] ?? name}</dt><dd class="wrap">${(SHOWN[name] ?? count)(value)}</dd>`)}</dl>
+      ${inOrder(value.detail ?? {}).map(([name, value]) => html`<dt key=${name}>${n.detail[name] ?? plainly(name)}</dt><dd class="wrap">${shownAs(name, value)}</dd>`)}</dl>
+      <${Verbs} verbs=${value.state === "up" ? value.verbs ?? [] : []} />
       ${value.error && html`<p class="bad wrap" role="alert">${value.error}</p>`}
       ${value.can_leave && html`<div class="end"><button type="button" class="danger" onClick=${() => attempt(async () => { await api.post(`/networks/${name}/leave`); notify("info", n.left(value.title)); refresh(); })}>${n.leave}</button></div>`}</div>
       ${value.can_join && html`<${Join} network=${value} done=${refresh} />`}</div>`;
@@ -68,7 +106,7 @@ function Join({ network, done }) {
     }
     work(false);
   };
-  return html`<form class="card stack" onSubmit=${submit}><h2>${joined ? n.more : n.joinTitle(network.title)}</h2><p class="small muted">${n.joinHelp[network.name]}</p>
+  return html`<form class="card stack" onSubmit=${submit}><h2>${joined ? n.more : n.joinTitle(network.title)}</h2><p class="small muted">${n.joinHelp[network.name] ?? n.joinHelp.any}</p>
     <label class="field"><span>${n.peers}</span><textarea name="peers" spellcheck="false" placeholder="192.0.2.1:6881" required=${joined}></textarea></label>
     ${network.name === "chord" && html`<label class="field"><span>${n.listen}</span><input name="listen" autocomplete="off" spellcheck="false" placeholder="127.0.0.1:7000" /></label>`}
     <div class="end"><button type="submit" class="primary" disabled=${busy}>${joined ? n.ask : n.join}</button></div></form>`;
@@ -79,8 +117,16 @@ function Shown({ title, label, draw, head, rows, legend, height = null, moves = 
     <details><summary>${n.table}</summary><div class="scroll" tabindex="0" role="region" aria-label=${title}><table><thead><tr>${head.map((name) => html`<th key=${name} scope="col">${name}</th>`)}</tr></thead><tbody>${rows.map((row, at) => html`<tr key=${at}>${row.map((cell, k) => html`<td key=${k} class="mono wrap">${cell}</td>`)}</tr>`)}</tbody></table></div></details></div>`;
 }
 
+/** Nodes with names that tell them apart: most programs call themselves the same. */
+function named(nodes) {
+  const times = new Map();
+  for (const { label } of nodes) times.set(label, (times.get(label) ?? 0) + 1);
+  return nodes.map((node) => ({ ...node, label: node.id === "me" ? n.us : times.get(node.label) > 1 || !node.label ? `${node.label} ${node.id}`.trim() : node.label }));
+}
+
 function Swarm({ picture, name, state }) {
-  const { nodes, edges } = picture;
+  const { edges } = picture;
+  const nodes = named(picture.nodes);
   const paint = useMemo(swarmPainter, [name]);
   const demo = name === "demo";
   if (nodes.length <= 1) return html`<${Empty} icon="networks" title=${n.swarmEmpty} hint=${demo ? n.demoEmptyHint : n.swarmEmptyHint} />`;
@@ -88,7 +134,7 @@ function Swarm({ picture, name, state }) {
   const moving = edges.filter((edge) => edge.rate > 0);
   return html`<${Shown} title=${demo && state === "off" ? n.swarmOver : n.swarm} moves=${moving.length > 0} legend=${demo ? null : [["accent", n.toUs], ["warn", n.fromUs]]}
     label=${moving.length > 0 ? `${n.swarm}: ${moving.map((edge) => n.node(`${label(edge.from)} → ${label(edge.to)}`, rate(edge.rate))).join("; ")}` : n.swarmEmpty}
-    draw=${(context, w, h, colours, seconds) => paint(context, w, h, colours, seconds, picture)} head=${[n.from, n.to, n.rate, n.bytes]} rows=${edges.map((edge) => [label(edge.from), label(edge.to), rate(edge.rate), size(edge.bytes)])} />`;
+    draw=${(context, w, h, colours, seconds) => paint(context, w, h, colours, seconds, { nodes, edges })} head=${[n.from, n.to, n.rate, n.bytes]} rows=${edges.map((edge) => [label(edge.from), label(edge.to), rate(edge.rate), size(edge.bytes)])} />`;
 }
 
 function Buckets({ picture }) {

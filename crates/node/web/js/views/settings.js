@@ -8,6 +8,7 @@ import { attempt, useFetched } from "../ui.js";
 
 const s = t.settings;
 const THEME = "shoal-theme";
+const ORDER = ["transfers", "network", "library", "chord"];
 
 /** Puts the chosen theme on the page; "auto" is the system's. */
 export function applyTheme() {
@@ -51,15 +52,16 @@ export function Settings() {
       notify("info", s.changed);
     }
   };
-  const groups = new Map();
+  // What is changed most often comes first; groups without a name here come last.
+  const groups = new Map(ORDER.map((group) => [group, []]));
   for (const setting of value?.settings ?? []) {
     const group = setting.name.split(".")[0];
     groups.set(group, [...(groups.get(group) ?? []), setting]);
   }
   return html`<div class="view"><div class="head"><h1 class="grow">${s.title}</h1><button type="button" onClick=${() => attempt(async () => { await api.post("/logout"); location.reload(); })}>${t.login.logout}</button></div>
     <fieldset class="card stack plain"><legend><h2>${s.appearance}</h2></legend><div class="row" role="radiogroup" aria-label=${t.theme.label}>${["auto", "light", "dark"].map((name) => html`<label key=${name} class="check"><input type="radio" name="theme" value=${name} checked=${theme === name} onChange=${() => { localStorage.setItem(THEME, name); choose(name); applyTheme(); }} />${t.theme[name]}</label>`)}</div></fieldset>
-    ${value && html`<form class="stack" key=${turn} onSubmit=${submit}>${[...groups].map(([group, settings]) => html`<fieldset key=${group} class="card stack plain"><legend><h2>${s.groups[group] ?? group}</h2></legend><div class="cards">${settings.map((setting) => html`<${Field} key=${setting.name} setting=${setting} />`)}</div></fieldset>`)}
-      <div class="row"><span class="small muted grow wrap">${s.file(value.file)}</span><button type="submit" class="primary">${s.save}</button></div></form>`}
+    ${value && html`<form class="stack" key=${turn} onSubmit=${submit}>${[...groups].filter(([, settings]) => settings.length > 0).map(([group, settings]) => html`<fieldset key=${group} class="card stack plain"><legend><h2>${s.groups[group] ?? group}</h2></legend><div class="cards">${settings.map((setting) => html`<${Field} key=${setting.name} setting=${setting} />`)}</div></fieldset>`)}
+      <div class="row foot"><span class="small muted grow wrap">${s.file(value.file)}</span><button type="submit" class="primary">${s.save}</button></div></form>`}
     <form class="card stack" onSubmit=${password}><h2>${s.password}</h2><input class="hidden" tabindex="-1" aria-hidden="true" name="user" autocomplete="username" value="shoal" readonly />
       <div class="params"><label class="field"><span>${s.old}</span><input type="password" name="old" autocomplete="current-password" /></label><label class="field"><span>${s.fresh}</span><input type="password" name="new" required minlength="8" autocomplete="new-password" /></label></div>
       <div class="end"><button type="submit">${s.change}</button></div></form></div>`;

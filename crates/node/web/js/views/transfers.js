@@ -1,12 +1,12 @@
-// The list of transfers. Rows have one height and only those in sight exist, so that thousands scroll.
+// The list of transfers.
 
-import { html, useEffect, useMemo, useRef, useState } from "../../vendor/htm-preact.js";
+import { html, useMemo, useState } from "../../vendor/htm-preact.js";
 import { count, rate, ratio, share, size, span } from "../format.js";
+import { Rows, useNarrow } from "../rows.js";
 import { useStore } from "../store.js";
 import { t } from "../strings.js";
 import { Bar, Empty, Icon } from "../ui.js";
 
-const MARGIN_ROWS = 8;
 /** Heights of rows in pixels, as app.css has them. */
 const ROW = 56;
 const ROW_NARROW = 84;
@@ -43,7 +43,7 @@ function Row({ transfer, top, index }) {
     <div class="name clip" role="cell"><a class="clip" href=${`#/transfers/${encodeURIComponent(id)}`} title=${shown}>${shown}</a>
       <span class=${`small ${state === "failed" ? "bad" : "muted"}`}>${t.transfers.state[state]}${error ? `: ${error}` : ""}</span></div>
     <div role="cell"><${Bar} have=${have} total=${total} state=${state} label=${t.transfers.columns.progress} /><span class="small muted">${share(have, total)}</span></div>
-    <div class="number hide" role="cell">${size(bytes_total)}</div>
+    <div class="number hide" role="cell">${size(bytes_total || null)}</div>
     <div class="number" role="cell">${download_rate > 0 && html`<span class="hidden">${t.down} </span>↓ ${rate(download_rate)}`}</div>
     <div class="number" role="cell">${upload_rate > 0 && html`<span class="hidden">${t.up} </span>↑ ${rate(upload_rate)}`}</div>
     <div class="number hide" role="cell">${span(eta)}</div>
@@ -57,10 +57,7 @@ export function Transfers({ add }) {
   const [shown, show] = useState("all");
   const [text, filter] = useState("");
   const [order, sort] = useState(["added", -1]);
-  const [[from, height], look] = useState([0, 800]);
-  const box = useRef(null);
-  const narrow = useNarrow();
-  const each = narrow ? ROW_NARROW : ROW;
+  const each = useNarrow() ? ROW_NARROW : ROW;
 
   const all = [...transfers.values()];
   const rows = useMemo(() => {
@@ -71,29 +68,15 @@ export function Transfers({ add }) {
       .sort((a, b) => way * BY[by](a, b) || names.compare(a.id, b.id));
   }, [transfers, all, shown, text, order]);
 
-  useEffect(() => {
-    const element = box.current;
-    if (!element) return undefined;
-    const measure = () => look([element.scrollTop, element.clientHeight]);
-    const observer = new ResizeObserver(measure);
-    observer.observe(element);
-    element.addEventListener("scroll", measure, { passive: true });
-    measure();
-    return () => {
-      observer.disconnect();
-      element.removeEventListener("scroll", measure);
-    };
-  }, [rows.length > 0]);
-
-  const first = Math.max(0, Math.floor(from / each) - MARGIN_ROWS);
-  const last = Math.min(rows.length, Math.ceil((from + height) / each) + MARGIN_ROWS);
   const heading = (column, kind = "number") => html`<div class=${kind} role="columnheader" aria-sort=${order[0] === column ? (order[1] > 0 ? "ascending" : "descending") : "none"}>
     <button type="button" title=${t.errors.sortBy(t.transfers.columns[column])} onClick=${() => sort(([by, way]) => [column, by === column ? -way : column === "name" ? 1 : -1])}>${t.transfers.columns[column]}${order[0] === column && html`<span aria-hidden="true">${order[1] > 0 ? "↑" : "↓"}</span>`}</button></div>`;
+
+  const headings = html`<div class="cells headings" role="row" aria-rowindex="1">${heading("name", "")}${heading("progress", "")}${heading("size")}${heading("down")}${heading("up")}${heading("eta")}${heading("peers", "number extra")}${heading("ratio", "number extra")}</div>`;
 
   return html`<div class="view fill">
     <div class="head"><h1 class="grow">${t.transfers.title} <span class="small muted" aria-live="off">${rows.length > 0 && t.transfers.count(rows.length)}</span></h1>
       <button type="button" class="primary" onClick=${() => add({})}><${Icon} name="add" />${t.transfers.add}</button></div>
-    ${all.length > 0 && html`<div class="row filters"><div class="chips grow" role="group" aria-label=${t.transfers.columns.progress}>${Object.keys(SHOWN).map(
+    ${all.length > 0 && html`<div class="row filters"><div class="chips grow" role="group" aria-label=${t.transfers.stateLabel}>${Object.keys(SHOWN).map(
       (state) => html`<button key=${state} type="button" aria-pressed=${shown === state} onClick=${() => show(state)}>${t.transfers.states[state]}<span class="muted">${count(all.filter(SHOWN[state]).length)}</span></button>`,
     )}</div><label><span class="hidden">${t.transfers.filter}</span><input type="search" placeholder=${t.transfers.filter} value=${text} onInput=${(event) => filter(event.target.value)} /></label></div>`}
     ${!loaded
@@ -102,21 +85,7 @@ export function Transfers({ add }) {
         ? html`<${Empty} icon="transfers" title=${t.transfers.empty} hint=${t.transfers.emptyHint}><button type="button" class="primary" onClick=${() => add({})}>${t.transfers.add}</button><//>`
         : rows.length === 0
           ? html`<${Empty} icon="search" title=${t.transfers.noMatch} hint=${t.transfers.noMatchHint}><button type="button" onClick=${() => { show("all"); filter(""); }}>${t.transfers.clear}</button><//>`
-          : html`<div class="card list" role="table" aria-label=${t.transfers.title} aria-rowcount=${rows.length + 1}>
-        <div class="cells headings" role="row" aria-rowindex="1">${heading("name", "")}${heading("progress", "")}${heading("size")}${heading("down")}${heading("up")}${heading("eta")}${html`<div class="extra">${heading("peers")}</div><div class="extra">${heading("ratio")}</div>`}</div>
-        <div class="rows" role="rowgroup" ref=${box} tabindex="-1"><div class="space" role="presentation" style=${{ height: `${rows.length * each}px` }}>${rows.slice(first, last).map(
-          (transfer, n) => html`<${Row} key=${transfer.id} transfer=${transfer} top=${(first + n) * each} index=${first + n} />`,
-        )}</div></div></div>`}
+          : html`<${Rows} count=${rows.length} each=${each} label=${t.transfers.title} headings=${headings}
+              row=${(index, top) => html`<${Row} key=${rows[index].id} transfer=${rows[index]} top=${top} index=${index} />`} />`}
   </div>`;
-}
-
-function useNarrow() {
-  const media = useMemo(() => matchMedia("(max-width: 760px)"), []);
-  const [narrow, set] = useState(media.matches);
-  useEffect(() => {
-    const listen = () => set(media.matches);
-    media.addEventListener("change", listen);
-    return () => media.removeEventListener("change", listen);
-  }, []);
-  return narrow;
 }
