@@ -44,6 +44,8 @@ function Side({ view }) {
   </header>`;
 }
 
+const WELCOMED = "shoal-welcomed";
+
 const toContent = (event) => {
   event.preventDefault();
   document.getElementById("content").focus();
@@ -53,7 +55,11 @@ function App() {
   const { session, online, status } = useStore();
   const [first, second] = useRoute();
   const [adding, add] = useState(null);
-  const [welcomed, welcome] = useState(false);
+  const [welcomed, setWelcomed] = useState(localStorage.getItem(WELCOMED) !== null);
+  const welcome = () => {
+    localStorage.setItem(WELCOMED, "yes");
+    setWelcomed(true);
+  };
   const view = first in VIEWS ? first : "transfers";
   useEffect(() => {
     document.title = `${t.nav[view]} · ${t.app}`;
@@ -68,7 +74,7 @@ function App() {
         <${View} key=${view + (second ?? "")} id=${second} add=${add} /></main>
     </div>
     ${adding && html`<${Add} start=${adding} close=${() => add(null)} />`}
-    ${view === "transfers" && status?.first_start && status.transfers.total === 0 && !welcomed && !adding && html`<${Welcome} close=${() => welcome(true)} add=${(start) => { welcome(true); add(start); }} />`}
+    ${view === "transfers" && status?.first_start && status.transfers.total === 0 && !welcomed && !adding && html`<${Welcome} close=${() => welcome()} add=${(start) => { welcome(); add(start); }} />`}
     <${DropZone} add=${add} /><${Notices} />`;
 }
 
