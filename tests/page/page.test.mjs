@@ -47,7 +47,7 @@ test("a magnet link is added, played while it comes, and finished", async () => 
   mkdirSync(share);
   writeFileSync(join(share, "tone.wav"), sound(SECONDS));
   writeFileSync(join(share, "notes.txt"), "not wanted\n".repeat(20_000));
-  seed = await publish(share, "--up", "450K");
+  seed = await publish(share, "--up", "200K");
 
   await page.getByRole("button", { name: "Add", exact: true }).first().click();
   await page.getByLabel("Magnet link").fill(seed.magnet);
