@@ -107,6 +107,7 @@ def main() -> int:
     import dht  # noqa: F401 (it adds its cases)
     import nat  # noqa: F401 (it adds its cases)
     import node  # noqa: F401 (it adds its cases)
+    import opennap  # noqa: F401 (it adds its cases)
     import rqbit  # noqa: F401 (it adds its cases)
 
     names = [name for name in CASES if not name.startswith("rqbit_")]

@@ -7,6 +7,7 @@ pub mod dialer;
 pub mod disk;
 pub mod http_client;
 pub mod merkle;
+pub mod napster;
 pub mod port_map;
 mod rate_limit;
 pub mod session;

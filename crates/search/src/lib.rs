@@ -1,4 +1,4 @@
-//! Networks in which people find things by words: Gnutella, and a two-level one
+//! Networks in which people find things by words: Gnutella, Napster, and a two-level one
 //! in the manner of FastTrack. What does not live here: sockets,
 //! clocks, files, and what a library of shared files is.
 #![no_std]
@@ -9,3 +9,4 @@ extern crate std;
 
 pub mod fasttrack;
 pub mod gnutella;
+pub mod napster;

@@ -8,6 +8,7 @@ use crate::demo::DemoArgs;
 use crate::dht::DhtArgs;
 use crate::exit::EXIT_CODES_HELP;
 use crate::fetch::FetchArgs;
+use crate::index::IndexArgs;
 use crate::inspect::InspectArgs;
 use crate::lab::LabArgs;
 use crate::library::LibraryArgs;
@@ -82,6 +83,8 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Run a tracker, over HTTP and UDP
     Tracker(TrackerArgs),
+    /// Run a server of Napster, that knows who has which files
+    Index(Box<IndexArgs>),
     /// Take part in a distributed hash table, and store and find values in it
     #[command(after_help = EXIT_CODES_HELP)]
     Dht(DhtArgs),

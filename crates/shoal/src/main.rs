@@ -10,6 +10,7 @@ mod dht;
 mod exit;
 mod fetch;
 mod handover;
+mod index;
 mod inspect;
 mod interrupt;
 mod lab;
@@ -72,6 +73,7 @@ fn run(command: &Command, log: Arc<LogBuffer>) -> Result<Exit, Failure> {
         Command::Inspect(args) => inspect::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Tracker(args) => tracker::run(args),
+        Command::Index(args) => index::run(args),
         Command::Dht(args) => dht::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Lab(args) => lab::run(args),
