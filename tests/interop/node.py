@@ -384,6 +384,9 @@ def full_disk_of_its_own(running: Case) -> None:
                 break
         expect(refused and "space" in refused, f"it says why: {refused}")
         filler.unlink()
+        # With room again it goes on by itself.
+        node.call("POST", "/api/v1/transfers", {"source": "cd" * 20, "paused": True})
+        known.append("cd" * 20)
         node.process.kill()
         node.start()
         there = {one["id"] for one in node.transfers()}

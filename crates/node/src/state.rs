@@ -3,8 +3,10 @@
 //! process at any point loses nothing that was said. Verified pieces are not here: they are in the
 //! journals beside the files.
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use redb::{
     Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition,
@@ -87,7 +89,18 @@ pub enum StateError {
 #[derive(Clone, Debug)]
 pub struct State {
     path: PathBuf,
-    database: Arc<Database>,
+    /// `None` if it could not be opened again.
+    database: Arc<RwLock<Option<Database>>>,
+}
+
+/// The database, while it is not being opened again.
+struct Opened<'a>(RwLockReadGuard<'a, Option<Database>>);
+
+impl Opened<'_> {
+    fn get(&self) -> Result<&Database, redb::Error> {
+        // As it was when it was given up.
+        self.0.as_ref().ok_or(redb::Error::PreviousIo)
+    }
 }
 
 impl State {
@@ -96,16 +109,56 @@ impl State {
     /// # Errors
     /// When it is in use, damaged, or of a later schema.
     pub fn open(folder: &Path) -> Result<Self, StateError> {
-        let made = std::fs::create_dir_all(folder);
+        // What is shared and fetched is nobody else's business.
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
         made.map_err(|source| StateError::Folder { path: folder.to_owned(), source })?;
         let path = folder.join("state.redb");
-        let database = Database::create(&path).map_err(|error| match error {
-            DatabaseError::DatabaseAlreadyOpen => StateError::InUse(path.clone()),
-            error => StateError::Database { path: path.clone(), source: Box::new(error.into()) },
-        })?;
-        let state = Self { path, database: Arc::new(database) };
+        let database = Self::open_file(&path)?;
+        let state = Self { path, database: Arc::new(RwLock::new(Some(database))) };
         state.migrate()?;
         Ok(state)
+    }
+
+    fn open_file(path: &Path) -> Result<Database, StateError> {
+        Database::create(path).map_err(|error| match error {
+            DatabaseError::DatabaseAlreadyOpen => StateError::InUse(path.to_owned()),
+            error => StateError::Database { path: path.to_owned(), source: Box::new(error.into()) },
+        })
+    }
+
+    fn opened(&self) -> Opened<'_> {
+        Opened(self.database.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Does something with the database. After a failure of the disk, such as a full one, it refuses
+    /// everything until it is opened again, which is done at the next use.
+    fn begin<T>(
+        &self,
+        begin: impl Fn(&Database) -> Result<T, redb::Error>,
+    ) -> Result<(Opened<'_>, T), StateError> {
+        let opened = self.opened();
+        match opened.get().and_then(&begin) {
+            Ok(begun) => return Ok((opened, begun)),
+            Err(redb::Error::PreviousIo) => drop(opened),
+            Err(error) => return Err(self.failed(error)),
+        }
+        {
+            // Nobody reads or writes now. Another thread may have been quicker: then all is well.
+            let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
+            let refuses = |database: &Database| {
+                let begun = database.begin_write().map_err(redb::Error::from);
+                matches!(begun, Err(redb::Error::PreviousIo))
+            };
+            if database.as_ref().is_none_or(refuses) {
+                // Only one at a time may have the file open.
+                drop(database.take());
+                *database = Some(Self::open_file(&self.path)?);
+                tracing::info!(path = %self.path.display(), "the state is opened again");
+            }
+        }
+        let opened = self.opened();
+        let begun = opened.get().and_then(&begin).map_err(|error| self.failed(error))?;
+        Ok((opened, begun))
     }
 
     fn migrate(&self) -> Result<(), StateError> {
@@ -137,8 +190,8 @@ impl State {
         &self,
         look: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error>,
     ) -> Result<T, StateError> {
-        let run = || look(&self.database.begin_read()?);
-        run().map_err(|error| self.failed(error))
+        let (_opened, read) = self.begin(|database| Ok(database.begin_read()?))?;
+        look(&read).map_err(|error| self.failed(error))
     }
 
     /// Makes changes, all or none. They are on disk when this returns.
@@ -146,8 +199,8 @@ impl State {
         &self,
         change: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>,
     ) -> Result<T, StateError> {
+        let (_opened, write) = self.begin(|database| Ok(database.begin_write()?))?;
         let run = || {
-            let write = self.database.begin_write()?;
             let value = change(&write)?;
             write.commit()?;
             Ok(value)
@@ -160,16 +213,14 @@ impl State {
     /// # Errors
     /// When one cannot be read.
     pub fn records(&self) -> Result<Vec<(String, Record)>, StateError> {
-        let rows = || {
-            let read = self.database.begin_read()?;
+        let rows = self.read(|read| {
             let table = read.open_table(TRANSFERS)?;
             let rows = table.iter()?.map(|row| {
                 let (id, bytes) = row?;
                 Ok((id.value().to_owned(), bytes.value().to_vec()))
             });
             rows.collect::<Result<Vec<_>, redb::Error>>()
-        };
-        let rows = rows().map_err(|error| self.failed(error))?;
+        })?;
         let parse = |(id, bytes): (String, Vec<u8>)| match serde_json::from_slice(&bytes) {
             Ok(record) => Ok((id, record)),
             Err(source) => Err(StateError::Record { path: self.path.clone(), id, source }),
@@ -228,12 +279,10 @@ impl State {
     /// # Errors
     /// When it cannot be read.
     pub fn torrent(&self, id: &str) -> Result<Option<Vec<u8>>, StateError> {
-        let get = || {
-            let read = self.database.begin_read()?;
+        self.read(|read| {
             let bytes = read.open_table(TORRENTS)?.get(id)?;
             Ok(bytes.map(|bytes| bytes.value().to_vec()))
-        };
-        get().map_err(|error| self.failed(error))
+        })
     }
 
     /// Remembers a transfer's metainfo file.
@@ -252,16 +301,14 @@ impl State {
     /// # Errors
     /// When they cannot be read.
     pub fn settings(&self) -> Result<Vec<(String, serde_json::Value)>, StateError> {
-        let rows = || {
-            let read = self.database.begin_read()?;
+        let rows = self.read(|read| {
             let table = read.open_table(SETTINGS)?;
             let rows = table.iter()?.map(|row| {
                 let (name, value) = row?;
                 Ok((name.value().to_owned(), value.value().to_owned()))
             });
             rows.collect::<Result<Vec<_>, redb::Error>>()
-        };
-        let rows = rows().map_err(|error| self.failed(error))?;
+        })?;
         let parse = |(id, text): (String, String)| match serde_json::from_str(&text) {
             Ok(value) => Ok((id, value)),
             Err(source) => Err(StateError::Record { path: self.path.clone(), id, source }),
