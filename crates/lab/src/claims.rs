@@ -1,8 +1,12 @@
 //! The claims, one file each, and what several of one group share.
 
+mod can;
 mod chord;
 mod distribution;
 mod kademlia;
+mod kelips;
+mod kleinberg;
+mod viceroy;
 
 use crate::claim::Claim;
 
@@ -27,6 +31,13 @@ pub(crate) static ALL: &[&Claim] = &[
     &kademlia::mainline_latency::CLAIM,
     &kademlia::kad_latency::CLAIM,
     &kademlia::alpha_one::CLAIM,
+    &kelips::memory::CLAIM,
+    &kelips::failure::CLAIM,
+    &can::hops::CLAIM,
+    &can::realities::CLAIM,
+    &can::rtt::CLAIM,
+    &viceroy::CLAIM,
+    &kleinberg::CLAIM,
     &distribution::client_server::CLAIM,
     &distribution::copies_and_chain::CLAIM,
     &distribution::piece_order::CLAIM,

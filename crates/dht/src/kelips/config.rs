@@ -122,8 +122,8 @@ impl Config {
         // 2 ln g, in quarters: 2 ln 2 is 1.39 for each doubling.
         let doublings = u64::from(known.ilog2()) + 1;
         let quarters = doublings * 6 + 8;
-        let shares = (known as u64).div_ceil(per_round).max(1);
-        let rounds = (quarters * shares).div_ceil(4) * u64::from(factor);
+        let rounds = (quarters * per_round.max(known as u64)).div_ceil(4 * per_round);
+        let rounds = rounds * u64::from(factor);
         self.round().saturating_mul(u32::try_from(rounds).unwrap_or(u32::MAX))
     }
 }

@@ -1,0 +1,111 @@
+//! Viceroy: networks that stand, walked by the routing of the machine that runs live.
+
+use std::sync::Arc;
+
+use dht::overlay::{Route, Rules, Topology};
+use dht::viceroy::{Butterfly, Config, DEGREE, Standing, Viceroy};
+use machine::Rng;
+use machine::dht::Key;
+use sim::Node;
+
+use super::mean;
+use crate::claim::{Claim, Provenance};
+use crate::outcome::{Axis, Check, Outcome, Plot, Role, Series};
+use crate::param::{Kind, Param, ParamError};
+use crate::run::Run;
+
+pub(crate) static CLAIM: Claim = Claim {
+    id: "viceroy.degree",
+    title: "Seven links a node, and O(log N) hops",
+    says: "Each node has at most seven links, and a lookup takes O(log N) hops: divided by log2 N they \
+           are about the same at all sizes.",
+    source: "Malkhi, Naor, Ratajczak, PODC 2002",
+    provenance: Provenance::Memory,
+    params: &[
+        Param {
+            name: "nodes",
+            what: "nodes N",
+            kind: Kind::Integers(16, 1 << 20),
+            paper: "256,1024,4096,16384,65536,131072",
+            small: "256,1024",
+        },
+        Param {
+            name: "lookups",
+            what: "lookups of random keys",
+            kind: Kind::Integer(10, 1_000_000),
+            paper: "4000",
+            small: "1000",
+        },
+    ],
+    seconds: 10,
+    measure,
+};
+
+/// Hops from the node at `from` of `ring` to whoever owns `key`.
+fn walk(nodes: &[Viceroy<Node>], from: Node, key: &Key) -> f64 {
+    let (mut here, mut stage, mut hops) = (from, 0, 0.0);
+    loop {
+        match Butterfly::route(&nodes[here.slot() as usize], key, stage) {
+            Route::Owners(_) => return hops,
+            Route::Next { stage: next, nodes } => match nodes.first() {
+                Some(&first) => (here, stage, hops) = (first, next, hops + 1.0),
+                None => return f64::INFINITY,
+            },
+        }
+    }
+}
+
+fn measure(run: &Run<'_>) -> Result<Outcome, ParamError> {
+    let (sizes, lookups) = (run.params.ints("nodes"), run.params.int("lookups"));
+    let measured = run.map(
+        sizes,
+        |nodes| *nodes as f64,
+        |&count, _| {
+            let mut rng = Rng::new(run.seed_of(count));
+            let config = Arc::new(Config { rules: Rules::standing(), ..Config::default() });
+            let all: Vec<Node> = (0..count as u32).map(|slot| Node::new(slot, 0)).collect();
+            let standing = Standing::new(&all, config);
+            let mut nodes: Vec<Viceroy<Node>> =
+                (0..all.len()).map(|index| standing.node(index)).collect();
+            nodes.sort_by_key(|node| node.me().slot());
+            let degree = nodes.iter().map(|node| node.topology().links().len()).max();
+            let hops: Vec<f64> = (0..lookups)
+                .map(|_| {
+                    let from = all[rng.below(count) as usize];
+                    walk(&nodes, from, &Key::new(u128::from(rng.next_u64()) << 64, 0))
+                })
+                .collect();
+            (mean(&hops), degree.unwrap_or(0) as f64)
+        },
+    );
+    let mut outcome = Outcome::default();
+    let log = |nodes: u64| (nodes as f64).log2();
+    let shares: Vec<f64> =
+        sizes.iter().zip(&measured).map(|(&nodes, row)| row.0 / log(nodes)).collect();
+    for (&nodes, row) in sizes.iter().zip(&measured) {
+        outcome.check(Check::at_most(format!("links, N = {nodes}"), row.1, DEGREE as f64));
+    }
+    let (least, most) = shares
+        .iter()
+        .fold((f64::INFINITY, 0.0f64), |(least, most), &it| (least.min(it), most.max(it)));
+    let what = "greatest mean of hops / log2 N by the least, over all sizes";
+    outcome.check(Check::at_most(what, most / least, 1.5));
+    outcome.plots.push(Plot {
+        title: "Hops of a lookup".to_owned(),
+        x: Axis::log2("nodes"),
+        y: Axis::linear("hops"),
+        series: vec![
+            Series::new(
+                "ours",
+                Role::Ours,
+                sizes.iter().zip(&measured).map(|(&nodes, row)| (nodes as f64, row.0)),
+            ),
+            Series::new(
+                "log2 N",
+                Role::Formula,
+                sizes.iter().map(|&nodes| (nodes as f64, log(nodes))),
+            ),
+        ],
+    });
+    Ok(outcome)
+}
