@@ -1,11 +1,12 @@
 //! How fast the simulator runs Chord, and how large a node is. `cargo bench -p shoal-dht --bench
-//! chord -- [dynamic|static] [nodes] [threads] [simulated seconds]` prints one line of JSON; with
-//! no arguments, both at a size that takes seconds.
+//! chord -- [dynamic|static|wheel] [nodes] [threads] [simulated seconds]` prints one line of JSON;
+//! with no arguments, all at a size that takes seconds.
 //!
 //! `dynamic` is a ring under upkeep (stabilising, successor lists of 8, a finger each tick, checks
 //! of predecessors, timeouts), with a lookup per node and minute and one node in 2,000 crashing,
 //! and another joining, every minute. `static` is what the simulators in the comparison do: exact
-//! tables, recursive lookups, nothing fails.
+//! tables, recursive lookups, nothing fails. `wheel` is the dynamic ring on one thread, and beside
+//! it a bare timing wheel that does the same memory touches (`replay`).
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -15,6 +16,8 @@ use dht::chord::{Chord, Config, Event, Routing, Style};
 use machine::dht::{Command, Contact, Key, Report};
 use machine::{Instant, OpId, Rng};
 use sim::{Latency, Link, Node, Settings, World};
+
+mod replay;
 
 /// What a run is.
 #[derive(Clone, Copy)]
@@ -39,14 +42,32 @@ fn main() {
     match args.first().map(String::as_str) {
         Some("dynamic") => of(true).print(),
         Some("static") => of(false).print(),
-        _ => [true, false].into_iter().for_each(|dynamic| of(dynamic).print()),
+        Some("wheel") => replay::print(of(true)),
+        _ => {
+            [true, false].into_iter().for_each(|dynamic| of(dynamic).print());
+            replay::print(of(true));
+        }
     }
 }
 
-impl Run {
-    fn print(self) {
-        let Self { dynamic, nodes, threads, seconds } = self;
-        let before = status("VmRSS:");
+/// A ring under way.
+struct Ring {
+    run: Run,
+    world: World<Chord<Node>>,
+    config: Arc<Config>,
+    /// Who was there from the beginning, in the order of the ring.
+    first: Vec<Node>,
+    /// Who will come.
+    spare: Vec<Node>,
+    rng: Rng,
+    lookups: u64,
+    tally: Tally,
+}
+
+impl Ring {
+    /// A wired ring; one under upkeep has reached its pace.
+    fn new(run: Run) -> Self {
+        let Run { dynamic, nodes, threads, seconds } = run;
         let config = Arc::new(match dynamic {
             true => Config { fingers_on_join: false, ..Config::default() },
             false => Config {
@@ -60,40 +81,56 @@ impl Run {
         let latency = Latency::Uniform { least: MILLI * 10, most: MILLI * 200 };
         let settings = Settings { seed: 1, threads, link: Link::new(latency) };
         let mut world = World::new(settings);
-        let began = Clock::now();
         // Room for all who will ever come: it does not grow under a million machines.
-        let mut spare = world.reserve(nodes + self.comers() * seconds as usize);
-        let mut ring = spare.split_off(self.comers() * seconds as usize);
-        ring.sort_by_cached_key(Contact::key);
+        let mut spare = world.reserve(nodes + run.comers() * seconds as usize);
+        let mut first = spare.split_off(run.comers() * seconds as usize);
+        first.sort_by_cached_key(Contact::key);
         for index in 0..nodes {
-            world.start(ring[index], Chord::wired(&ring, index, config.clone()));
+            world.start(first[index], Chord::wired(&first, index, config.clone()));
         }
-        let wired = began.elapsed();
-        let mut tally = Tally::default();
-        let mut rng = Rng::new(2);
-        // The first rounds of upkeep reach their pace.
+        let (rng, tally) = (Rng::new(2), Tally::default());
+        Self { run, world, config, first, spare, rng, lookups: 0, tally }
+    }
+
+    /// Lets the first rounds of upkeep reach their pace.
+    fn warm_up(&mut self) {
+        if self.run.dynamic {
+            self.world.run_for(Duration::from_secs(45));
+            self.world.drain_events().for_each(drop);
+        }
+    }
+
+    /// Lets a second pass, with its lookups and its coming and going.
+    fn pass_second(&mut self) {
+        let Self { run, world, config, first, spare, rng, lookups, tally } = self;
+        let Run { dynamic, nodes, .. } = *run;
+        // Dynamic: one a minute each. Static: as many as make a like number of messages.
+        for _ in 0..if dynamic { nodes / 60 } else { nodes / 12 } {
+            let from = first[rng.below(nodes as u64) as usize];
+            let key = Key::new(u128::from(rng.next_u64()) << 64, 0);
+            let at = world.now() + Duration::from_nanos(rng.below(1_000_000_000));
+            world.command_at(at, from, OpId(*lookups), Command::Lookup { key });
+            *lookups += 1;
+        }
         if dynamic {
-            world.run_for(Duration::from_secs(45));
-            world.drain_events().for_each(drop);
+            run.churn(world, first, spare, config, rng);
         }
-        let (counts, cpu, began) = (world.counts(), cpu_seconds(), Clock::now());
-        let mut op = 0;
-        for _ in 0..seconds {
-            // Dynamic: one a minute each. Static: as many as make a like number of messages.
-            let lookups = if dynamic { nodes / 60 } else { nodes / 12 };
-            for _ in 0..lookups {
-                let from = ring[rng.below(nodes as u64) as usize];
-                let key = Key::new(u128::from(rng.next_u64()) << 64, 0);
-                let at = world.now() + Duration::from_nanos(rng.below(1_000_000_000));
-                world.command_at(at, from, OpId(op), Command::Lookup { key });
-                op += 1;
-            }
-            if dynamic {
-                self.churn(&mut world, &ring, &mut spare, &config, &mut rng);
-            }
-            world.run_for(Duration::from_secs(1));
-            world.drain_events().for_each(|event| tally.count(event.event));
-        }
+        world.run_for(Duration::from_secs(1));
+        world.drain_events().for_each(|event| tally.count(event.event));
+    }
+}
+
+impl Run {
+    fn print(self) {
+        let Self { dynamic, nodes, threads, seconds } = self;
+        let before = status("VmRSS:");
+        let began = Clock::now();
+        let mut ring = Ring::new(self);
+        let wired = began.elapsed();
+        ring.warm_up();
+        let (counts, cpu, began) = (ring.world.counts(), cpu_seconds(), Clock::now());
+        (0..seconds).for_each(|_| ring.pass_second());
+        let Ring { world, tally, .. } = ring;
         let delivered = world.counts().delivered - counts.delivered;
         let timers = world.counts().timers - counts.timers;
         let cpu = cpu_seconds() - cpu;
