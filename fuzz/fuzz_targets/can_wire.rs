@@ -1,8 +1,8 @@
 //! CAN datagrams: none upsets the parser, and what it reads is written alike.
 #![no_main]
 
-use dht::chord::Peer;
 use dht::can::Message;
+use dht::chord::Peer;
 use dht::overlay::DATAGRAM_MAX;
 use libfuzzer_sys::fuzz_target;
 use machine::Wire;

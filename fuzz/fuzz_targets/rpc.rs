@@ -9,11 +9,26 @@ use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 
 const METHODS: &[&str] = &[
-    "torrent-get", "torrent-add", "torrent-set", "torrent-remove", "torrent-start",
-    "torrent-start-now", "torrent-stop", "torrent-verify", "torrent-reannounce",
-    "torrent-set-location", "torrent-rename-path", "queue-move-top", "queue-move-up",
-    "queue-move-down", "queue-move-bottom", "session-get", "session-set", "session-stats",
-    "free-space", "port-test",
+    "torrent-get",
+    "torrent-add",
+    "torrent-set",
+    "torrent-remove",
+    "torrent-start",
+    "torrent-start-now",
+    "torrent-stop",
+    "torrent-verify",
+    "torrent-reannounce",
+    "torrent-set-location",
+    "torrent-rename-path",
+    "queue-move-top",
+    "queue-move-up",
+    "queue-move-down",
+    "queue-move-bottom",
+    "session-get",
+    "session-set",
+    "session-stats",
+    "free-space",
+    "port-test",
 ];
 const HASH: &str = "0123456789abcdef0123456789abcdef01234567";
 

@@ -2,8 +2,8 @@
 #![no_main]
 
 use dht::chord::Peer;
-use dht::viceroy::Message;
 use dht::overlay::DATAGRAM_MAX;
+use dht::viceroy::Message;
 use libfuzzer_sys::fuzz_target;
 use machine::Wire;
 

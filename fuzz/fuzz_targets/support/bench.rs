@@ -47,15 +47,20 @@ impl Bench {
         let text = format!(
             "[node]\nstate_dir = {:?}\n[network]\nlisten = []\nlsd = false\ndht = false\npex = false\n\
              [transfers]\ndownload_dir = {:?}\npublish_roots = [{:?}]\n",
-            root.join("state"), root.join("down"), root.join("down"),
+            root.join("state"),
+            root.join("down"),
+            root.join("down"),
         );
         let file = root.join("config.toml");
         std::fs::write(&file, text).expect("written");
         let node = Node::start(Layers::load(Some(&file), []).expect("good"), None).expect("starts");
         let router = node::api::service(node.clone()).expect("secrets");
         let token = std::fs::read_to_string(root.join("state/api-token")).expect("a token");
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all();
-        let runtime = { runtime }.build().expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
         Self { home, node, router, runtime, token: token.trim().to_owned(), session: None }
     }
 
@@ -86,7 +91,9 @@ impl Bench {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let Ok(request) = request.body(Body::from(body.to_vec())) else { return (400, b"{\"error\":{\"message\":\"\"}}".to_vec()) };
+        let Ok(request) = request.body(Body::from(body.to_vec())) else {
+            return (400, b"{\"error\":{\"message\":\"\"}}".to_vec());
+        };
         self.runtime.block_on(async {
             let answer = self.router.clone().oneshot(request).await;
             let answer = answer.unwrap_or_else(|never| match never {});
