@@ -317,8 +317,9 @@ mod tests {
                         let beside = |other: &&Zone| {
                             zone.touches(**other, dimensions).is_some_and(|(along, up)| {
                                 // Two halves touch on both sides.
-                                along == dimension
-                                    && (up == above || zone.side(dimension, dimensions).1 == 1)
+                                let is_half = |it: Zone| it.side(dimension, dimensions).1 == 1;
+                                let both = is_half(zone) && is_half(**other);
+                                along == dimension && (up == above || both)
                             })
                         };
                         let covered: u64 = zones

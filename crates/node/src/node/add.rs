@@ -187,7 +187,9 @@ impl Node {
             if let Some(other) = transfers.iter().find_map(known) {
                 return Err(NodeError::Duplicate(other));
             }
-            transfers.insert(id.clone(), Entry::new(record, hashes, torrent_file.is_some()));
+            let mut entry = Entry::new(record, hashes, torrent_file.is_some());
+            entry.unwritten.clone_from(&torrent_file);
+            transfers.insert(id.clone(), entry);
             transfers.get(&id).map(|entry| entry.record.clone()).unwrap_or_default()
         };
         let saved = match &torrent_file {
@@ -198,6 +200,7 @@ impl Node {
             self.lock_transfers().remove(&id);
             return Err(error.into());
         }
+        self.with(&id, |entry| entry.unwritten = None)?;
         if !paused {
             self.begin(&id)?;
         }

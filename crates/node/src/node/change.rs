@@ -364,12 +364,19 @@ impl Node {
         if let Some(metainfo) = torrent.and_then(|torrent| torrent.metainfo()) {
             return Ok(metainfo);
         }
-        let unknown = || NodeError::Conflict("its files are not known yet".to_owned());
-        let bytes = self.state.torrent(id)?.ok_or_else(unknown)?;
-        let metainfo = Metainfo::parse(&bytes);
+        let metainfo = Metainfo::parse(&self.torrent_file(id)?);
         let mut metainfo = metainfo.map_err(|error| NodeError::Invalid(error.to_string()))?;
         self.with(id, |entry| rename::put(&mut metainfo, &entry.record.renames))?;
         Ok(Arc::new(metainfo))
+    }
+
+    /// The metainfo of a transfer as its author wrote it.
+    pub(super) fn torrent_file(&self, id: &str) -> Result<Vec<u8>, NodeError> {
+        if let Some(bytes) = self.with(id, |entry| entry.unwritten.clone())? {
+            return Ok(bytes);
+        }
+        let unknown = || NodeError::Conflict("its files are not known yet".to_owned());
+        self.state.torrent(id)?.ok_or_else(unknown)
     }
 
     pub(super) fn info(&self, id: &str) -> Result<Arc<Info>, NodeError> {

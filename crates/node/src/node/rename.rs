@@ -126,9 +126,7 @@ impl Node {
 
     /// The info dictionary as its author wrote it.
     fn original_info(&self, id: &str) -> Result<Info, NodeError> {
-        let unknown = || NodeError::Conflict("its files are not known yet".to_owned());
-        let bytes = self.state.torrent(id)?.ok_or_else(unknown)?;
-        let metainfo = Metainfo::parse(&bytes);
+        let metainfo = Metainfo::parse(&self.torrent_file(id)?);
         let metainfo = metainfo.map_err(|error| NodeError::Invalid(error.to_string()))?;
         Ok((*metainfo.info).clone())
     }

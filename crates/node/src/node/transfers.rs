@@ -53,6 +53,8 @@ pub(super) struct Entry {
     pub(super) turn: Arc<Mutex<()>>,
     /// Whether its metainfo is written down.
     pub(super) has_torrent_file: bool,
+    /// Its metainfo, until that is written down.
+    pub(super) unwritten: Option<Vec<u8>>,
     /// What was seen last.
     pub(super) stats: Option<TorrentStats>,
     /// What was told last.
@@ -247,6 +249,7 @@ impl Entry {
             clock: None,
             turn: Arc::default(),
             has_torrent_file,
+            unwritten: None,
             stats: None,
             told: None,
             changed: Instant::now(),

@@ -56,7 +56,9 @@ impl Offer {
             nick: fields.nick("nick")?,
             address: SocketAddrV4::new(fields.address()?, fields.number("port")?),
             name: parse_name(fields)?,
-            hash: FileHash::parse(fields.field("hash")?),
+            // Zeros are written where none is known.
+            hash: FileHash::parse(fields.field("hash")?)
+                .filter(|hash| hash.as_bytes().iter().any(|byte| *byte != 0)),
             link: LinkSpeed::parse(fields)?,
         })
     }
