@@ -12,5 +12,8 @@ pub mod chord;
 pub mod kademlia;
 pub mod kelips;
 pub mod overlay;
+pub mod pastry;
+pub mod prefix;
 pub mod store;
+pub mod tapestry;
 pub mod viceroy;

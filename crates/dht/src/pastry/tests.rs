@@ -1,0 +1,176 @@
+//! Leaf sets, datagrams, and what a node does with tables of others that cannot be.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::{Ipv6Addr, SocketAddr};
+
+use machine::dht::{Contact, Key};
+use machine::{Cx, DatagramMachine, Instant, Outbox, Output, Rng, Wire};
+
+use super::{Config, Leaf, Message, Pastry};
+use crate::chord::Peer;
+use crate::prefix::{Base, Said, Word};
+
+/// A contact that stands where a test wants it to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct At(u16);
+
+impl machine::Contact for At {
+    type Host = u16;
+    fn host(&self) -> u16 {
+        self.0
+    }
+}
+
+impl Contact for At {
+    fn key(&self) -> Key {
+        Key::new(u128::from(self.0) << 112, 0)
+    }
+}
+
+fn standing(places: &[u16], index: usize, leaves: usize) -> Pastry<At> {
+    let ring: Vec<At> = places.iter().map(|&at| At(at)).collect();
+    let config = Config { leaves, ..Config::default() };
+    Pastry::standing(&ring, index, Arc::new(config), 8, &|one, other| {
+        one.0.abs_diff(other.0).into()
+    })
+}
+
+fn key(at: u16) -> Key {
+    At(at).key()
+}
+
+#[test]
+fn hops_resolve_digits_until_leaves_cover_the_key() {
+    let places = [0x1000, 0x1400, 0x2000, 0x4000, 0x7000, 0x7770, 0x7900, 0xa000, 0xf000];
+    let node = standing(&places, 0, 2);
+    assert_eq!(node.next_hop(&key(0x0fff)), None, "its own");
+    assert_eq!(node.next_hop(&key(0x13ff)), Some(At(0x1400)), "a leaf");
+    assert_eq!(node.next_hop(&key(0xf100)), Some(At(0xf000)), "a leaf before it");
+    assert_eq!(node.next_hop(&key(0x7771)), Some(At(0x7000)), "the nearest with the digit");
+    assert_eq!(standing(&places, 4, 2).next_hop(&key(0x7771)), Some(At(0x7770)));
+    // Nobody has the digit: whoever is nearer and shares as much.
+    assert_eq!(node.next_hop(&key(0x8000)), Some(At(0xf000)));
+}
+
+#[test]
+fn leaves_are_the_nearest_on_either_side() {
+    let node = standing(&[0x1000, 0x2000, 0x3000, 0x8000, 0xf000], 0, 4);
+    let leaves = node.topology().leaves();
+    assert_eq!(leaves.after(), [At(0x2000), At(0x3000)]);
+    assert_eq!(leaves.before(), [At(0xf000), At(0x8000)]);
+    assert!(leaves.covers(At(0x1000), &key(0x5000), 2), "the whole circle");
+    assert_eq!(leaves.closest(At(0x1000), &key(0xfff0), 3), [At(0xf000), At(0x1000), At(0x2000)],);
+}
+
+/// What `node` says when `from` says `said` as an answer to its only question.
+fn answer(
+    node: &mut Pastry<At>,
+    ask: impl FnOnce(&mut Pastry<At>, &mut Cx<'_, Pastry<At>>),
+    said: impl FnOnce(u32) -> Message<At>,
+) -> Vec<(At, Message<At>)> {
+    let (mut rng, mut outbox) = (Rng::new(1), Outbox::new());
+    ask(node, &mut Cx::new(Instant::ZERO, &mut rng, &mut outbox));
+    let mut asked = None;
+    for output in outbox.drain() {
+        if let Output::Effect(send) = output
+            && let Message::Own { tag, .. } = send.message
+        {
+            asked = Some((send.to, tag));
+        }
+    }
+    let (to, tag) = asked.expect("a question");
+    node.on_message(to, said(tag), &mut Cx::new(Instant::ZERO, &mut rng, &mut outbox));
+    let sent = outbox.drain().filter_map(|output| match output {
+        Output::Effect(send) => Some((send.to, send.message)),
+        _ => None,
+    });
+    sent.collect()
+}
+
+#[test]
+fn kr_13_a_row_with_a_wrong_prefix_is_refused_whole() {
+    let row = |contacts: &'static [u16]| {
+        move |tag| Message::Own {
+            tag,
+            said: Said::Word(Word::Row {
+                level: 0,
+                contacts: contacts.iter().map(|&at| At(at)).collect(),
+            }),
+        }
+    };
+    let ask = |node: &mut Pastry<At>, cx: &mut Cx<'_, Pastry<At>>| {
+        crate::prefix::ask_row(node, cx);
+    };
+    let pings = |sent: &[(At, Message<At>)]| -> Vec<u16> {
+        let ping =
+            |said: &Message<At>| matches!(said, Message::Own { said: Said::Word(Word::Ping), .. });
+        sent.iter().filter(|(_, said)| ping(said)).map(|(to, _)| to.0).collect()
+    };
+    let mut node = standing(&[0x1000, 0x7000], 0, 2);
+    let sent = answer(&mut node, ask, row(&[0x7100, 0x3000]));
+    assert_eq!(pings(&sent), [0x7100, 0x3000], "both may share nothing");
+    // The row that was asked for shares a digit with whoever is asked.
+    let mut node = standing(&[0x1000, 0x1700], 0, 2);
+    let deep = |contacts: &'static [u16]| {
+        move |tag| Message::Own {
+            tag,
+            said: Said::Word(Word::Row {
+                level: 1,
+                contacts: contacts.iter().map(|&at| At(at)).collect(),
+            }),
+        }
+    };
+    assert_eq!(pings(&answer(&mut node, ask, deep(&[0x1900, 0x3000]))), []);
+    let sent = answer(&mut node, ask, row(&[0x1900]));
+    assert_eq!(pings(&sent), [], "another row than the one that was asked for");
+    assert_eq!(pings(&answer(&mut node, ask, deep(&[0x1900]))), [0x1900]);
+    // Heard of is not known: nobody is taken in before it has answered.
+    assert!(node.topology().entries().iter().all(|entry| entry.contact == At(0x1700)));
+}
+
+fn peer(n: u8) -> Peer {
+    let ip = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, u16::from(n) + 1);
+    Peer::new(SocketAddr::new(if n & 1 == 0 { ip.into() } else { [10, 0, 0, n].into() }, 7), 0)
+}
+
+#[test]
+fn datagrams_come_back_and_damaged_ones_do_not() {
+    let peers = |count: u8| -> Box<[Peer]> { (0..count).map(peer).collect() };
+    let words = [
+        Word::Ping,
+        Word::Pong { member: true },
+        Word::Walk { level: 3, member: false },
+        Word::Way { done: false, level: 4, next: peers(4), contacts: peers(48) },
+        Word::GetRow { level: 9 },
+        Word::Row { level: 9, contacts: peers(48) },
+        Word::Hello,
+        Word::Goodbye { contacts: peers(32) },
+    ];
+    let own = [Leaf::GetLeaves, Leaf::Leaves { contacts: peers(32) }];
+    let all = words.map(Said::Word).into_iter().chain(own.map(Said::Own));
+    for said in all {
+        let message: Message<Peer> = Message::Own { tag: 77, said };
+        let mut bytes = Vec::new();
+        message.encode(&mut bytes);
+        assert!(bytes.len() <= crate::overlay::DATAGRAM_MAX, "{}", bytes.len());
+        assert_eq!(Message::decode(&bytes).as_ref(), Ok(&message));
+        for end in 0..bytes.len() {
+            assert!(Message::<Peer>::decode(&bytes[..end]).is_err(), "{message:?} cut at {end}");
+        }
+        bytes.push(0);
+        assert!(Message::<Peer>::decode(&bytes).is_err(), "a byte too many");
+    }
+    // An answer is at most three times as long as its question.
+    let length = |said| {
+        let mut bytes = Vec::new();
+        Message::<Peer>::Own { tag: 1, said }.encode(&mut bytes);
+        bytes.len()
+    };
+    let walk = length(Said::Word(Word::Walk { level: 0, member: true }));
+    let contacts: Box<[Peer]> = (0..48).map(|n| peer(2 * n)).collect();
+    let next = contacts[..4].into();
+    assert!(length(Said::Word(Word::Way { done: true, level: 1, next, contacts })) <= 3 * walk + 2);
+    assert_eq!(Base::new(4).levels(), 32);
+}
