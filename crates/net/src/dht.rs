@@ -8,7 +8,9 @@ mod identity;
 mod kelips;
 mod krpc;
 mod overlay;
+mod pastry;
 mod state;
+mod tapestry;
 mod viceroy;
 
 use machine::dht::{Command, Dht, Report};

@@ -14,6 +14,8 @@ use std::time::Duration;
 use ::dht::can::Can;
 use ::dht::chord::Peer;
 use ::dht::kelips::Kelips;
+use ::dht::pastry::Pastry;
+use ::dht::tapestry::Tapestry;
 use ::dht::viceroy::Viceroy;
 use machine::dht::{Command, Dht, Report};
 use machine::{DatagramMachine, Wire};
@@ -24,6 +26,8 @@ use crate::datagram::{self, Arrival, Event, Gone, Handle, Protocol};
 
 /// Every such hash table: a new one is another line here.
 pub static OVERLAYS: &[OverlayKind] = &[
+    OverlayKind::of::<Pastry<Peer>>(),
+    OverlayKind::of::<Tapestry<Peer>>(),
     OverlayKind::of::<Kelips<Peer>>(),
     OverlayKind::of::<Can<Peer>>(),
     OverlayKind::of::<Viceroy<Peer>>(),
