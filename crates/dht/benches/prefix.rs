@@ -1,0 +1,141 @@
+//! How fast the simulator runs Pastry and Tapestry, and how large their nodes are. `cargo bench -p
+//! shoal-dht --bench prefix -- [pastry|tapestry] [nodes] [threads] [simulated seconds]` prints one
+//! line of JSON; with no arguments, both at a size that takes seconds.
+//!
+//! A network under upkeep (leaf sets, rows, walks to one's own place, timeouts), with a lookup per
+//! node and minute and one node in 2,000 crashing, and another joining, every minute, as in
+//! `--bench chord`.
+
+use core::time::Duration;
+use std::sync::Arc;
+use std::time::Instant as Clock;
+
+use dht::overlay::{Event, Overlay, Rules, Topology};
+use dht::{pastry, tapestry};
+use machine::dht::{Command, Contact, Key, Report};
+use machine::{OpId, Rng};
+use sim::{Latency, Link, Node, Settings, World};
+
+const MILLI: Duration = Duration::from_millis(1);
+
+fn main() {
+    // Cargo adds an argument of its own.
+    let args: Vec<_> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
+    let number =
+        |at: usize, otherwise| args.get(at).map_or(otherwise, |arg| arg.parse().expect("a number"));
+    let (nodes, threads, seconds) = (number(1, 20_000) as usize, number(2, 1), number(3, 60));
+    // The pace of Chord's bench.
+    let tick = Some((Duration::from_secs(15), Duration::from_secs(45)));
+    let rules = Rules { tick, ..Rules::default() };
+    let which = args.first().map(String::as_str);
+    if which.is_none_or(|which| which == "pastry") {
+        let config = Arc::new(pastry::Config { rules: rules.clone(), ..Default::default() });
+        run("pastry", nodes, threads as usize, seconds, &config, |ring, index| {
+            pastry::Pastry::standing(ring, index, config.clone(), 1, &|_, _| 1)
+        });
+    }
+    if which.is_none_or(|which| which == "tapestry") {
+        let config = Arc::new(tapestry::Config { rules, ..Default::default() });
+        run("tapestry", nodes, threads as usize, seconds, &config, |ring, index| {
+            tapestry::Tapestry::standing(ring, index, config.clone(), 1, &|_, _| 1)
+        });
+    }
+}
+
+fn run<T>(
+    name: &str,
+    nodes: usize,
+    threads: usize,
+    seconds: u64,
+    config: &Arc<T::Config>,
+    standing: impl Fn(&[Node], usize) -> Overlay<T>,
+) where
+    T: Topology<Contact = Node, Said: Clone + Send, Config: Send + Sync, Ask: Send, Search: Send>
+        + Send,
+{
+    let before = status("VmRSS:");
+    let latency = Latency::Uniform { least: MILLI * 10, most: MILLI * 200 };
+    let mut world = World::new(Settings { seed: 1, threads, link: Link::new(latency) });
+    let began = Clock::now();
+    let comers = nodes.div_ceil(120_000);
+    // Room for all who will ever come: it does not grow under a million machines.
+    let mut spare = world.reserve(nodes + comers * seconds as usize);
+    let mut ring = spare.split_off(comers * seconds as usize);
+    ring.sort_by_cached_key(Contact::key);
+    for index in 0..nodes {
+        world.start(ring[index], standing(&ring, index));
+    }
+    let wired = began.elapsed();
+    let (mut located, mut failed, mut hops, mut op) = (0u64, 0u64, 0u64, 0);
+    let mut rng = Rng::new(2);
+    // The first rounds of upkeep reach their pace.
+    world.run_for(Duration::from_secs(45));
+    world.drain_events().for_each(drop);
+    let (counts, cpu, began) = (world.counts(), cpu_seconds(), Clock::now());
+    for _ in 0..seconds {
+        let pick = |rng: &mut Rng| ring[rng.below(nodes as u64) as usize];
+        let soon = |rng: &mut Rng| Duration::from_nanos(rng.below(1_000_000_000));
+        for _ in 0..nodes / 60 {
+            let key = Key::new(u128::from(rng.next_u64()) << 64, 0);
+            let at = world.now() + soon(&mut rng);
+            world.command_at(at, pick(&mut rng), OpId(op), Command::Lookup { key });
+            op += 1;
+        }
+        for new in spare.drain(spare.len() - comers..) {
+            world.crash_at(world.now() + soon(&mut rng), pick(&mut rng));
+            let join = Command::Join { known: vec![pick(&mut rng)] };
+            let machine = Overlay::new(new, config.clone());
+            let at = world.now() + soon(&mut rng);
+            world.start_at(at, new, machine, Some((OpId(u64::MAX), join)));
+        }
+        world.run_for(Duration::from_secs(1));
+        for happening in world.drain_events() {
+            match happening.event {
+                Event::Report(Report::Located { cost, .. }) => {
+                    located += 1;
+                    hops += u64::from(cost.hops);
+                }
+                Event::Report(Report::Failed { .. }) => failed += 1,
+                _ => {}
+            }
+        }
+    }
+    let delivered = world.counts().delivered - counts.delivered;
+    let timers = world.counts().timers - counts.timers;
+    let cpu = cpu_seconds() - cpu;
+    let peak = status("VmHWM:") - before;
+    let state: usize = world.nodes().map(|(_, node)| node.memory()).sum();
+    println!(
+        "{{\"network\":\"{name}\",\"nodes\":{nodes},\"threads\":{threads},\
+         \"simulated_s\":{seconds},\"messages\":{delivered},\"timers\":{timers},\
+         \"messages_per_cpu_s\":{:.0},\"messages_per_s\":{:.0},\"cpu_s\":{cpu:.2},\
+         \"peak_bytes\":{peak:.0},\"peak_bytes_per_node\":{:.0},\"state_bytes_per_node\":{:.0},\
+         \"machine_bytes\":{},\"wiring_s\":{:.2},\"lookups\":{},\"failed\":{failed},\
+         \"mean_hops\":{:.3},\"hash\":\"{:016x}\"}}",
+        delivered as f64 / cpu,
+        delivered as f64 / began.elapsed().as_secs_f64(),
+        peak / nodes as f64,
+        state as f64 / nodes as f64,
+        size_of::<Overlay<T>>(),
+        wired.as_secs_f64(),
+        located + failed,
+        hops as f64 / located.max(1) as f64,
+        world.trace_hash(),
+    );
+}
+
+/// A number of this process in bytes, as the system gives it.
+fn status(name: &str) -> f64 {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
+    kib.map_or(f64::NAN, |kib| kib * 1024.0)
+}
+
+/// Seconds of CPU that this process has taken, in steps of 10 ms.
+fn cpu_seconds() -> f64 {
+    let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let after_name = text.rsplit(')').next().unwrap_or_default();
+    let ticks = after_name.split_whitespace().skip(11).take(2);
+    ticks.filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
+}
