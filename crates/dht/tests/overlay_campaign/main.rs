@@ -1,10 +1,13 @@
-//! Kelips, CAN and Viceroy under faults drawn from seeds: nodes crash, join and leave while values are put; then
+//! Overlays under faults drawn from seeds: nodes crash, join and leave while values are put; then
 //! faults stop, the tables of all must be as they should, and every live key must be found. Every
 //! message travels through the codec. Planted defects must be found, too.
 
 mod can;
 mod kelips;
+mod pastry;
+mod prefix;
 mod run;
+mod tapestry;
 mod viceroy;
 mod wire;
 
