@@ -67,11 +67,12 @@ impl<C: Contact> Leaves<C> {
         self.before.clear();
     }
 
-    /// Whether `offer` would take `who` in.
+    /// Whether `offer` would take `who` in, on a side that it is not on yet.
     pub(super) fn wants(&self, me: C, who: C, half: usize) -> bool {
         let (here, there) = (me.key(), who.key());
         let fits = |side: &[C], far: &dyn Fn(Key) -> u128| {
-            side.len() < half || side.last().is_some_and(|last| far(there) < far(last.key()))
+            let nearer = side.last().is_none_or(|last| far(there) < far(last.key()));
+            (side.len() < half || nearer) && !side.contains(&who)
         };
         who != me
             && (fits(&self.after, &|key| clockwise(here, key))

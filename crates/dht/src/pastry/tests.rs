@@ -8,7 +8,7 @@ use core::net::{Ipv6Addr, SocketAddr};
 use machine::dht::{Contact, Key};
 use machine::{Cx, DatagramMachine, Instant, Outbox, Output, Rng, Wire};
 
-use super::{Config, Leaf, Message, Pastry};
+use super::{Config, Leaf, Leaves, Message, Pastry};
 use crate::chord::Peer;
 use crate::prefix::{Base, Said, Word};
 
@@ -50,8 +50,8 @@ fn hops_resolve_digits_until_leaves_cover_the_key() {
     assert_eq!(node.next_hop(&key(0xf100)), Some(At(0xf000)), "a leaf before it");
     assert_eq!(node.next_hop(&key(0x7771)), Some(At(0x7000)), "the nearest with the digit");
     assert_eq!(standing(&places, 4, 2).next_hop(&key(0x7771)), Some(At(0x7770)));
-    // Nobody has the digit: whoever is nearer and shares as much.
-    assert_eq!(node.next_hop(&key(0x8000)), Some(At(0xf000)));
+    // Nobody has the digit: of the table, whoever is nearest and shares as much.
+    assert_eq!(node.next_hop(&key(0x8000)), Some(At(0x7000)));
 }
 
 #[test]
@@ -60,8 +60,27 @@ fn leaves_are_the_nearest_on_either_side() {
     let leaves = node.topology().leaves();
     assert_eq!(leaves.after(), [At(0x2000), At(0x3000)]);
     assert_eq!(leaves.before(), [At(0xf000), At(0x8000)]);
-    assert!(leaves.covers(At(0x1000), &key(0x5000), 2), "the whole circle");
+    assert!(leaves.covers(At(0x1000), &key(0x9000), 2));
+    assert!(!leaves.covers(At(0x1000), &key(0x5000), 2), "beyond the farthest of both sides");
+    let few = standing(&[0x1000, 0x2000, 0x3000, 0x8000], 0, 4);
+    assert!(few.topology().leaves().covers(At(0x1000), &key(0x5000), 2), "the whole circle");
     assert_eq!(leaves.closest(At(0x1000), &key(0xfff0), 3), [At(0xf000), At(0x1000), At(0x2000)],);
+}
+
+#[test]
+fn a_leaf_on_one_side_is_wanted_on_the_other_once_somebody_nearer_has_gone() {
+    let me = At(0x1000);
+    let mut leaves = Leaves::default();
+    for who in [0x2000, 0x3000, 0x8000, 0xf000] {
+        leaves.offer(me, At(who), 3);
+    }
+    assert_eq!(leaves.before(), [At(0xf000), At(0x8000), At(0x3000)]);
+    assert!(!leaves.wants(me, At(0x3000), 3), "on both sides");
+    leaves.remove(At(0xf000));
+    assert!(leaves.contains(At(0x2000)) && leaves.wants(me, At(0x2000), 3), "third before");
+    leaves.offer(me, At(0x2000), 3);
+    assert_eq!(leaves.before(), [At(0x8000), At(0x3000), At(0x2000)]);
+    assert!(!leaves.wants(me, At(0x2000), 3));
 }
 
 /// What `node` says when `from` says `said` as an answer to its only question.

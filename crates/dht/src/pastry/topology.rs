@@ -294,8 +294,9 @@ impl<C: Contact> Prefixed<C, LeafAsk, Leaf<C>> for Tables<C> {
 
     fn lacks(node: &Pastry<C>, who: C) -> bool {
         let (me, here) = (node.me(), node.topology());
-        let (in_table, is_leaf) = (here.core.table.contains(me, who), here.leaves.contains(who));
-        !is_leaf && (!in_table || here.leaves.wants(me, who, node.config().half()))
+        let known = here.core.table.contains(me, who) || here.leaves.contains(who);
+        // A leaf on one side may be due on the other, where somebody nearer has gone.
+        !known || here.leaves.wants(me, who, node.config().half())
     }
 
     fn welcome(node: &mut Pastry<C>, who: C, rtt: u32, cx: &mut Cx<'_, Pastry<C>>) {

@@ -232,12 +232,10 @@ pub(crate) fn on_word<C: Contact, A, O, T: Prefixed<C, A, O>>(
             consider(node, from, cx);
         }
         Word::Hello => consider(node, from, cx),
-        Word::Goodbye { contacts } => {
-            if T::knows(node, from) {
-                // Whoever comes back is heard at once.
-                T::suspected(node, from, cx);
-                contacts.iter().for_each(|&who| consider(node, who, cx));
-            }
+        Word::Goodbye { contacts } if T::knows(node, from) => {
+            // Whoever comes back is heard at once.
+            T::suspected(node, from, cx);
+            contacts.iter().for_each(|&who| consider(node, who, cx));
         }
         _ => {}
     }
