@@ -1,4 +1,4 @@
-//! Thirty live nodes of each hash table that [`OVERLAYS`] lists, in this process, each with a socket
+//! Thirty live nodes of hash tables that [`OVERLAYS`] lists, in this process, each with a socket
 //! of its own on loopback: nodes are killed and others join while values are stored and found, and
 //! what replication covers is not lost.
 
@@ -168,6 +168,16 @@ fn lives(name: &str) {
         let gets = network.find_all();
         network.expect_all(gets).await;
     });
+}
+
+#[test]
+fn thirty_live_can_nodes_lose_nothing_that_replication_covers() {
+    lives("can");
+}
+
+#[test]
+fn thirty_live_viceroy_nodes_lose_nothing_that_replication_covers() {
+    lives("viceroy");
 }
 
 #[test]
