@@ -1,7 +1,7 @@
 //! What overlays share whose nodes find each other by greedy steps: requests and their timeouts,
 //! lookups, putting and getting, and copies that are kept where they belong. How a kind of overlay
-//! is made, and kept up, is its [`Topology`]: [`kelips`](crate::kelips),
-//! [`can`](crate::can) and [`viceroy`](crate::viceroy).
+//! is made, and kept up, is its [`Topology`]: [`kelips`](crate::kelips), [`can`](crate::can),
+//! [`viceroy`](crate::viceroy), [`pastry`](crate::pastry) and [`tapestry`](crate::tapestry).
 
 mod keys;
 mod lookup;
