@@ -13,7 +13,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::error::{ApiError, ErrorBody};
-use super::sse::{self, text};
+use super::sse::{self, StreamEvent, text};
 use super::{Ctx, Shared};
 use crate::event::Event;
 
@@ -27,7 +27,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Shared>> {
 #[utoipa::path(get, path = "/api/v1/events", tag = "events",
     description = "Server-sent events: status, transfers, library, log, lab and notice. A stream \
                    begins with status, all transfers and the library.",
-    responses((status = 200, body = String, content_type = "text/event-stream"),
+    responses((status = 200, body = StreamEvent<'_>, content_type = "text/event-stream"),
         (status = 401, body = ErrorBody), (status = 503, body = ErrorBody)))]
 async fn events(State(shared): Ctx) -> Result<impl IntoResponse, ApiError> {
     let place = shared.event_streams.clone().try_acquire_owned().map_err(|_| {

@@ -19,7 +19,7 @@ use utoipa_axum::routes;
 
 use super::error::{ApiError, ErrorBody};
 use super::extract::Params;
-use super::sse::{self, text};
+use super::sse::{self, StreamEvent, text};
 use super::{Ctx, Shared};
 use crate::node::{Node, NodeError};
 use crate::search::{Asked, SearchQuery, SearchResult, Told};
@@ -72,7 +72,7 @@ struct Done {
 }
 
 #[utoipa::path(get, path = "/api/v1/search", tag = "search", params(Question),
-    responses((status = 200, content((Answer), (String = "text/event-stream"))),
+    responses((status = 200, content((Answer), (StreamEvent<'_> = "text/event-stream"))),
         (status = 400, body = ErrorBody), (status = 401, body = ErrorBody),
         (status = 503, body = ErrorBody)))]
 async fn search(

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use hyper::body::{Body as HttpBody, Frame};
 use serde::Serialize;
 use tokio::sync::mpsc;
+use utoipa::ToSchema;
 
 /// Texts that wait for a slow listener.
 const WAITING_MAX: usize = 8;
@@ -21,10 +22,20 @@ pub(super) fn stream() -> (mpsc::Sender<Bytes>, Response) {
     (texts, (headers, Body::new(Texts(receiver))).into_response())
 }
 
+/// One event of a stream.
+#[derive(ToSchema)]
+pub(super) struct StreamEvent<'a> {
+    /// What it tells of.
+    event: &'a str,
+    /// What it tells, in JSON.
+    data: String,
+}
+
 /// One event. JSON has no line ends of its own.
 pub(super) fn text(name: &str, data: &impl Serialize) -> Bytes {
     let data = serde_json::to_string(data).unwrap_or_else(|_| "null".to_owned());
-    format!("event: {name}\ndata: {data}\n\n").into()
+    let StreamEvent { event, data } = StreamEvent { event: name, data };
+    format!("event: {event}\ndata: {data}\n\n").into()
 }
 
 /// A body that is sent as it comes.
