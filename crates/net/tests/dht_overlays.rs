@@ -133,15 +133,18 @@ impl Network {
         let began = Instant::now();
         let mut looks = tokio::time::interval(Duration::from_millis(200));
         loop {
-            let mut copies = 0;
+            let mut copies: BTreeMap<Key, usize> =
+                self.stored.keys().map(|&key| (key, 0)).collect();
             for node in &self.nodes {
-                copies += node.state().await.expect("it runs").values;
+                for key in node.state().await.expect("it runs").held {
+                    *copies.entry(key).or_default() += 1;
+                }
             }
-            if copies >= 3 * self.stored.len() {
+            copies.retain(|_, count| *count < 3);
+            if copies.is_empty() {
                 return;
             }
-            let wanted = 3 * self.stored.len();
-            assert!(began.elapsed() < PATIENCE, "{copies} copies where {wanted} should be");
+            assert!(began.elapsed() < PATIENCE, "too few copies: {copies:?}");
             looks.tick().await;
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ::dht::can::{Can, Config};
 use ::dht::chord::Peer;
 use ::dht::overlay::DATAGRAM_MAX;
+use machine::dht::Key;
 
 use super::overlay::Overlay;
 
@@ -21,7 +22,7 @@ impl Overlay for Can<Peer> {
         self.topology().neighbours().collect()
     }
 
-    fn values(&self) -> usize {
-        self.keys().count()
+    fn held(&self) -> Vec<Key> {
+        self.keys().collect()
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ::dht::chord::Peer;
 use ::dht::kelips::{Config, Kelips};
 use ::dht::overlay::DATAGRAM_MAX;
+use machine::dht::Key;
 
 use super::overlay::Overlay;
 
@@ -23,7 +24,7 @@ impl Overlay for Kelips<Peer> {
         view.members().chain(contacts).filter(|&node| node != self.me()).collect()
     }
 
-    fn values(&self) -> usize {
-        self.keys().count()
+    fn held(&self) -> Vec<Key> {
+        self.keys().collect()
     }
 }

@@ -17,7 +17,7 @@ use ::dht::kelips::Kelips;
 use ::dht::pastry::Pastry;
 use ::dht::tapestry::Tapestry;
 use ::dht::viceroy::Viceroy;
-use machine::dht::{Command, Dht, Report};
+use machine::dht::{Command, Dht, Key, Report};
 use machine::{DatagramMachine, Wire};
 use tokio::net::UdpSocket;
 
@@ -49,8 +49,8 @@ pub trait Overlay: Dht + DatagramMachine<Contact = Peer, Message: Wire> + 'stati
     fn at(me: Peer) -> Self;
     /// The nodes that it knows, each once.
     fn known(&self) -> Vec<Peer>;
-    /// How many values it holds.
-    fn values(&self) -> usize;
+    /// The keys of the values that it holds.
+    fn held(&self) -> Vec<Key>;
 }
 
 /// A kind of hash table, to be started by its name.
@@ -123,6 +123,8 @@ pub struct OverlayState {
     pub known: Vec<SocketAddr>,
     /// How many values it holds.
     pub values: usize,
+    /// Their keys.
+    pub held: Vec<Key>,
     /// Datagrams received.
     pub received: u64,
     /// Of those, malformed.
@@ -153,9 +155,11 @@ impl<M: Overlay> AnyHandle for Handle<OverlayWire<M>> {
     fn state(&self) -> Soon<'_, Result<OverlayState, Gone>> {
         Box::pin(self.look(|nodes, socket| {
             let known = nodes.iter().flat_map(Overlay::known).map(|peer| peer.addr()).collect();
+            let held: Vec<Key> = nodes.iter().flat_map(Overlay::held).collect();
             OverlayState {
                 known,
-                values: nodes.iter().map(Overlay::values).sum(),
+                values: held.len(),
+                held,
                 received: socket.received,
                 malformed: socket.malformed,
                 sent: socket.sent,

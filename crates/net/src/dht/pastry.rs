@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ::dht::chord::Peer;
 use ::dht::overlay::DATAGRAM_MAX;
 use ::dht::pastry::{Config, Pastry};
+use machine::dht::Key;
 
 use super::overlay::Overlay;
 
@@ -21,7 +22,7 @@ impl Overlay for Pastry<Peer> {
         self.topology().known()
     }
 
-    fn values(&self) -> usize {
-        self.keys().count()
+    fn held(&self) -> Vec<Key> {
+        self.keys().collect()
     }
 }

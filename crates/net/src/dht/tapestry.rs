@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ::dht::chord::Peer;
 use ::dht::overlay::DATAGRAM_MAX;
 use ::dht::tapestry::{Config, Tapestry};
+use machine::dht::Key;
 
 use super::overlay::Overlay;
 
@@ -21,7 +22,7 @@ impl Overlay for Tapestry<Peer> {
         self.topology().entries().iter().map(|entry| entry.contact).collect()
     }
 
-    fn values(&self) -> usize {
-        self.keys().count()
+    fn held(&self) -> Vec<Key> {
+        self.keys().collect()
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ::dht::chord::Peer;
 use ::dht::overlay::DATAGRAM_MAX;
 use ::dht::viceroy::{Config, Viceroy};
+use machine::dht::Key;
 
 use super::overlay::Overlay;
 
@@ -21,7 +22,7 @@ impl Overlay for Viceroy<Peer> {
         self.topology().links().into_iter().filter(|&node| node != self.me()).collect()
     }
 
-    fn values(&self) -> usize {
-        self.keys().count()
+    fn held(&self) -> Vec<Key> {
+        self.keys().collect()
     }
 }
