@@ -2,7 +2,7 @@
 //! the nearest node that does, until the leaf set of a node covers the key.
 //!
 //! Here live the tables of a node. Not here: digits, tables and walks, which are [`prefix`]'s, and
-//! requests, values and their copies, which are [`overlay`](crate::overlay)'s.
+//! requests, values and their copies, which are [`crate::overlay`]'s.
 
 mod config;
 mod leaves;

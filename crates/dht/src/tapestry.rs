@@ -3,7 +3,7 @@
 //! holds a value publishes pointers to it along the way to its root.
 //!
 //! Here live the tables of a node. Not here: digits, tables and walks, which are [`prefix`]'s, and
-//! requests and values, which are [`overlay`](crate::overlay)'s.
+//! requests and values, which are [`crate::overlay`]'s.
 
 mod config;
 mod message;

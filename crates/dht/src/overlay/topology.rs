@@ -59,7 +59,7 @@ pub trait Topology: Sized {
     fn heirs(node: &Overlay<Self>, key: &Key) -> Vec<Self::Contact>;
 
     /// Becomes a member through `known`, which is empty for the first of a network: ends with
-    /// [`Overlay::joined`] or [`Overlay::join_failed`].
+    /// `Overlay::joined` or `Overlay::join_failed`.
     fn join(node: &mut Overlay<Self>, known: Vec<Self::Contact>, cx: &mut Cx<'_, Overlay<Self>>);
     /// A round of upkeep.
     fn tick(node: &mut Overlay<Self>, cx: &mut Cx<'_, Overlay<Self>>);

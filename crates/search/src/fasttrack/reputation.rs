@@ -116,7 +116,7 @@ impl Voucher {
 pub struct Testimony {
     /// Who has tried.
     pub witness: Id,
-    /// Of the witness, under [`reach_text`].
+    /// Of the witness, under `reach_text`.
     pub signature: Signature,
 }
 
