@@ -135,6 +135,17 @@ async function again() {
   }
 }
 
+/** Ends the login, and asks for another. */
+export async function leave() {
+  await api.post("/logout");
+  stop?.();
+  stop = null;
+  state.transfers = new Map();
+  state.log = [];
+  state.loaded = false;
+  await begin();
+}
+
 api.onUnauthorized(() => {
   stop?.();
   stop = null;

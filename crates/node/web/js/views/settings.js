@@ -2,7 +2,7 @@
 
 import { html, useState } from "../../vendor/htm-preact.js";
 import * as api from "../api.js";
-import { notify } from "../store.js";
+import { leave, notify } from "../store.js";
 import { t } from "../strings.js";
 import { attempt, useFetched } from "../ui.js";
 
@@ -58,7 +58,7 @@ export function Settings() {
     const group = setting.name.split(".")[0];
     groups.set(group, [...(groups.get(group) ?? []), setting]);
   }
-  return html`<div class="view"><div class="head"><h1 class="grow">${s.title}</h1><button type="button" onClick=${() => attempt(async () => { await api.post("/logout"); location.reload(); })}>${t.login.logout}</button></div>
+  return html`<div class="view"><div class="head"><h1 class="grow">${s.title}</h1><button type="button" onClick=${() => attempt(leave)}>${t.login.logout}</button></div>
     <fieldset class="card stack plain"><legend><h2>${s.appearance}</h2></legend><div class="row" role="radiogroup" aria-label=${t.theme.label}>${["auto", "light", "dark"].map((name) => html`<label key=${name} class="check"><input type="radio" name="theme" value=${name} checked=${theme === name} onChange=${() => { localStorage.setItem(THEME, name); choose(name); applyTheme(); }} />${t.theme[name]}</label>`)}</div></fieldset>
     ${value && html`<form class="stack" key=${turn} onSubmit=${submit}>${[...groups].filter(([, settings]) => settings.length > 0).map(([group, settings]) => html`<fieldset key=${group} class="card stack plain"><legend><h2>${s.groups[group] ?? group}</h2></legend><div class="cards">${settings.map((setting) => html`<${Field} key=${setting.name} setting=${setting} />`)}</div></fieldset>`)}
       <div class="row foot"><span class="small muted grow wrap">${s.file(value.file)}</span><button type="submit" class="primary">${s.save}</button></div></form>`}
