@@ -82,7 +82,7 @@ test("a magnet link is added, played while it comes, and finished", async () => 
 
   await page.getByRole("tab", { name: "Overview" }).click();
   await page.getByText("Seeding").first().waitFor();
-  const [copy] = readdirSync(join(node.home, "downloads"));
+  const [copy] = readdirSync(join(node.home, "downloads")).filter((name) => !name.startsWith("."));
   const arrived = join(node.home, "downloads", copy, "tone.wav");
   assert.equal(sha1(arrived), sha1(join(share, "tone.wav")));
 
