@@ -9,8 +9,8 @@ import { after, test } from "node:test";
 import { end, folder, open, publish, up } from "./harness.mjs";
 
 const SECONDS = 60;
-/** As many bytes a second as the seed sends: some seconds of the video are soon there, and all of it only in minutes. */
-const UP = "8K";
+/** As many bytes a second as the seed sends: more than the video has, or a browser waits for most of it before it plays. */
+const UP = "24K";
 
 /** A test picture with a tone, VP8 and Opus in WebM, about 15 KB a second; whether there is an ffmpeg that makes it. */
 function film(path) {
