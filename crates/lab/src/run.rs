@@ -1,14 +1,15 @@
 //! Running claims: parameters, seed, threads and progress in, a record out.
 
 use std::panic;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::claim::Claim;
 use crate::outcome::{Outcome, Verdict};
 use crate::param::{ParamError, Params, Size};
+use crate::watch::{Eye, Viewer};
 
 /// The seed of runs that name none.
 const SEED: u64 = 1;
@@ -44,6 +45,7 @@ pub struct Run<'a> {
     threads: usize,
     claim: &'static Claim,
     progress: &'a Progress<'a>,
+    eye: Option<Arc<Eye>>,
 }
 
 impl Run<'_> {
@@ -69,7 +71,8 @@ impl Run<'_> {
         let mut order: Vec<usize> = (0..items.len()).collect();
         order.sort_by(|&a, &b| weights[b].total_cmp(&weights[a]).then(a.cmp(&b)));
         let mut results = spread(self.threads, &order, |&item| {
-            let result = work(&items[item], &|share| tell(item, share));
+            let result =
+                Eye::during(self.eye.as_ref(), || work(&items[item], &|share| tell(item, share)));
             tell(item, 1.0);
             (item, result)
         });
@@ -162,10 +165,33 @@ pub fn run(
     settings: &Settings,
     progress: &Progress<'_>,
 ) -> Result<Record, ParamError> {
+    run_by(claim, settings, progress, None)
+}
+
+/// Runs one claim as [`run`] does, with the same outcome, and shows moments of it to `viewer` now
+/// and then: those of claims that run in a world of messages, or of streams.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_watched(
+    claim: &'static Claim,
+    settings: &Settings,
+    progress: &Progress<'_>,
+    viewer: Arc<Viewer>,
+) -> Result<Record, ParamError> {
+    run_by(claim, settings, progress, Some(Eye::new(viewer)))
+}
+
+fn run_by(
+    claim: &'static Claim,
+    settings: &Settings,
+    progress: &Progress<'_>,
+    eye: Option<Arc<Eye>>,
+) -> Result<Record, ParamError> {
     let params = Params::new(claim.id, claim.params, settings.size, &settings.given)?;
     let began = Instant::now();
-    let run =
-        Run { params: &params, seed: settings.seed, threads: settings.threads, claim, progress };
+    let Settings { seed, threads, .. } = *settings;
+    let run = Run { params: &params, seed, threads, claim, progress, eye };
     let outcome = (claim.measure)(&run)?;
     let took = began.elapsed();
     Ok(Record { claim, params, size: settings.size, seed: settings.seed, outcome, took })

@@ -16,6 +16,8 @@ use sim::stream::{Access, Config, StreamNet};
 
 use adapter::{Node, SwarmAdapter};
 
+use crate::watch::SwarmWatch;
+
 /// Payloads between the ends of a connection: at 16 KiB each, a window of 128 KiB.
 const WINDOW: u32 = 8;
 /// How long hashing a piece takes.
@@ -94,7 +96,10 @@ impl Scenario {
         let mut source_gone = false;
         let mut told = 0;
         let end = Instant::from_nanos(u64::MAX);
+        let count = self.leechers.len() as u32 + 1;
+        let mut watch = SwarmWatch::new();
         while net.adapter().complete() < self.leechers.len() && net.step(end) {
+            watch.look(net.now(), count, |node| net.machine(node));
             let pieces = net.adapter().pieces();
             if pieces >= told + 1_000 {
                 told = pieces;

@@ -24,6 +24,7 @@ use machine::{OpId, Rng};
 use sim::{Link, Node, Settings, World};
 
 use super::mean;
+use crate::watch;
 
 /// Commands that are under way between two looks at their answers.
 const BATCH: u64 = 4_096;
@@ -76,6 +77,7 @@ impl Ring {
         for (place, &node) in nodes.iter().enumerate() {
             world.start(node, Chord::wired(&nodes, place, config.clone()));
         }
+        watch::look_on(&mut world, &nodes, watch::Scene::Ring);
         Self { world, nodes }
     }
 

@@ -15,6 +15,8 @@ use machine::dht::{self, Contact, Cost, Key, Report};
 use machine::{OpId, Rng};
 use sim::{Link, Node, Settings, World};
 
+use crate::watch;
+
 /// Commands that are under way between two looks at their answers.
 const BATCH: u64 = 1_024;
 /// Between two commands.
@@ -60,6 +62,7 @@ impl Net {
             let contacts = contacts(node, &places, config.k, &mut rng);
             world.start(node, Kademlia::wired(node, config.clone(), [0; 16], contacts));
         }
+        watch::look_on(&mut world, &nodes, watch::Scene::Tree);
         Self { world, nodes }
     }
 
