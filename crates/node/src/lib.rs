@@ -6,6 +6,7 @@
 pub mod api;
 mod config;
 mod event;
+mod fetch;
 mod labs;
 mod library;
 mod log;
@@ -20,6 +21,7 @@ pub mod view;
 
 pub use config::{API_LISTEN, Config, ConfigError, Kind, Layers, Origin, SETTINGS, Setting};
 pub use event::{Changed, Event, Notice};
+pub use fetch::{Brought, Fetcher, Wanted};
 pub use labs::{LabError, LabRun, Labs, RunState};
 pub use library::{
     FileQuery, FolderState, Library, LibraryError, LibraryFile, LibraryFiles, LibraryFolder,

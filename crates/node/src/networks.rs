@@ -17,7 +17,7 @@ use tokio::task::{LocalSet, spawn_local};
 
 pub use picture::{
     Bucket, Edge, Finger, KnownNode, Network, Picture, Pictured, Place, Ring, Standing, Swarm,
-    SwarmNode, Table,
+    SwarmNode, Table, Verb,
 };
 
 use chord::Chord;

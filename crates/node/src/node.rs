@@ -5,6 +5,7 @@
 mod add;
 mod change;
 mod download;
+mod fetches;
 mod files;
 mod find;
 mod moves;
@@ -37,10 +38,12 @@ use transfers::Transfers;
 
 use crate::config::{Config, ConfigError, Layers, Origin};
 use crate::event::Event;
+use crate::fetch::Fetcher;
 use crate::labs::Labs;
 use crate::library::{Library, LibraryError};
 use crate::log::LogBuffer;
 use crate::networks::Networks;
+use crate::search::Finder;
 use crate::state::{State, StateError};
 use crate::view::{Counts, Status};
 
@@ -65,6 +68,9 @@ pub enum NodeError {
     /// It is here already.
     #[error("this torrent is here already")]
     Duplicate(String),
+    /// No network that found it brings what it finds.
+    #[error("{0} finds files but cannot bring them to this node")]
+    CannotFetch(String),
     /// It cannot be done in this state of things.
     #[error("{0}")]
     Conflict(String),
@@ -131,6 +137,8 @@ pub struct Node {
     labs: Labs,
     networks: Networks,
     library: Mutex<Option<Arc<Library>>>,
+    finders: Mutex<Vec<Arc<dyn Finder>>>,
+    fetchers: Mutex<Vec<Arc<dyn Fetcher>>>,
     began: Instant,
     first_start: AtomicBool,
     ending: Mutex<bool>,
@@ -170,6 +178,8 @@ impl Node {
             session: Mutex::new(Some(Arc::new(session))),
             transfers: Mutex::new(transfers),
             library: Mutex::new(Some(Arc::new(library))),
+            finders: Mutex::default(),
+            fetchers: Mutex::default(),
             state,
             labs: Labs::new(events.clone()),
             networks,

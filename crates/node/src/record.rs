@@ -9,6 +9,8 @@ use net::session::Precedence;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::fetch::Wanted;
+
 /// How much a file is wanted.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema,
@@ -121,6 +123,8 @@ pub struct Record {
     pub renamed: bool,
     /// Files to fetch of a magnet link whose files are not known yet.
     pub only: Option<Vec<usize>>,
+    /// What another network found and brings, if it is no torrent.
+    pub found: Option<Wanted>,
     /// How far it was when it was last seen.
     pub seen: Seen,
 }

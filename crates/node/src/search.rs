@@ -2,6 +2,7 @@
 //! merged by what they name. A network joins by implementing [`Finder`].
 
 use std::collections::HashMap;
+use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -53,6 +54,12 @@ pub trait Finder: Send + Sync {
     ) -> Result<(), String>;
 }
 
+impl fmt::Debug for dyn Finder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.network())
+    }
+}
+
 /// By what content is named, as far as it is known: in hexadecimal, the Tiger tree root in base32.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ContentId {
@@ -102,7 +109,9 @@ pub struct Hit {
     pub length: u64,
     /// MIME type.
     pub mime: Option<String>,
-    /// How that network calls it: the number of a file, the id of a transfer.
+    /// How that network calls it: the number of a file, the id of a transfer. A network that is a
+    /// [`Fetcher`](crate::Fetcher) puts in all that it needs to fetch it from this source, also
+    /// after a restart: it is handed back as one of [`Wanted::ids`](crate::Wanted::ids).
     pub id: String,
     /// Where it can be had from.
     pub sources: u64,

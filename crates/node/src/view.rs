@@ -43,12 +43,14 @@ pub enum State {
 /// A transfer.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Transfer {
-    /// Its infohash in hexadecimal: v1 if there is one, else v2.
+    /// Its infohash in hexadecimal, v1 if there is one, else v2; otherwise a word with its number.
     pub id: String,
     /// A number that no other transfer of this node ever had.
     pub number: u64,
     /// Its name; text from a stranger.
     pub name: Option<String>,
+    /// The network that brings it, if it is no torrent.
+    pub network: Option<String>,
     /// BEP 3 infohash, in hexadecimal.
     pub infohash_v1: Option<String>,
     /// BEP 52 infohash, in hexadecimal.

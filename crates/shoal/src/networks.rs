@@ -104,6 +104,8 @@ fn tell(network: &Value, json: bool) -> Result<(), Failure> {
     let peers = network["peers"].as_u64().unwrap_or_default();
     // Writing to a string does not fail.
     let _ = write!(line, "{peers:>6} known");
+    let verbs = network["verbs"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let _ = write!(line, "  {:22}", verbs.collect::<Vec<_>>().join(" "));
     for address in network["addresses"].as_array().into_iter().flatten() {
         let _ = write!(line, "  {}", address.as_str().unwrap_or_default());
     }

@@ -26,6 +26,9 @@ pub struct SearchArgs {
     /// Results of each network that are enough
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: usize,
+    /// Have the node that runs fetch the result with this number
+    #[arg(long, value_name = "NUMBER")]
+    fetch: Option<usize>,
     #[command(flatten)]
     node: NodeArgs,
 }
@@ -45,12 +48,24 @@ struct Numbered {
 /// When nothing can be asked.
 pub fn run(args: &SearchArgs) -> Result<Exit, Failure> {
     let query = SearchQuery { words: args.words.join(" "), limit: args.limit };
-    let mut printer = Printer { json: args.node.json, count: 0, asked: Vec::new() };
+    let mut printer = Printer {
+        json: args.node.json,
+        wanted: args.fetch,
+        chosen: None,
+        count: 0,
+        asked: Vec::new(),
+    };
     match Shelf::open(&args.node)? {
         Shelf::Running(client) => {
             if !ask(&client, &query, &mut printer)? {
                 return Ok(Exit::Interrupted);
             }
+            if let Some(number) = args.fetch {
+                return fetch(&client, printer.chosen.as_ref(), number, args.node.json);
+            }
+        }
+        Shelf::Own(_) if args.fetch.is_some() => {
+            return Err(anyhow!("no node is running to fetch it: `shoal up` starts one").into());
         }
         Shelf::Own(library) => {
             let library: Arc<dyn Finder> = library;
@@ -66,6 +81,24 @@ pub fn run(args: &SearchArgs) -> Result<Exit, Failure> {
         }
     }
     printer.end()
+}
+
+/// Has the node fetch what was found.
+fn fetch(
+    client: &Client,
+    chosen: Option<&SearchResult>,
+    number: usize,
+    json: bool,
+) -> Result<Exit, Failure> {
+    let result = chosen.ok_or_else(|| anyhow!("there is no result {number}"))?;
+    let body = serde_json::json!({"result": result});
+    let begun: serde_json::Value = client.post("/api/v1/search/fetch", Some(body))?;
+    if json {
+        say_json(&begun)?;
+    } else {
+        say(format_args!("{} is being fetched", text::plain(&result.name)))?;
+    }
+    Ok(Exit::Done)
 }
 
 /// Asks the node that runs; says whether it said all it had to say before a signal came.
@@ -94,6 +127,9 @@ fn ask(client: &Client, query: &SearchQuery, printer: &mut Printer) -> Result<bo
 /// Prints what is found.
 struct Printer {
     json: bool,
+    /// The number of the result that is to be fetched, and that result.
+    wanted: Option<usize>,
+    chosen: Option<SearchResult>,
     /// Results so far.
     count: usize,
     /// Networks that have nothing more to say.
@@ -104,7 +140,10 @@ impl Printer {
     fn result(&mut self, number: usize, result: &SearchResult) -> Result<(), Failure> {
         let is_new = number >= self.count;
         self.count = self.count.max(number + 1);
-        if is_new || self.json { say_result(result, self.json) } else { Ok(()) }
+        if self.wanted == Some(number + 1) {
+            self.chosen = Some(result.clone());
+        }
+        if is_new || self.json { say_result(number + 1, result, self.json) } else { Ok(()) }
     }
 
     fn end(self) -> Result<Exit, Failure> {
@@ -122,12 +161,12 @@ impl Printer {
     }
 }
 
-fn say_result(result: &SearchResult, json: bool) -> Result<(), Failure> {
+fn say_result(number: usize, result: &SearchResult, json: bool) -> Result<(), Failure> {
     if json {
         return say_json(result);
     }
     let places: Vec<_> =
         result.found.iter().map(|found| format!("{} {}", found.network, found.id)).collect();
     let (name, places) = (text::plain(&result.name), text::plain(&places.join(", ")));
-    say(format_args!("{:>10}  {name}  ({places})", size(result.length)))
+    say(format_args!("{number:>4}  {:>10}  {name}  ({places})", size(result.length)))
 }

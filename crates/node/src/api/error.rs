@@ -98,7 +98,9 @@ impl From<NodeError> for ApiError {
                 error.body.id = Some(id);
                 error
             }
-            NodeError::Conflict(_) => Self::new(StatusCode::CONFLICT, message),
+            NodeError::Conflict(_) | NodeError::CannotFetch(_) => {
+                Self::new(StatusCode::CONFLICT, message)
+            }
             NodeError::Invalid(_) | NodeError::Config(_) => Self::bad(message),
             NodeError::Forbidden(_) => Self::new(StatusCode::FORBIDDEN, message).hint(
                 "Add the folder to transfers.roots or transfers.publish_roots in the settings",

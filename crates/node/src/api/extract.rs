@@ -4,15 +4,17 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use axum::body::{Bytes, to_bytes};
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use serde::de::{DeserializeOwned, Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::Shared;
 use super::error::ApiError;
 
 /// Bytes of JSON that are read.
@@ -48,6 +50,19 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
             return Err(ApiError::new(status, "the body must be application/json"));
         }
         Ok(Self(parse(&body(request, JSON_LEN_MAX).await?)?))
+    }
+}
+
+/// The transfer that a path names, also by the id that it had while it was being hashed.
+pub(super) struct TransferId(pub(super) String);
+
+impl FromRequestParts<Arc<Shared>> for TransferId {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, ApiError> {
+        let id = Path::<String>::from_request_parts(parts, shared).await;
+        let Path(id) = id.map_err(|error| ApiError::bad(error.body_text()))?;
+        Ok(Self(shared.node.real_id(&id)))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -18,11 +19,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::error::{ApiError, ErrorBody};
-use super::extract::Params;
+use super::extract::{Json, Params};
 use super::sse::{self, StreamEvent, text};
 use super::{Ctx, Shared};
 use crate::node::{Node, NodeError};
 use crate::search::{Asked, SearchQuery, SearchResult, Told};
+use crate::view::Transfer;
 
 /// A listener who reads nothing for so long is given up.
 const UNREAD_MAX: Duration = Duration::from_secs(20);
@@ -30,7 +32,7 @@ const UNREAD_MAX: Duration = Duration::from_secs(20);
 const LIMIT_DEFAULT: usize = 100;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Shared>> {
-    OpenApiRouter::new().routes(routes!(search))
+    OpenApiRouter::new().routes(routes!(search)).routes(routes!(fetch))
 }
 
 /// A question.
@@ -101,6 +103,28 @@ async fn search(
     })?;
     let (results, networks) = found.await.map_err(|_| NodeError::Ended)??;
     Ok(axum::Json(Answer { total: results.len(), results, networks }).into_response())
+}
+
+/// What to fetch: a result as the search told it.
+#[derive(Deserialize, ToSchema)]
+struct Fetch {
+    result: SearchResult,
+    /// The folder for its files; without one, the usual one.
+    #[schema(value_type = Option<String>)]
+    dir: Option<PathBuf>,
+}
+
+#[utoipa::path(post, path = "/api/v1/search/fetch", tag = "search", request_body = Fetch,
+    responses((status = 201, body = Transfer), (status = 400, body = ErrorBody),
+        (status = 401, body = ErrorBody), (status = 403, body = ErrorBody),
+        (status = 409, body = ErrorBody), (status = 413, body = ErrorBody),
+        (status = 415, body = ErrorBody)))]
+async fn fetch(
+    State(shared): Ctx,
+    Json(fetch): Json<Fetch>,
+) -> Result<(StatusCode, axum::Json<Transfer>), ApiError> {
+    let begun = shared.run(move |node| node.fetch_found(&fetch.result, fetch.dir)).await?;
+    Ok((StatusCode::CREATED, axum::Json(begun)))
 }
 
 /// Runs a search on a thread of its own, which takes up `place`: networks are waited for longer

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::IntoResponse;
@@ -17,7 +17,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::error::{ApiError, ErrorBody};
-use super::extract::{Json, Params, body, given, media_type, parse};
+use super::extract::{Json, Params, TransferId, body, given, media_type, parse};
 use super::{Ctx, Shared};
 use crate::node::{AddRequest, AddSource, Change, PublishOptions, parse_source};
 use crate::record::{Bandwidth, Priority};
@@ -240,7 +240,10 @@ async fn add_json(shared: &Arc<Shared>, add: Add) -> Result<Transfer, ApiError> 
     params(("id" = String, Path)),
     responses((status = 200, body = Transfer), (status = 401, body = ErrorBody),
         (status = 404, body = ErrorBody)))]
-async fn get(State(shared): Ctx, Path(id): Path<String>) -> Result<axum::Json<Transfer>, ApiError> {
+async fn get(
+    State(shared): Ctx,
+    TransferId(id): TransferId,
+) -> Result<axum::Json<Transfer>, ApiError> {
     Ok(axum::Json(shared.run(move |node| node.get(&id)).await?))
 }
 
@@ -310,7 +313,7 @@ struct Patch {
         (status = 415, body = ErrorBody)))]
 async fn change(
     State(shared): Ctx,
-    Path(id): Path<String>,
+    TransferId(id): TransferId,
     Json(patch): Json<Patch>,
 ) -> Result<axum::Json<Transfer>, ApiError> {
     let (paused, forced) = (patch.paused, patch.forced);
@@ -359,7 +362,7 @@ struct RemoveQuery {
         (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
 async fn remove(
     State(shared): Ctx,
-    Path(id): Path<String>,
+    TransferId(id): TransferId,
     Params(query): Params<RemoveQuery>,
 ) -> Result<StatusCode, ApiError> {
     shared.run(move |node| node.remove(&id, query.data)).await?;
@@ -372,7 +375,7 @@ type Accepted = Result<(StatusCode, axum::Json<Transfer>), ApiError>;
     params(("id" = String, Path)),
     responses((status = 202, body = Transfer), (status = 401, body = ErrorBody),
         (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
-async fn pause(State(shared): Ctx, Path(id): Path<String>) -> Accepted {
+async fn pause(State(shared): Ctx, TransferId(id): TransferId) -> Accepted {
     let done = shared.run(move |node| node.pause(&id)).await?;
     Ok((StatusCode::ACCEPTED, axum::Json(done)))
 }
@@ -381,7 +384,7 @@ async fn pause(State(shared): Ctx, Path(id): Path<String>) -> Accepted {
     params(("id" = String, Path)),
     responses((status = 202, body = Transfer), (status = 401, body = ErrorBody),
         (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
-async fn resume(State(shared): Ctx, Path(id): Path<String>) -> Accepted {
+async fn resume(State(shared): Ctx, TransferId(id): TransferId) -> Accepted {
     let done = shared.run(move |node| node.resume(&id)).await?;
     Ok((StatusCode::ACCEPTED, axum::Json(done)))
 }
@@ -390,7 +393,7 @@ async fn resume(State(shared): Ctx, Path(id): Path<String>) -> Accepted {
     params(("id" = String, Path)),
     responses((status = 202, body = Transfer), (status = 401, body = ErrorBody),
         (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
-async fn verify(State(shared): Ctx, Path(id): Path<String>) -> Accepted {
+async fn verify(State(shared): Ctx, TransferId(id): TransferId) -> Accepted {
     let done = shared.run(move |node| node.verify(&id)).await?;
     Ok((StatusCode::ACCEPTED, axum::Json(done)))
 }
@@ -399,7 +402,7 @@ async fn verify(State(shared): Ctx, Path(id): Path<String>) -> Accepted {
     params(("id" = String, Path)),
     responses((status = 202, body = Transfer), (status = 401, body = ErrorBody),
         (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
-async fn reannounce(State(shared): Ctx, Path(id): Path<String>) -> Accepted {
+async fn reannounce(State(shared): Ctx, TransferId(id): TransferId) -> Accepted {
     let done = shared.run(move |node| node.reannounce(&id)).await?;
     Ok((StatusCode::ACCEPTED, axum::Json(done)))
 }
@@ -419,7 +422,7 @@ struct Move {
         (status = 401, body = ErrorBody), (status = 403, body = ErrorBody),
         (status = 404, body = ErrorBody), (status = 409, body = ErrorBody),
         (status = 415, body = ErrorBody)))]
-async fn move_to(State(shared): Ctx, Path(id): Path<String>, Json(to): Json<Move>) -> Accepted {
+async fn move_to(State(shared): Ctx, TransferId(id): TransferId, Json(to): Json<Move>) -> Accepted {
     let done = shared.run(move |node| node.move_to(&id, &to.dir)).await?;
     Ok((StatusCode::ACCEPTED, axum::Json(done)))
 }
@@ -442,7 +445,7 @@ struct Rename {
         (status = 415, body = ErrorBody)))]
 async fn rename(
     State(shared): Ctx,
-    Path(id): Path<String>,
+    TransferId(id): TransferId,
     Json(Rename { path, name }): Json<Rename>,
 ) -> Accepted {
     let done = shared.run(move |node| node.rename_path(&id, &path, &name)).await?;
@@ -459,7 +462,10 @@ struct Files {
     params(("id" = String, Path)),
     responses((status = 200, body = Files), (status = 401, body = ErrorBody),
         (status = 404, body = ErrorBody)))]
-async fn files(State(shared): Ctx, Path(id): Path<String>) -> Result<axum::Json<Files>, ApiError> {
+async fn files(
+    State(shared): Ctx,
+    TransferId(id): TransferId,
+) -> Result<axum::Json<Files>, ApiError> {
     let name = id.clone();
     let mut files = shared.run(move |node| node.files(&id)).await?;
     // For players, which send no cookie.
@@ -484,7 +490,10 @@ struct Peers {
     params(("id" = String, Path)),
     responses((status = 200, body = Peers), (status = 401, body = ErrorBody),
         (status = 404, body = ErrorBody)))]
-async fn peers(State(shared): Ctx, Path(id): Path<String>) -> Result<axum::Json<Peers>, ApiError> {
+async fn peers(
+    State(shared): Ctx,
+    TransferId(id): TransferId,
+) -> Result<axum::Json<Peers>, ApiError> {
     let (peers, peers_past) = shared.run(move |node| node.peers(&id)).await?;
     Ok(axum::Json(Peers { peers, peers_past }))
 }
@@ -504,7 +513,7 @@ struct AddPeers {
         (status = 404, body = ErrorBody), (status = 415, body = ErrorBody)))]
 async fn add_peers(
     State(shared): Ctx,
-    Path(id): Path<String>,
+    TransferId(id): TransferId,
     Json(add): Json<AddPeers>,
 ) -> Result<StatusCode, ApiError> {
     shared.run(move |node| node.add_peers(&id, add.addresses)).await?;
@@ -523,7 +532,7 @@ struct Trackers {
         (status = 404, body = ErrorBody)))]
 async fn trackers(
     State(shared): Ctx,
-    Path(id): Path<String>,
+    TransferId(id): TransferId,
 ) -> Result<axum::Json<Trackers>, ApiError> {
     let trackers = shared.run(move |node| node.trackers(&id)).await?;
     Ok(axum::Json(Trackers { trackers }))
@@ -535,7 +544,7 @@ async fn trackers(
         (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
 async fn pieces(
     State(shared): Ctx,
-    Path(id): Path<String>,
+    TransferId(id): TransferId,
 ) -> Result<axum::Json<Pieces>, ApiError> {
     Ok(axum::Json(shared.run(move |node| node.pieces(&id)).await?))
 }
@@ -547,7 +556,7 @@ async fn pieces(
         (status = 409, body = ErrorBody)))]
 async fn torrent(
     State(shared): Ctx,
-    Path(id): Path<String>,
+    TransferId(id): TransferId,
 ) -> Result<impl IntoResponse, ApiError> {
     let metainfo = shared.run(move |node| node.metainfo(&id)).await?;
     let name = metainfo.info.hashes.primary().map(|hash| hash.to_string()).unwrap_or_default();

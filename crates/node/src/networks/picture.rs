@@ -24,6 +24,22 @@ pub enum Standing {
     Failed,
 }
 
+/// What a network can do for this node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Verb {
+    /// One becomes part of it, beginning with somebody who is.
+    Join,
+    /// It offers files of one's own.
+    Publish,
+    /// It finds files by words.
+    Search,
+    /// It brings files.
+    Fetch,
+    /// It keeps values under keys, and finds them again.
+    Lookup,
+}
+
 /// A network.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Network {
@@ -40,6 +56,8 @@ pub struct Network {
     pub addresses: Vec<SocketAddr>,
     /// How many others it knows there.
     pub peers: usize,
+    /// What it can do.
+    pub verbs: Vec<Verb>,
     /// Whether it can be joined now.
     pub can_join: bool,
     /// Whether it can be left now.

@@ -58,8 +58,16 @@ impl Node {
         let transfers = self.lock_transfers();
         let mut all: Vec<_> = transfers.iter().map(|(id, entry)| entry.view(id)).collect();
         all.sort_by_key(|transfer| transfer.queue_position);
+        all.extend(transfers.fetches.iter().map(|(id, fetch)| fetch.view(id)));
         all.extend(transfers.hashing.values().cloned());
         all
+    }
+
+    /// The id of the transfer that `id` names: another only for one that was provisional while its
+    /// files were hashed.
+    #[must_use]
+    pub fn real_id(&self, id: &str) -> String {
+        self.lock_transfers().real(id).to_owned()
     }
 
     /// One transfer.
@@ -68,9 +76,11 @@ impl Node {
     /// When there is none of this id.
     pub fn get(&self, id: &str) -> Result<Transfer, NodeError> {
         let transfers = self.lock_transfers();
+        let id = transfers.real(id);
         let view = transfers.get(id).map(|entry| entry.view(id));
+        let fetched = || transfers.fetches.get(id).map(|fetch| fetch.view(id));
         let hashing = || transfers.hashing.get(id).cloned();
-        view.or_else(hashing).ok_or_else(|| NodeError::NotFound(id.to_owned()))
+        view.or_else(fetched).or_else(hashing).ok_or_else(|| NodeError::NotFound(id.to_owned()))
     }
 
     /// Numbers of transfers that changed in any way in the last minute.
@@ -109,8 +119,8 @@ impl Node {
         id: &str,
         act: impl FnOnce(&mut Entry) -> T,
     ) -> Result<T, NodeError> {
-        let mut transfers = self.lock_transfers();
-        transfers.get_mut(id).map(act).ok_or_else(|| NodeError::NotFound(id.to_owned()))
+        let done = self.lock_transfers().get_mut(id).map(act);
+        done.ok_or_else(|| self.not_a_torrent(id))
     }
 
     /// Writes a transfer's record down.
@@ -127,6 +137,9 @@ impl Node {
     /// # Errors
     /// When there is none of this id, or it cannot be remembered.
     pub fn pause(&self, id: &str) -> Result<Transfer, NodeError> {
+        if let Some(paused) = self.pause_fetch(id, true)? {
+            return Ok(paused);
+        }
         let turn = self.turn(id)?;
         let _turn = lock(&turn);
         self.end_in_turn(id)?;
@@ -156,6 +169,9 @@ impl Node {
     }
 
     fn resume_as(&self, id: &str, forced: bool) -> Result<Transfer, NodeError> {
+        if let Some(resumed) = self.pause_fetch(id, false)? {
+            return Ok(resumed);
+        }
         let turn = self.turn(id)?;
         let _turn = lock(&turn);
         let runs_well = self.with(id, |entry| {
@@ -221,6 +237,9 @@ impl Node {
     /// # Errors
     /// When there is none of this id, or files cannot be deleted.
     pub fn remove(&self, id: &str, data: bool) -> Result<(), NodeError> {
+        if self.remove_fetch(id, data)? {
+            return Ok(());
+        }
         let turn = self.turn(id)?;
         let _turn = lock(&turn);
         let (record, hashes) = self.with(id, |entry| (entry.record.clone(), entry.hashes))?;

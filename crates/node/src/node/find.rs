@@ -24,9 +24,16 @@ impl Node {
         Ok(search::search(&self.finders()?, query, tell))
     }
 
+    /// Lets searches ask a network, too.
+    pub fn add_finder(&self, finder: Arc<dyn Finder>) {
+        super::lock(&self.finders).push(finder);
+    }
+
     /// Everything that can be asked now.
     fn finders(&self) -> Result<Vec<Arc<dyn Finder>>, NodeError> {
-        Ok(vec![self.library()?, Arc::new(Transfers(self.transfers()))])
+        let own: [Arc<dyn Finder>; 2] = [self.library()?, Arc::new(Transfers(self.transfers()))];
+        let others = super::lock(&self.finders).clone();
+        Ok(own.into_iter().chain(others).collect())
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::{Node, NodeError};
 use crate::networks::{
     ChordWish, Edge, Network, NetworkError, PEERS_MAX, Picture, Pictured, Standing, Swarm,
-    SwarmNode, lock,
+    SwarmNode, Verb, lock,
 };
 use crate::view::{NetworkState, Peer};
 
@@ -141,6 +141,7 @@ impl Node {
             error: None,
             addresses: Vec::new(),
             peers: swarm.nodes.len(),
+            verbs: Vec::new(),
             can_join: false,
             can_leave: false,
             detail,
@@ -180,6 +181,19 @@ impl Node {
         }
     }
 
+    /// What a network can do by itself, and by what was plugged in under its name.
+    fn verbs(&self, name: &str, own: &[Verb]) -> Vec<Verb> {
+        let mut verbs = own.to_vec();
+        let searches = super::lock(&self.finders).iter().any(|finder| finder.network() == name);
+        let fetches = self.fetcher(name).is_some();
+        for (verb, has) in [(Verb::Search, searches), (Verb::Fetch, fetches)] {
+            if has && !verbs.contains(&verb) {
+                verbs.push(verb);
+            }
+        }
+        verbs
+    }
+
     fn bittorrent(&self) -> Network {
         let status = self.status();
         Network {
@@ -189,6 +203,7 @@ impl Node {
             error: None,
             addresses: status.addresses,
             peers: status.peers_connected,
+            verbs: self.verbs(BITTORRENT, &[Verb::Publish, Verb::Fetch]),
             can_join: false,
             can_leave: false,
             detail: json!({
@@ -220,6 +235,7 @@ impl Node {
             error: None,
             addresses,
             peers: known,
+            verbs: self.verbs(KADEMLIA, &[Verb::Join, Verb::Lookup]),
             can_join: true,
             can_leave: is_up,
             detail: json!({
@@ -254,6 +270,7 @@ impl Node {
             error: status.error,
             addresses: status.address.into_iter().collect(),
             peers: known.len(),
+            verbs: self.verbs(CHORD, &[Verb::Join, Verb::Lookup]),
             can_join: ring.is_none(),
             can_leave: ring.is_some(),
             detail: json!({ "values": values.unwrap_or(0) }),

@@ -35,7 +35,8 @@ pub struct PublishOptions {
 
 impl Node {
     /// Begins to publish the file or folder at `path`, and returns a provisional transfer in the
-    /// state `hashing`. When all is hashed, the real one takes its place.
+    /// state `hashing`. When all is hashed, the real one takes its place; until the node ends
+    /// [`Self::real_id`] leads from the one to the other.
     ///
     /// # Errors
     /// When the path is in no folder from which files may be published, is hidden, or is not there.
@@ -113,6 +114,9 @@ impl Work {
             let mut transfers = node.lock_transfers();
             transfers.hashing.remove(&self.id);
             transfers.removed.push(self.id.clone());
+            if let Ok(transfer) = &made {
+                transfers.hashed(&self.id, transfer.id.clone());
+            }
         }
         let name = self.path.display();
         match made {

@@ -9,6 +9,7 @@ use bittorrent::id::InfoHashes;
 use bittorrent::magnet::Magnet;
 use net::session::{Progress, Torrent, TorrentId, TorrentState, TorrentStats};
 
+use super::fetches::Fetch;
 use crate::record::Record;
 use crate::view::{State, Status, Transfer};
 
@@ -16,6 +17,8 @@ use crate::view::{State, Status, Transfer};
 const LATELY: Duration = Duration::from_secs(60);
 /// Most removed transfers that are kept in mind.
 const REMOVED_MAX: usize = 1_000;
+/// Provisional ids that are kept in mind.
+const PUBLISHED_MAX: usize = 1_000;
 /// Peers of a transfer that are remembered.
 const KEPT_PEERS_MAX: usize = 50;
 
@@ -25,6 +28,10 @@ pub(super) struct Transfers {
     entries: BTreeMap<String, Entry>,
     /// Files that are being hashed to be published, by their provisional id.
     pub(super) hashing: BTreeMap<String, Transfer>,
+    /// What those became that were being hashed, by their provisional ids.
+    published: VecDeque<(String, String)>,
+    /// What other networks bring, by id.
+    pub(super) fetches: BTreeMap<String, Fetch>,
     /// Ids of transfers that went away since that was last told.
     pub(super) removed: Vec<String>,
     /// Numbers of those that went away last, and when.
@@ -74,6 +81,11 @@ impl Transfers {
     pub(super) fn restore(records: Vec<(String, Record)>) -> Self {
         let mut transfers = Self::default();
         for (id, record) in records {
+            if record.found.is_some() {
+                transfers.next_number = transfers.next_number.max(record.number + 1);
+                transfers.fetches.insert(id, Fetch::new(record));
+                continue;
+            }
             let Some(hashes) = hashes_of(&id) else {
                 tracing::error!(%id, "a transfer without an infohash is left out");
                 continue;
@@ -86,7 +98,7 @@ impl Transfers {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.entries.is_empty() && self.fetches.is_empty()
     }
 
     pub(super) fn get(&self, id: &str) -> Option<&Entry> {
@@ -112,6 +124,13 @@ impl Transfers {
             if entry.told.as_ref() != Some(&view) {
                 entry.told = Some(view.clone());
                 entry.changed = Instant::now();
+                changed.push(view);
+            }
+        }
+        for (id, fetch) in &mut self.fetches {
+            let view = fetch.view(id);
+            if fetch.told.as_ref() != Some(&view) {
+                fetch.told = Some(view.clone());
                 changed.push(view);
             }
         }
@@ -158,6 +177,20 @@ impl Transfers {
         entry.record.queue_position = self.entries.len() as u64;
         self.removed.retain(|removed| *removed != id);
         self.entries.insert(id, entry);
+    }
+
+    /// What was being hashed as `provisional` is `id` from now on.
+    pub(super) fn hashed(&mut self, provisional: &str, id: String) {
+        if self.published.len() >= PUBLISHED_MAX {
+            self.published.pop_front();
+        }
+        self.published.push_back((provisional.to_owned(), id));
+    }
+
+    /// The id of a transfer of which `id` may be the provisional one.
+    pub(super) fn real<'a>(&'a self, id: &'a str) -> &'a str {
+        let found = self.published.iter().find(|(provisional, _)| provisional == id);
+        found.map_or(id, |(_, id)| id)
     }
 
     pub(super) fn next_number(&mut self) -> u64 {
@@ -231,6 +264,10 @@ impl Transfers {
                 status.upload_rate += stats.progress.upload_rate;
                 status.peers_connected += stats.peers.len();
             }
+        }
+        for fetch in self.fetches.values() {
+            status.transfers.add(fetch.state());
+            status.download_rate += fetch.rate();
         }
         self.hashing.values().for_each(|transfer| status.transfers.add(transfer.state));
     }

@@ -33,6 +33,7 @@ pub(super) fn run(node: &Weak<Node>) {
         if !ends {
             node.follow_the_clock(&mut clock);
             node.serve_the_queue();
+            node.serve_fetches();
             if tick % watch::TICKS == 0 {
                 node.look_into_watch_dir(&mut watch);
             }

@@ -104,6 +104,8 @@ pub fn publish(node: &Arc<Node>, path: &Path) -> String {
         }
     };
     await_state(node, &id, State::Seeding);
+    // Whoever was told the provisional id still finds it.
+    assert_eq!(node.get(&provisional.id).expect("there").id, id);
     id
 }
 

@@ -84,7 +84,7 @@ export const t = {
     gone: "This transfer is not here any more",
     goneHint: "It may have been removed. Go back to the list.",
     tabs: { overview: "Overview", files: "Files", peers: "Peers", trackers: "Trackers" },
-    facts: { state: "State", got: "Verified", size: "Size", rate: "Rate", eta: "Time left", ratio: "Ratio", sent: "Sent", received: "Received", wasted: "Discarded", peers: "Peers", swarm: "Swarm", added: "Added", completed: "Completed", dir: "Folder", v1: "Infohash, version 1", v2: "Infohash, version 2", pieces: "Pieces" },
+    facts: { state: "State", got: "Verified", size: "Size", rate: "Rate", eta: "Time left", ratio: "Ratio", sent: "Sent", received: "Received", wasted: "Discarded", peers: "Peers", swarm: "Swarm", added: "Added", completed: "Completed", network: "Brought by", dir: "Folder", v1: "Infohash, version 1", v2: "Infohash, version 2", pieces: "Pieces" },
     connected: (n, known) => `${n} connected, ${known} known`,
     swarm: (seeds, leechers) => `${many(seeds, "seed", "seeds")}, ${many(leechers, "leecher", "leechers")}`,
     pieces: (have, total) => `${have} of ${total} pieces are here and verified`,
@@ -161,7 +161,7 @@ export const t = {
     ports: "Reachable from outside", portsHelp: "Ports that the router was asked to open, so that others can connect to this node.",
     portStates: { asking: "The router is asked", mapped: (external, method) => `Open as ${external}, by ${method}`, failed: "Not open" },
     portsNone: "No router was asked. Others reach this node only by the addresses that it listens on.", port: (protocol, port) => `Port ${port} (${protocol.toUpperCase()})`,
-    can: "What can be done here", verbs: { search: "Search", publish: "Publish", fetch: "Fetch", put: "Store a value", get: "Look a value up" },
+    can: "What can be done here", verbs: { search: "Search", publish: "Publish", fetch: "Fetch" },
     addresses: "Listens on", known: "Others known", members: "Nodes",
     detail: {
       downloading: "Downloading", seeding: "Seeding", download_rate: "Download", upload_rate: "Upload",

@@ -24,7 +24,7 @@ const MODE_SINGLE: u64 = 1;
 /// The transfers that `ids` names, in the order of the queue; without it, all.
 fn chosen(node: &Node, arguments: &Arguments) -> Result<Vec<Transfer>, Failure> {
     let mut all = node.transfers();
-    all.retain(|transfer| !transfer.id.starts_with("publish-"));
+    all.retain(|transfer| transfer.infohash_v1.is_some() || transfer.infohash_v2.is_some());
     let is = |transfer: &Transfer, id: &Value| match id {
         Value::Number(number) => number.as_u64() == Some(transfer.number),
         Value::String(hash) => transfer.id.eq_ignore_ascii_case(hash),

@@ -1,6 +1,6 @@
 // One transfer: what it is, its files, peers and trackers, what can be done with it.
 
-import { html, useRef, useState } from "../../vendor/htm-preact.js";
+import { html, useEffect, useRef, useState } from "../../vendor/htm-preact.js";
 import * as api from "../api.js";
 import { Picture } from "../draw/canvas.js";
 import { bytesOf, drawPieces, heightOf } from "../draw/pieces.js";
@@ -23,26 +23,33 @@ export function Detail({ id }) {
   const [removing, ask] = useState(false);
   const [playing, play] = useState(null);
   const transfer = transfers.get(id);
+  const missing = loaded && !transfer;
+  useEffect(() => {
+    // What was being hashed when this address was given has another id now.
+    if (missing) api.get(path(id)).then((real) => { if (real.id !== id) location.replace(`#${path(real.id)}`); }, () => {});
+  }, [id, missing]);
   if (!loaded) return html`<p class="muted" role="status">${t.loading}</p>`;
   if (!transfer) {
     return html`<div class="view"><${Empty} icon="transfers" title=${t.detail.gone} hint=${t.detail.goneHint}><a class="button" href="#/transfers">${t.detail.back}</a><//></div>`;
   }
   const act = (verb) => attempt(async () => learn(await api.post(path(id, `/${verb}`))));
+  // Neither what is being hashed nor what another network brings.
+  const torrent = Boolean(transfer.magnet);
   const paused = transfer.state === "paused" || transfer.state === "failed";
   const View = { overview: Overview, files: Files, peers: Peers, trackers: Trackers }[tab];
   return html`<div class="view">
     <a class="row small" href="#/transfers"><${Icon} name="back" />${t.detail.back}</a>
     <div class="head"><h1 class="grow wrap">${transfer.name ?? transfer.id}</h1>
       <div class="row">
-        <button type="button" class="primary" onClick=${() => act(paused ? "resume" : "pause")}>${paused ? t.transfers.resume : t.transfers.pause}</button>
-        <button type="button" onClick=${() => act("reannounce")}>${t.transfers.reannounce}</button>
-        <button type="button" onClick=${() => act("verify")}>${t.transfers.verify}</button>
-        <button type="button" class="danger" onClick=${() => ask(true)}>${t.transfers.remove}</button>
+        ${transfer.state !== "hashing" && (torrent || transfer.state !== "finished") && html`<button type="button" class="primary" onClick=${() => act(paused ? "resume" : "pause")}>${paused ? t.transfers.resume : t.transfers.pause}</button>`}
+        ${torrent && html`<button type="button" onClick=${() => act("reannounce")}>${t.transfers.reannounce}</button>
+        <button type="button" onClick=${() => act("verify")}>${t.transfers.verify}</button>`}
+        <button type="button" class="danger" disabled=${transfer.state === "hashing"} onClick=${() => ask(true)}>${t.transfers.remove}</button>
       </div></div>
     ${transfer.error && html`<p class="banner wrap" role="alert">${transfer.error}</p>`}
     ${playing && html`<figure class="card stack"><figcaption class="row"><span class="grow wrap">${playing.path}</span><button type="button" class="quiet" aria-label=${t.close} onClick=${() => play(null)}><${Icon} name="close" /></button></figcaption>
       ${playing.type.startsWith("video/") ? html`<video controls autoplay src=${playing.stream} aria-label=${playing.path}></video>` : html`<audio controls autoplay src=${playing.stream} aria-label=${playing.path}></audio>`}</figure>`}
-    <${Tabs} tabs=${TABS} names=${t.detail.tabs} chosen=${tab} choose=${choose} label=${transfer.name ?? transfer.id} />
+    <${Tabs} tabs=${torrent ? TABS : TABS.slice(0, 1)} names=${t.detail.tabs} chosen=${tab} choose=${choose} label=${transfer.name ?? transfer.id} />
     <section id="panel" role="tabpanel" aria-labelledby=${`tab-${tab}`} class="stack"><${View} transfer=${transfer} play=${play} /></section>
     ${removing && html`<${Remove} transfer=${transfer} close=${() => ask(false)} />`}
   </div>`;
@@ -71,7 +78,7 @@ function Overview({ transfer }) {
   const { rates } = useStore();
   const box = useRef(null);
   const f = t.detail.facts;
-  const pieces = useFetched(() => api.get(path(transfer.id, "/pieces")), transfer.state === "downloading" ? EVERY : 0, [transfer.id, transfer.state]).value;
+  const pieces = useFetched(() => (transfer.magnet ? api.get(path(transfer.id, "/pieces")) : Promise.resolve(null)), transfer.state === "downloading" ? EVERY : 0, [transfer.id, transfer.state]).value;
   const copy = async () => {
     await attempt(() => navigator.clipboard.writeText(transfer.magnet));
     notify("info", t.detail.copied);
@@ -88,6 +95,7 @@ function Overview({ transfer }) {
     [f.wasted, size(transfer.wasted)],
     [f.peers, t.detail.connected(transfer.peers_connected, transfer.peers_known)],
     ...(transfer.seeds === null || transfer.seeds === undefined ? [] : [[f.swarm, t.detail.swarm(transfer.seeds, transfer.leechers)]]),
+    ...(transfer.network ? [[f.network, transfer.network]] : []),
     [f.dir, transfer.dir],
     [f.added, date(transfer.added)],
     [f.completed, date(transfer.completed)],
@@ -98,13 +106,13 @@ function Overview({ transfer }) {
         <dl class="facts">${facts.map(([name, value]) => html`<dt key=${name}>${name}</dt><dd class="wrap">${value}</dd>`)}</dl></div>
       <div class="card stack"><h2>${t.detail.rates}</h2><${Rates} rates=${rates.get(transfer.id) ?? []} names=${[t.down, t.up]} format=${rate} label=${t.detail.rates} /></div>
     </div>
-    <div class="card stack" ref=${box}><h2>${f.pieces}</h2><p class="small muted">${t.detail.pieces(count(transfer.pieces_have), count(transfer.pieces_total))}</p>
+    ${transfer.magnet && html`<div class="card stack" ref=${box}><h2>${f.pieces}</h2><p class="small muted">${t.detail.pieces(count(transfer.pieces_have), count(transfer.pieces_total))}</p>
       ${total > 0 && html`<${Picture} label=${`${t.detail.piecesMap}: ${t.detail.pieces(transfer.pieces_have, transfer.pieces_total)}`} height=${heightOf(total, width - 34)} draw=${(context, w, _, colours) => drawPieces(context, w, total, bytesOf(pieces.have), colours)} />`}</div>
     <div class="cards"><div class="card stack"><dl class="facts">
         ${transfer.infohash_v1 && html`<dt>${f.v1}</dt><dd class="mono">${transfer.infohash_v1}</dd>`}
         ${transfer.infohash_v2 && html`<dt>${f.v2}</dt><dd class="mono">${transfer.infohash_v2}</dd>`}</dl>
       <div class="row"><button type="button" onClick=${copy}>${t.detail.magnet}</button><a class="button" href=${`/api/v1${path(transfer.id, "/torrent")}`} download>${t.detail.torrent}</a></div></div>
-      <${Limits} transfer=${transfer} /></div>`;
+      <${Limits} transfer=${transfer} /></div>`}`;
 }
 
 function Limits({ transfer }) {

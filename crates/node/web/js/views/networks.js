@@ -60,7 +60,7 @@ function Ports() {
 }
 
 /** Where each verb of a network leads on this page. */
-const LEADS = { search: "#/search", publish: "#/library", fetch: "#/search", put: null, get: null };
+const LEADS = { search: "#/search", publish: "#/library", fetch: "#/search" };
 
 function Verbs({ verbs }) {
   const shown = verbs.filter((verb) => LEADS[verb]);

@@ -29,6 +29,7 @@ export function Search({ id }) {
   }, [id]);
   const titles = new Map((value?.networks ?? []).map(({ name, title }) => [name, title]));
   const titleOf = (name) => s.network[name] ?? titles.get(name) ?? name;
+  const fetches = new Set((value?.networks ?? []).filter(({ verbs }) => verbs.includes("fetch")).map(({ name }) => name));
   const submit = (event) => {
     event.preventDefault();
     const words = new FormData(event.target).get("q").trim();
@@ -52,7 +53,7 @@ export function Search({ id }) {
     ${!shown.words && html`<${Empty} icon="search" title=${s.begin} hint=${s.beginHint} />`}
     ${shown.words && !shown.running && !shown.error && results.length === 0 && html`<${Empty} icon="search" title=${s.none} hint=${s.noneHint} />`}
     ${results.length > 0 && kept.length === 0 && html`<${Empty} icon="search" title=${s.noMatch} hint=${s.noMatchHint}><button type="button" onClick=${() => narrow(NOTHING)}>${t.transfers.clear}</button><//>`}
-    ${kept.length > 0 && html`<${Results} results=${kept.slice(0, ROWS_MAX)} odd=${odd} titleOf=${titleOf} />
+    ${kept.length > 0 && html`<${Results} results=${kept.slice(0, ROWS_MAX)} odd=${odd} titleOf=${titleOf} fetches=${fetches} />
       ${kept.length > ROWS_MAX && html`<p class="small muted">${s.cut(ROWS_MAX)}</p>`}`}
   </div>`;
 }
@@ -88,27 +89,26 @@ function Filters({ filters, narrow, results, titleOf, odd }) {
       ${odd > 0 && html`<label class="check"><input type="checkbox" checked=${filters.odd} onChange=${set("odd")} />${s.hideOdd(odd)}</label>`}</div></div></details>`;
 }
 
-function Results({ results, odd, titleOf }) {
+function Results({ results, odd, titleOf, fetches }) {
   return html`<div class="card scroll" tabindex="0" role="region" aria-label=${s.title}><table class="cards-when-narrow"><thead><tr><th scope="col">${s.columns.name}</th><th scope="col" class="number">${s.columns.size}</th><th scope="col">${s.columns.network}</th><th scope="col" class="number">${s.columns.sources}</th><th><span class="hidden">${s.columns.act}</span></th></tr></thead>
-    <tbody>${results.map((result) => html`<${Result} key=${keyOf(result)} result=${result} why=${odd.get(result)} titleOf=${titleOf} />`)}</tbody></table></div>`;
+    <tbody>${results.map((result) => html`<${Result} key=${keyOf(result)} result=${result} why=${odd.get(result)} titleOf=${titleOf} fetches=${fetches} />`)}</tbody></table></div>`;
 }
 
 const HASHES = [["sha1", "SHA-1"], ["sha256", "SHA-256"], ["tth", "Tiger tree"], ["infohash_v1", "BitTorrent v1"], ["infohash_v2", "BitTorrent v2"]];
 
-function Result({ result, why, titleOf }) {
+function Result({ result, why, titleOf, fetches }) {
   const { transfers } = useStore();
   const [open, toggle] = useState(false);
   const at = (network) => result.found.find((each) => each.network === network);
   const transfer = at("transfers")?.id ?? [result.infohash_v1, result.infohash_v2].find((id) => id && transfers.has(id));
   const file = at("library");
-  const infohash = result.infohash_v1 ?? result.infohash_v2;
+  const fetchable = result.infohash_v1 ?? result.infohash_v2 ?? result.found.some(({ network }) => fetches.has(network));
   const share = () => attempt(async () => {
     learn(await api.post(`/library/files/${file.id}/publish`));
     notify("info", t.library.shared(result.name), null, ["#/transfers", t.library.toTransfers]);
   });
   const fetchIt = () => attempt(async () => {
-    const topic = result.infohash_v1 ? `urn:btih:${result.infohash_v1}` : `urn:btmh:1220${result.infohash_v2}`;
-    learn(await api.post("/transfers", { source: `magnet:?xt=${topic}&dn=${encodeURIComponent(result.name)}` }));
+    learn(await api.post("/search/fetch", { result }));
     notify("info", t.add.added(result.name), null, ["#/transfers", t.library.toTransfers]);
   });
   const networks = [...new Set(result.found.map(({ network }) => network))];
@@ -119,5 +119,5 @@ function Result({ result, why, titleOf }) {
     <td class="number" data-label=${s.columns.size}>${size(result.length)}</td><td data-label=${s.columns.network}><span class="badges">${networks.map((network) => html`<span key=${network} class="badge">${titleOf(network)}</span>`)}</span></td><td class="number" data-label=${s.columns.sources}>${count(result.sources)}</td>
     <td class="number">${transfer ? html`<a class="button" href=${`#/transfers/${encodeURIComponent(transfer)}`} aria-label=${s.openOf(result.name)}>${s.open}</a>`
       : file ? html`<button type="button" aria-label=${t.library.shareOf(result.name)} onClick=${share}>${t.library.share}</button>`
-      : infohash ? html`<button type="button" class="primary" aria-label=${s.fetchOf(result.name)} onClick=${fetchIt}>${s.fetch}</button>` : ""}</td></tr>`;
+      : fetchable ? html`<button type="button" class="primary" aria-label=${s.fetchOf(result.name)} onClick=${fetchIt}>${s.fetch}</button>` : ""}</td></tr>`;
 }

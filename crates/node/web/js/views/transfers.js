@@ -14,14 +14,14 @@ const names = new Intl.Collator(undefined, { numeric: true, sensitivity: "base" 
 
 const SHOWN = {
   all: () => true,
-  downloading: ({ state }) => ["metadata", "checking", "downloading", "queued", "hashing"].includes(state),
+  downloading: ({ state }) => ["metadata", "checking", "downloading", "queued", "hashing", "moving"].includes(state),
   seeding: ({ state }) => state === "seeding" || state === "finished",
   paused: ({ state }) => state === "paused",
   failed: ({ state }) => state === "failed",
 };
 
-const progress = ({ state, bytes_checked, bytes_total, bytes_have, bytes_wanted }) =>
-  state === "checking" || state === "hashing" ? [bytes_checked, bytes_total] : [bytes_have, bytes_wanted];
+const progress = ({ state, bytes_checked, bytes_moved, bytes_total, bytes_have, bytes_wanted }) =>
+  state === "checking" || state === "hashing" ? [bytes_checked, bytes_total] : state === "moving" ? [bytes_moved, bytes_total] : [bytes_have, bytes_wanted];
 
 const BY = {
   name: (a, b) => names.compare(a.name ?? "", b.name ?? ""),

@@ -1,0 +1,62 @@
+//! Fetching what is no torrent: the network that found it brings the bytes, the node keeps the
+//! transfer. A network joins by implementing [`Fetcher`] beside [`Finder`](crate::Finder).
+
+use std::fmt;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::search::ContentId;
+
+/// What a network found, and is to bring.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Wanted {
+    /// The network.
+    pub network: String,
+    /// Its name there; text from a stranger.
+    pub name: String,
+    /// Bytes, as the network says.
+    pub length: u64,
+    /// What it is, as far as it is known, from whichever network.
+    pub content: ContentId,
+    /// How the network calls it ([`Hit::id`](crate::Hit::id)), once for each place that was found
+    /// there. It is all that is kept: with these words it can be brought after a restart.
+    pub ids: Vec<String>,
+}
+
+/// How far it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Brought {
+    /// Bytes that are there.
+    pub have: u64,
+    /// Who sends them.
+    pub sources: usize,
+}
+
+/// A network that brings what it found. Each fetch has a thread of its own, which may wait.
+pub trait Fetcher: Send + Sync {
+    /// What the network is called, as its [`Finder`](crate::Finder) is.
+    fn network(&self) -> &'static str;
+
+    /// Brings `wanted` to the file `to`. Under that name it appears only when it is whole and
+    /// verified by all that `wanted.content` says and this network can hash. What has come before is
+    /// kept beside it, in a folder that belongs to this fetch alone, and taken up again by the next
+    /// call. `tell` hears about twice a second how far it is, and says to stop, which is no error.
+    ///
+    /// # Errors
+    /// In words, when it cannot be brought now. It is tried again later.
+    fn fetch(
+        &self,
+        wanted: &Wanted,
+        to: &Path,
+        tell: &mut dyn FnMut(Brought) -> ControlFlow<()>,
+    ) -> Result<(), String>;
+}
+
+impl fmt::Debug for dyn Fetcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.network())
+    }
+}

@@ -1,0 +1,431 @@
+//! Transfers that are no torrents: what a search found in another network, and that network brings.
+
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, Instant};
+
+use bittorrent::metainfo::path::sanitize;
+use net::session::Progress;
+
+use super::{AddRequest, AddSource, Node, NodeError, lock, parse_source, unix_now};
+use crate::fetch::{Brought, Fetcher, Wanted};
+use crate::paths;
+use crate::record::Record;
+use crate::search::SearchResult;
+use crate::view::{State, Transfer};
+
+/// Fetches that are kept.
+const FETCHES_MAX: usize = 1_000;
+/// What ids begin with.
+const ID: &str = "fetch-";
+/// How long after a failure it is tried again: the first time, and at most.
+const RETRY: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(1800));
+/// Over how long a rate is counted.
+const RATE_TIME: Duration = Duration::from_secs(1);
+/// What a file is called in its folder.
+const WHOLE: &str = "whole";
+/// Files of one name, told apart by a number.
+const SAME_NAME_MAX: u32 = 1_000;
+
+/// What a network brings.
+#[derive(Debug)]
+pub(super) struct Fetch {
+    record: Record,
+    state: State,
+    error: Option<String>,
+    brought: Brought,
+    /// Bytes per second.
+    rate: u64,
+    /// Tells its thread to stop.
+    stop: Arc<AtomicBool>,
+    /// Held by its thread: there is one at a time.
+    turn: Arc<Mutex<()>>,
+    /// When it is tried again, and how long that was waited for.
+    retry: Option<(Instant, Duration)>,
+    pub(super) told: Option<Transfer>,
+}
+
+impl Fetch {
+    pub(super) fn new(record: Record) -> Self {
+        let state = match (record.completed, record.paused) {
+            (Some(_), _) => State::Finished,
+            (None, true) => State::Paused,
+            (None, false) => State::Queued,
+        };
+        let have = if record.completed.is_some() { record.seen.bytes_total } else { 0 };
+        Self {
+            state,
+            error: None,
+            brought: Brought { have: have.max(record.seen.bytes_have), sources: 0 },
+            rate: 0,
+            stop: Arc::default(),
+            turn: Arc::default(),
+            retry: None,
+            told: None,
+            record,
+        }
+    }
+
+    pub(super) fn state(&self) -> State {
+        self.state
+    }
+
+    pub(super) fn rate(&self) -> u64 {
+        self.rate
+    }
+
+    /// Where its file is, or will be.
+    fn path(&self) -> PathBuf {
+        self.record.dir.join(self.record.name.as_deref().unwrap_or_default())
+    }
+
+    /// The folder in which it comes: beside where it will be, so that it need not be copied.
+    fn folder(&self, id: &str) -> PathBuf {
+        self.record.dir.join(format!(".shoal-{id}"))
+    }
+
+    pub(super) fn view(&self, id: &str) -> Transfer {
+        let record = &self.record;
+        let bytes = record.seen.bytes_total;
+        let left = bytes.saturating_sub(self.brought.have);
+        Transfer {
+            id: id.to_owned(),
+            number: record.number,
+            name: record.name.clone(),
+            network: record.found.as_ref().map(|wanted| wanted.network.clone()),
+            state: self.state,
+            progress: Progress {
+                error: self.error.clone(),
+                bytes_wanted: bytes,
+                bytes_have: self.brought.have,
+                downloaded: self.brought.have,
+                download_rate: self.rate,
+                ..Progress::default()
+            },
+            bytes_total: bytes,
+            eta: (self.rate > 0).then(|| left as f64 / self.rate as f64),
+            peers_connected: self.brought.sources,
+            added: record.added,
+            completed: record.completed,
+            dir: record.dir.clone(),
+            files: 1,
+            ..Transfer::default()
+        }
+    }
+}
+
+impl Node {
+    /// Lets a network bring what its [`Finder`](crate::Finder) found. What was being fetched from it
+    /// goes on.
+    pub fn add_fetcher(&self, fetcher: Arc<dyn Fetcher>) {
+        lock(&self.fetchers).push(fetcher);
+    }
+
+    /// The network of this name, if it brings what it finds.
+    pub(super) fn fetcher(&self, network: &str) -> Option<Arc<dyn Fetcher>> {
+        lock(&self.fetchers).iter().find(|fetcher| fetcher.network() == network).cloned()
+    }
+
+    /// Fetches what a search found, into `dir` or the usual folder: by its infohash if it has one,
+    /// else from the first network that found it and brings what it finds.
+    ///
+    /// # Errors
+    /// When it is here already, no network that found it brings files, the folder is not allowed,
+    /// or it cannot be remembered.
+    pub fn fetch_found(
+        &self,
+        found: &SearchResult,
+        dir: Option<PathBuf>,
+    ) -> Result<Transfer, NodeError> {
+        self.session()?;
+        let content = &found.content;
+        if let Some(infohash) = content.infohash_v1.as_ref().or(content.infohash_v2.as_ref()) {
+            let source = parse_source(infohash).map_err(|why| NodeError::Invalid(why.to_string()));
+            let mut source = source?;
+            if let AddSource::Magnet(magnet) = &mut source {
+                magnet.name = Some(found.name.clone());
+            }
+            return self.add(AddRequest { dir, ..AddRequest::new(source) });
+        }
+        if found.found.iter().any(|place| place.network == "library") {
+            return Err(NodeError::Conflict("it is in your library already".to_owned()));
+        }
+        let networks: Vec<&str> = found.found.iter().map(|place| place.network.as_str()).collect();
+        let Some(network) = networks.iter().find(|network| self.fetcher(network).is_some()) else {
+            return Err(NodeError::CannotFetch(networks.join(", ")));
+        };
+        let places = found.found.iter().filter(|place| place.network == *network);
+        let wanted = Wanted {
+            network: (*network).to_owned(),
+            name: found.name.clone(),
+            length: found.length,
+            content: content.clone(),
+            ids: places.map(|place| place.id.clone()).collect(),
+        };
+        let config = self.config().transfers;
+        let dir = dir.unwrap_or_else(|| config.download_dir.clone());
+        let dir = paths::beneath(&dir, &config.allowed()).ok_or(NodeError::Forbidden(dir))?;
+        let (id, record) = {
+            let mut transfers = self.lock_transfers();
+            if transfers.fetches.len() >= FETCHES_MAX {
+                return Err(NodeError::Conflict("too much is being fetched already".to_owned()));
+            }
+            let same = |(id, fetch): (&String, &Fetch)| {
+                let is = fetch.record.found.as_ref() == Some(&wanted);
+                (is && fetch.record.dir == dir).then(|| id.clone())
+            };
+            if let Some(id) = transfers.fetches.iter().find_map(same) {
+                return Err(NodeError::Duplicate(id));
+            }
+            let taken = transfers.fetches.values().map(Fetch::path).collect();
+            let name = free_name(&dir, &wanted.name, &taken)?;
+            let mut record = Record {
+                number: transfers.next_number(),
+                name: Some(name),
+                dir,
+                added: unix_now(),
+                ..Record::default()
+            };
+            (record.seen.bytes_total, record.seen.files) = (wanted.length, 1);
+            record.found = Some(wanted);
+            let id = format!("{ID}{}", record.number);
+            transfers.fetches.insert(id.clone(), Fetch::new(record.clone()));
+            (id, record)
+        };
+        if let Err(error) = self.state.save(&id, &record) {
+            self.lock_transfers().fetches.remove(&id);
+            return Err(error.into());
+        }
+        self.begin_fetch(&id);
+        self.get(&id)
+    }
+
+    /// Begins what waits for its first or next try.
+    pub(super) fn serve_fetches(&self) {
+        let waits = |(id, fetch): (&String, &Fetch)| {
+            let due = match fetch.retry {
+                Some((at, _)) => fetch.state == State::Failed && at <= Instant::now(),
+                None => fetch.state == State::Queued,
+            };
+            due.then(|| id.clone())
+        };
+        let due: Vec<String> = self.lock_transfers().fetches.iter().filter_map(waits).collect();
+        due.iter().for_each(|id| self.begin_fetch(id));
+    }
+
+    fn begin_fetch(&self, id: &str) {
+        let mut transfers = self.lock_transfers();
+        let Some(fetch) = transfers.fetches.get_mut(id) else { return };
+        let Some(wanted) = fetch.record.found.clone() else { return };
+        fetch.stop = Arc::default();
+        (fetch.state, fetch.error) = (State::Downloading, None);
+        let work = Work {
+            node: self.me.clone(),
+            id: id.to_owned(),
+            folder: fetch.folder(id),
+            stop: fetch.stop.clone(),
+            turn: fetch.turn.clone(),
+            wanted,
+        };
+        drop(transfers);
+        let begun = std::thread::Builder::new().name("shoal-fetch".into());
+        if let Err(error) = begun.spawn(move || work.run()) {
+            self.end_fetch(id, Err(error.to_string()));
+        }
+    }
+
+    /// How a try ended; what was stopped is left as it is.
+    fn end_fetch(&self, id: &str, ended: Result<(), String>) {
+        let ended = ended.and_then(|()| self.put_in_place(id).map_err(|why| why.to_string()));
+        let (name, record) = {
+            let mut transfers = self.lock_transfers();
+            let Some(fetch) = transfers.fetches.get_mut(id) else { return };
+            (fetch.rate, fetch.brought.sources) = (0, 0);
+            match &ended {
+                Ok(()) => {
+                    fetch.state = State::Finished;
+                    fetch.record.completed = Some(unix_now());
+                    fetch.brought.have = fetch.record.seen.bytes_total;
+                }
+                Err(why) => {
+                    let waited = fetch.retry.map_or(RETRY.0, |(_, waited)| waited * 2).min(RETRY.1);
+                    fetch.retry = Some((Instant::now() + waited, waited));
+                    (fetch.state, fetch.error) = (State::Failed, Some(why.clone()));
+                }
+            }
+            fetch.record.seen.bytes_have = fetch.brought.have;
+            (fetch.record.name.clone().unwrap_or_default(), fetch.record.clone())
+        };
+        if let Err(error) = self.state.save(id, &record) {
+            tracing::error!(%id, %error, "how far it is cannot be written down");
+        }
+        match ended {
+            Ok(()) => self.notice("info", format!("{name} is complete"), Some(id.to_owned())),
+            Err(why) => tracing::warn!(%id, %why, "it cannot be fetched now"),
+        }
+    }
+
+    /// Gives a file that is whole its name.
+    fn put_in_place(&self, id: &str) -> Result<(), NodeError> {
+        let mut transfers = self.lock_transfers();
+        let Some(fetch) = transfers.fetches.get(id) else { return Ok(()) };
+        let others = transfers.fetches.iter().filter(|(other, _)| *other != id);
+        let taken = others.map(|(_, fetch)| fetch.path()).collect();
+        let (dir, folder) = (fetch.record.dir.clone(), fetch.folder(id));
+        // Something may have taken the name meanwhile.
+        let name = free_name(&dir, fetch.record.name.as_deref().unwrap_or_default(), &taken)?;
+        let (from, to) = (folder.join(WHOLE), dir.join(&name));
+        let failed = |source| NodeError::File { path: to.clone(), source };
+        let bytes = std::fs::metadata(&from).map_err(failed)?.len();
+        std::fs::rename(&from, &to).map_err(failed)?;
+        if let Some(fetch) = transfers.fetches.get_mut(id) {
+            (fetch.record.name, fetch.record.seen.bytes_total) = (Some(name), bytes);
+        }
+        drop(transfers);
+        if let Err(error) = std::fs::remove_dir_all(&folder) {
+            tracing::warn!(path = %folder.display(), %error, "it cannot be deleted");
+        }
+        Ok(())
+    }
+
+    /// Stops a fetch until it is resumed.
+    pub(super) fn pause_fetch(
+        &self,
+        id: &str,
+        paused: bool,
+    ) -> Result<Option<Transfer>, NodeError> {
+        let record = {
+            let mut transfers = self.lock_transfers();
+            let Some(fetch) = transfers.fetches.get_mut(id) else { return Ok(None) };
+            if fetch.state == State::Finished {
+                return Ok(Some(fetch.view(id)));
+            }
+            if paused || fetch.state != State::Downloading {
+                fetch.stop.store(true, Ordering::Relaxed);
+                (fetch.rate, fetch.brought.sources, fetch.error) = (0, 0, None);
+                (fetch.retry, fetch.record.paused) = (None, paused);
+                fetch.state = if paused { State::Paused } else { State::Queued };
+            }
+            fetch.record.clone()
+        };
+        self.state.save(id, &record)?;
+        if !paused {
+            self.serve_fetches();
+        }
+        self.get(id).map(Some)
+    }
+
+    /// Removes a fetch, and what it has brought if `data` says so; says whether there was one.
+    pub(super) fn remove_fetch(&self, id: &str, data: bool) -> Result<bool, NodeError> {
+        let (path, folder, turn) = {
+            let transfers = self.lock_transfers();
+            let Some(fetch) = transfers.fetches.get(id) else { return Ok(false) };
+            fetch.stop.store(true, Ordering::Relaxed);
+            let whole = fetch.record.completed.is_some().then(|| fetch.path());
+            (whole, fetch.folder(id), fetch.turn.clone())
+        };
+        self.state.remove(id)?;
+        {
+            let mut transfers = self.lock_transfers();
+            transfers.fetches.remove(id);
+            transfers.removed.push(id.to_owned());
+        }
+        // Its thread may be writing still.
+        let _turn = lock(&turn);
+        let gone = |path: PathBuf, deleted: std::io::Result<()>| match deleted {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                Err(NodeError::File { path, source })
+            }
+            _ => Ok(()),
+        };
+        gone(folder.clone(), std::fs::remove_dir_all(&folder))?;
+        match path.filter(|_| data) {
+            Some(path) => gone(path.clone(), std::fs::remove_file(&path)).map(|()| true),
+            None => Ok(true),
+        }
+    }
+
+    /// Why a transfer of this id cannot do what torrents do.
+    pub(super) fn not_a_torrent(&self, id: &str) -> NodeError {
+        let transfers = self.lock_transfers();
+        if transfers.fetches.contains_key(id) {
+            let why = "it is no torrent: it can be paused, resumed and removed";
+            return NodeError::Conflict(why.to_owned());
+        }
+        if transfers.hashing.contains_key(id) {
+            let why = "it is being hashed: wait until that is done";
+            return NodeError::Conflict(why.to_owned());
+        }
+        NodeError::NotFound(id.to_owned())
+    }
+}
+
+/// A name for a file called `name` by a stranger that nothing in `dir` has.
+fn free_name(dir: &Path, name: &str, taken: &HashSet<PathBuf>) -> Result<String, NodeError> {
+    let name = sanitize(name, "fetched");
+    let (stem, end) = match name.rsplit_once('.') {
+        Some((stem, end)) if !stem.is_empty() => (stem, format!(".{end}")),
+        _ => (name.as_str(), String::new()),
+    };
+    let numbered = (2..SAME_NAME_MAX).map(|number| format!("{stem} ({number}){end}"));
+    let free = |name: &String| {
+        let path = dir.join(name);
+        !taken.contains(&path) && path.symlink_metadata().is_err()
+    };
+    let mut names = std::iter::once(name.clone()).chain(numbered);
+    names.find(free).ok_or_else(|| NodeError::Conflict(format!("{name} is there already")))
+}
+
+/// One try, on a thread of its own.
+struct Work {
+    node: Weak<Node>,
+    id: String,
+    wanted: Wanted,
+    folder: PathBuf,
+    stop: Arc<AtomicBool>,
+    turn: Arc<Mutex<()>>,
+}
+
+impl Work {
+    fn run(self) {
+        let _turn = lock(&self.turn);
+        let is_over = |node: &Node| self.stop.load(Ordering::Relaxed) || node.is_ending();
+        let (mut since, mut before, mut rate) = (Instant::now(), None, 0);
+        let mut tell = |brought: Brought| {
+            let Some(node) = self.node.upgrade().filter(|node| !is_over(node)) else {
+                return ControlFlow::Break(());
+            };
+            let earlier = *before.get_or_insert(brought.have);
+            if since.elapsed() >= RATE_TIME {
+                let more = brought.have.saturating_sub(earlier);
+                rate = (more as f64 / since.elapsed().as_secs_f64()) as u64;
+                (since, before) = (Instant::now(), Some(brought.have));
+            }
+            if let Some(fetch) = node.lock_transfers().fetches.get_mut(&self.id) {
+                if brought.have > fetch.brought.have {
+                    fetch.retry = None;
+                }
+                (fetch.brought, fetch.rate) = (brought, rate);
+            }
+            ControlFlow::Continue(())
+        };
+        let ended = self.bring(&mut tell);
+        if let Some(node) = self.node.upgrade().filter(|node| !is_over(node)) {
+            node.end_fetch(&self.id, ended);
+        }
+    }
+
+    fn bring(&self, tell: &mut dyn FnMut(Brought) -> ControlFlow<()>) -> Result<(), String> {
+        let network = &self.wanted.network;
+        let fetcher = self.node.upgrade().and_then(|node| node.fetcher(network));
+        let fetcher = fetcher.ok_or_else(|| format!("{network} is not there to bring it"))?;
+        std::fs::create_dir_all(&self.folder)
+            .map_err(|error| format!("{}: {error}", self.folder.display()))?;
+        let whole = self.folder.join(WHOLE);
+        // It may have been whole when the node was killed.
+        if whole.is_file() { Ok(()) } else { fetcher.fetch(&self.wanted, &whole, tell) }
+    }
+}
