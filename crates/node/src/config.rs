@@ -1,6 +1,7 @@
 //! What a node is told: one TOML file, then what was changed while it ran, then the environment.
 //! Each setting has one name, `section.key`; its variable is `SHOAL_SECTION_KEY`.
 
+mod gnutella;
 mod settings;
 mod times;
 
@@ -14,6 +15,7 @@ use net::session::{DhtConfig, Encryption, SeedUntil, SessionConfig, TorrentLimit
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+pub use gnutella::GnutellaSection;
 pub use settings::{Kind, SETTINGS, Setting};
 pub use times::Times;
 
@@ -87,6 +89,8 @@ pub struct Config {
     pub network: NetworkSection,
     /// The ring of Chord.
     pub chord: ChordSection,
+    /// The servent of Gnutella.
+    pub gnutella: GnutellaSection,
     /// What is fetched and shared.
     pub transfers: TransfersSection,
     /// What is said about it.
@@ -495,6 +499,9 @@ impl Config {
         }
         if !self.chord.listen.is_empty() && self.chord.address().is_none() {
             return wrong("chord.listen", "not an address and a port such as 192.0.2.1:7000");
+        }
+        if !self.gnutella.listen.is_empty() && self.gnutella.address().is_none() {
+            return wrong("gnutella.listen", "not an address and a port such as 192.0.2.1:6346");
         }
         if self.transfers.max_connections == 0 {
             return wrong("transfers.max_connections", "at least 1 is needed");

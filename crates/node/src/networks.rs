@@ -2,6 +2,7 @@
 //! the tables of Kademlia, which the session drives; what pictures are drawn from is in `picture`.
 
 mod chord;
+pub(crate) mod gnutella;
 mod picture;
 
 use std::io;
@@ -22,6 +23,7 @@ pub use picture::{
 
 use chord::Chord;
 pub(crate) use chord::{ChordStatus, ChordWish};
+pub(crate) use gnutella::{Gnutella, GnutellaWish};
 pub(crate) use picture::KademliaCounts;
 
 /// Nodes that one may begin with, in one request.
@@ -34,7 +36,7 @@ pub enum NetworkError {
     #[error(transparent)]
     Bootstrap(#[from] BootstrapError),
     /// It is joined already.
-    #[error("this node is part of a ring already: leave it first")]
+    #[error("this node is part of it already: leave it first")]
     Joined,
     /// The address cannot be listened on.
     #[error("listen on {address}: {source}")]
@@ -76,6 +78,7 @@ pub(crate) struct Networks {
     chord: Arc<Mutex<ChordStatus>>,
     /// Whether the session takes part in Kademlia.
     pub(crate) kademlia: AtomicBool,
+    pub(crate) gnutella: Gnutella,
     /// A swarm of others that is shown.
     pub(crate) shown: Mutex<Option<Pictured>>,
 }
@@ -94,12 +97,14 @@ impl Networks {
             thread: Mutex::new(Some(thread)),
             chord,
             kademlia: AtomicBool::new(kademlia),
+            gnutella: Gnutella::default(),
             shown: Mutex::default(),
         })
     }
 
     /// Says goodbye and ends; within seconds.
     pub(crate) fn shutdown(&self) {
+        self.gnutella.leave();
         lock(&self.requests).take();
         if let Some(thread) = lock(&self.thread).take()
             && thread.join().is_err()

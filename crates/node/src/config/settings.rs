@@ -65,6 +65,26 @@ pub const SETTINGS: &[Setting] = &[
     setting("chord.join", Kind::Bool, false, "Be part of a ring of Chord"),
     setting("chord.listen", Kind::Text, false, "Where this node is in the ring; empty is anywhere"),
     setting("chord.bootstrap", Kind::List, false, "Nodes of the ring to begin with"),
+    setting("gnutella.join", Kind::Bool, false, "Share the library and search in Gnutella"),
+    setting(
+        "gnutella.listen",
+        Kind::Text,
+        false,
+        "Where this node is in Gnutella; empty is anywhere",
+    ),
+    setting("gnutella.bootstrap", Kind::List, false, "Servents or host caches to begin with"),
+    setting(
+        "gnutella.role",
+        Kind::Text,
+        false,
+        "What this node is in Gnutella: auto, leaf, ultrapeer or old (version 0.4)",
+    ),
+    setting(
+        "gnutella.firewalled",
+        Kind::Bool,
+        false,
+        "Others in Gnutella cannot connect to this node",
+    ),
     setting(
         "transfers.piece_memory",
         Kind::Number,

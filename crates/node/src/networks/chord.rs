@@ -169,7 +169,7 @@ fn place(peer: &Peer) -> Place {
 }
 
 /// Our address on the way to `first`.
-async fn towards(first: SocketAddr) -> Result<IpAddr, NetworkError> {
+pub(super) async fn towards(first: SocketAddr) -> Result<IpAddr, NetworkError> {
     let no_way = |source| NetworkError::NoWay { address: first, source };
     let any: IpAddr =
         if first.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };

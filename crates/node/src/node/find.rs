@@ -33,7 +33,9 @@ impl Node {
     fn finders(&self) -> Result<Vec<Arc<dyn Finder>>, NodeError> {
         let own: [Arc<dyn Finder>; 2] = [self.library()?, Arc::new(Transfers(self.transfers()))];
         let others = super::lock(&self.finders).clone();
-        Ok(own.into_iter().chain(others).collect())
+        let gnutella = self.networks.gnutella.is_running().then(|| self.networks.gnutella.clone());
+        let gnutella = gnutella.map(|gnutella| Arc::new(gnutella) as Arc<dyn Finder>);
+        Ok(own.into_iter().chain(others).chain(gnutella).collect())
     }
 }
 

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use net::session::PeerStats;
 use serde_json::json;
 
 use super::{Node, NodeError};
+use crate::networks::gnutella::{self, NAME as GNUTELLA};
 use crate::networks::{
-    ChordWish, Edge, Network, NetworkError, PEERS_MAX, Picture, Pictured, Standing, Swarm,
-    SwarmNode, Verb, lock,
+    ChordWish, Edge, GnutellaWish, Network, NetworkError, PEERS_MAX, Picture, Pictured, Standing,
+    Swarm, SwarmNode, Verb, lock,
 };
 use crate::view::{NetworkState, Peer};
 
@@ -37,7 +39,12 @@ impl Node {
     #[must_use]
     pub fn networks(&self) -> Vec<Network> {
         let shown = lock(&self.networks.shown).as_ref().map(|shown| shown.network.clone());
-        let own = [self.bittorrent(), self.kademlia().network, self.chord().network];
+        let own = [
+            self.bittorrent(),
+            self.kademlia().network,
+            self.chord().network,
+            self.gnutella().network,
+        ];
         shown.into_iter().chain(own).collect()
     }
 
@@ -54,6 +61,7 @@ impl Node {
             }
             KADEMLIA => Ok(self.kademlia()),
             CHORD => Ok(self.chord()),
+            GNUTELLA => Ok(self.gnutella()),
             DEMO => lock(&self.networks.shown).clone().ok_or_else(|| no_network(name)),
             _ => Err(no_network(name)),
         }
@@ -61,7 +69,7 @@ impl Node {
 
     /// Becomes part of a network, beginning with `peers` (`HOST:PORT`); without any, with those of
     /// the settings, or in Chord as the first of a ring. That it does is remembered. `listen` is
-    /// where a node of Chord is; the others are where the session is.
+    /// where a node of Chord or Gnutella is; the others are where the session is.
     ///
     /// # Errors
     /// When there is no such network, a name leads nowhere, or the address cannot be used.
@@ -95,6 +103,22 @@ impl Node {
                 self.remember(&kept);
                 Ok(self.chord().network)
             }
+            GNUTELLA => {
+                let address = listen.map(|listen| listen.to_string()).unwrap_or_default();
+                let mut wish = self.gnutella_wish()?;
+                let mut kept = vec![("gnutella.join", json!(true))];
+                if listen.is_some() {
+                    wish.listen = listen;
+                    kept.push(("gnutella.listen", json!(address)));
+                }
+                if !peers.is_empty() {
+                    kept.push(("gnutella.bootstrap", json!(peers)));
+                    wish.known = peers;
+                }
+                self.networks.gnutella.join(wish)?;
+                self.remember(&kept);
+                Ok(self.gnutella().network)
+            }
             BITTORRENT => Err(NodeError::Conflict("BitTorrent is joined already".to_owned())),
             _ => Err(no_network(name)),
         }
@@ -116,6 +140,11 @@ impl Node {
                 self.networks.leave_chord()?;
                 self.remember(&[("chord.join", json!(false))]);
                 Ok(self.chord().network)
+            }
+            GNUTELLA => {
+                self.networks.gnutella.leave();
+                self.remember(&[("gnutella.join", json!(false))]);
+                Ok(self.gnutella().network)
             }
             BITTORRENT => {
                 let why = "BitTorrent is there as long as the node is: pause its transfers instead";
@@ -149,8 +178,16 @@ impl Node {
         *lock(&self.networks.shown) = Some(Pictured { network, picture: Picture::Swarm(swarm) });
     }
 
-    /// Joins Chord if it was joined when the node last ran.
+    /// Joins what was joined when the node last ran.
     pub(super) fn resume_networks(&self) {
+        self.add_fetcher(Arc::new(self.networks.gnutella.clone()));
+        if self.config().gnutella.join {
+            let joined =
+                self.gnutella_wish().and_then(|wish| Ok(self.networks.gnutella.join(wish)?));
+            if let Err(error) = joined {
+                tracing::warn!(%error, "Gnutella is not joined");
+            }
+        }
         let chord = self.config().chord;
         if !chord.join {
             return;
@@ -168,6 +205,7 @@ impl Node {
             NetworkState { name: BITTORRENT, state: Standing::Up },
             NetworkState { name: KADEMLIA, state: kademlia },
             NetworkState { name: CHORD, state: self.networks.chord().standing },
+            NetworkState { name: GNUTELLA, state: self.networks.gnutella.standing() },
         ]
     }
 
@@ -276,6 +314,45 @@ impl Node {
             detail: json!({ "values": values.unwrap_or(0) }),
         };
         Pictured { network, picture: ring.map_or(Picture::None, Picture::Chord) }
+    }
+
+    /// How it is a servent of Gnutella, by the settings.
+    fn gnutella_wish(&self) -> Result<GnutellaWish, NodeError> {
+        let config = self.config();
+        Ok(GnutellaWish {
+            listen: config.gnutella.address(),
+            known: config.gnutella.bootstrap,
+            mode: config.gnutella.role.into(),
+            firewalled: config.gnutella.firewalled,
+            hosts: config.node.state_dir.join("gnutella-hosts"),
+            library: Arc::downgrade(&self.library()?),
+        })
+    }
+
+    fn gnutella(&self) -> Pictured {
+        let (address, picture) = self.networks.gnutella.look().unzip();
+        let counters = picture.as_ref().map(|picture| picture.counters).unwrap_or_default();
+        let network = Network {
+            name: GNUTELLA,
+            title: "Gnutella".to_owned(),
+            state: self.networks.gnutella.standing(),
+            error: None,
+            addresses: address.into_iter().collect(),
+            peers: picture.as_ref().map_or(0, |picture| picture.neighbours.len()),
+            verbs: self.verbs(GNUTELLA, &[Verb::Join, Verb::Publish, Verb::Search, Verb::Fetch]),
+            can_join: picture.is_none(),
+            can_leave: picture.is_some(),
+            detail: json!({
+                "role": picture.as_ref().map(|picture| gnutella::label(picture.role)),
+                "hosts": picture.as_ref().map_or(0, |picture| picture.hosts_known),
+                "shared": picture.as_ref().map_or(0, |picture| picture.shared),
+                "queries": counters.queries,
+                "queries_sent": counters.queries_sent,
+                "hits_routed": counters.hits_routed,
+            }),
+        };
+        let drawn = picture.as_ref().map(gnutella::drawn);
+        Pictured { network, picture: drawn.map_or(Picture::None, Picture::Swarm) }
     }
 
     fn swarm(&self, transfer: Option<&str>) -> Result<Swarm, NodeError> {

@@ -1,0 +1,506 @@
+//! A live servent of Gnutella: the machine of `search::gnutella::servent` behind one TCP and one UDP
+//! port, with the files that it gives and takes by HTTP on the same port.
+//!
+//! This file is the facade. `driver` owns the machine, `link` is one connection of messages,
+//! `upload` and `queue` give, `fetch`, `swarm` and `source` take what `want` names, `shares` is what
+//! there is to give, `tiger_tree` and `thex` verify.
+
+mod driver;
+mod fetch;
+mod link;
+mod queue;
+pub mod request;
+mod shares;
+mod source;
+mod swarm;
+#[cfg(test)]
+mod tests;
+mod thex;
+mod tiger_tree;
+mod upload;
+mod want;
+
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use std::{fmt, io};
+
+use machine::Decoded;
+pub use search::gnutella::handshake::Role;
+use search::gnutella::servent::{Command, Config as ServentConfig, Event, NAME_MAX, Servent};
+pub use search::gnutella::servent::{Counters, Found, Mode, SharedFile};
+use search::gnutella::{Descriptor, QueryHit, Vendor};
+pub use search::gnutella::{Guid, Sha1, TigerRoot};
+use tokio::io::AsyncReadExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::{self, Receiver, Sender, WeakSender};
+use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::time::timeout;
+
+use crate::dialer::{self, Dialer};
+use driver::{ANSWERS_MAX, INPUTS_MAX, Input};
+use queue::Queue;
+use shares::{Share, Shares, lock};
+pub use want::{FetchError, Fetched, From, NoSource, Progress, Pushed, Want};
+
+/// How long a connection may take to say what it is.
+const FIRST_WORDS: Duration = Duration::from_secs(15);
+/// Connections that have not said what they are, or transfer files, at once.
+const STRANGERS_MAX: usize = 256;
+/// Longest line of whoever answers a push.
+const GIV_MAX: usize = 1_024;
+/// Answers to pushes that are under way at once.
+const PUSHES_MAX: usize = 16;
+/// Servents that are waited for at once, after pushes.
+const AWAITED_MAX: usize = 256;
+/// Most bytes of an answer to browsing.
+const BROWSE_MAX: usize = 4 << 20;
+
+/// How a live servent behaves.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where it listens; others know it by this address.
+    pub listen: SocketAddr,
+    /// What it is.
+    pub mode: Mode,
+    /// Whether others cannot connect to it.
+    pub firewalled: bool,
+    /// Whether addresses of this host and of private networks are used.
+    pub local: bool,
+    /// Uploads at once; others wait.
+    pub upload_slots: usize,
+    /// What else the machine is told; the fields above, names and secrets are set from here.
+    pub tuning: Tuning,
+}
+
+/// Times that tests make short.
+#[derive(Clone, Copy, Debug)]
+pub struct Tuning {
+    /// Between upkeep.
+    pub tick: Duration,
+    /// Between steps of a query that is led on.
+    pub dynamic_pause: Duration,
+    /// How long a servent is a leaf before it may become an ultrapeer.
+    pub promote_after: Duration,
+    /// Slots of the table of words.
+    pub slots: u32,
+    /// Whether hits go by UDP.
+    pub out_of_band: bool,
+}
+
+impl Config {
+    /// The usual settings, at an address.
+    #[must_use]
+    pub fn new(listen: SocketAddr, mode: Mode) -> Self {
+        let usual = ServentConfig::new(mode, Guid::default());
+        let tuning = Tuning {
+            tick: usual.tick,
+            dynamic_pause: usual.dynamic_pause,
+            promote_after: usual.promote_after,
+            slots: usual.slots,
+            out_of_band: false,
+        };
+        let local = listen.ip().is_loopback();
+        Self { listen, mode, firewalled: false, local, upload_slots: 8, tuning }
+    }
+}
+
+/// How a servent stands.
+#[derive(Clone, Debug)]
+pub struct Picture {
+    /// What it is now.
+    pub role: Role,
+    /// Its neighbours.
+    pub neighbours: Vec<(SocketAddr, Role)>,
+    /// Addresses it could dial.
+    pub hosts_known: usize,
+    /// The same, to be kept: an address a line.
+    pub hosts: String,
+    /// Files it shares.
+    pub shared: usize,
+    /// What has gone through it.
+    pub counters: Counters,
+}
+
+/// A connection that a servent opened to us, and what came after its greeting.
+type Given = (TcpStream, Vec<u8>);
+
+/// What all tasks of a servent know.
+struct Inner {
+    guid: Guid,
+    vendor: Vendor,
+    address: SocketAddr,
+    firewalled: bool,
+    local: bool,
+    slots: usize,
+    dialer: Dialer,
+    inputs: WeakSender<Input>,
+    shares: Mutex<Shares>,
+    queue: Mutex<Queue>,
+    awaited: Mutex<HashMap<Guid, oneshot::Sender<Given>>>,
+    pushes: Arc<Semaphore>,
+    /// Whose turn it is to make a tree of hashes.
+    trees: Semaphore,
+}
+
+/// A servent, from outside. It ends with its last handle.
+#[derive(Clone)]
+pub struct Node {
+    inner: Arc<Inner>,
+    inputs: Sender<Input>,
+    _stop: Arc<watch::Sender<()>>,
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Node").field(&self.inner.address).finish()
+    }
+}
+
+/// What a search finds, as it comes in; the search ends when this is dropped.
+#[derive(Debug)]
+pub struct Search(Receiver<Event<SocketAddr>>);
+
+impl Search {
+    /// The next file that somebody has; `None` if the search was refused or the servent has ended.
+    pub async fn next(&mut self) -> Option<Found> {
+        loop {
+            match self.0.recv().await? {
+                Event::Found(found) => return Some(found),
+                Event::SearchRefused => return None,
+                _ => {}
+            }
+        }
+    }
+}
+
+impl Node {
+    /// Listens, and runs until the last handle is dropped, on the current runtime.
+    ///
+    /// # Errors
+    /// If the address cannot be listened on, or the system gives no randomness.
+    pub fn start(config: Config) -> io::Result<Self> {
+        let (listener, udp) = dialer::listen(config.listen, None, true, true)?;
+        let (Some(listener), Some(udp)) = (listener, udp) else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
+        let address = listener.local_addr()?;
+        let mut secret = [0; 32];
+        getrandom::fill(&mut secret).map_err(io::Error::other)?;
+        let (name, rest) = secret.split_at(16);
+        let (key, seed) = rest.split_at(8);
+        let word = |bytes: &[u8]| bytes.first_chunk().map_or(1, |bytes| u64::from_le_bytes(*bytes));
+        let guid = Guid::modern(name.first_chunk().copied().unwrap_or_default());
+        let Tuning { tick, dynamic_pause, promote_after, slots, out_of_band } = config.tuning;
+        let servent = ServentConfig {
+            user_agent: crate::CLIENT.replace(' ', "/"),
+            listen: Some(address),
+            firewalled: config.firewalled,
+            local: config.local,
+            key: word(key),
+            tick,
+            dynamic_pause,
+            promote_after,
+            slots,
+            out_of_band,
+            ..ServentConfig::new(config.mode, guid)
+        };
+        let (inputs, waiting) = mpsc::channel(INPUTS_MAX);
+        let inner = Arc::new(Inner {
+            guid,
+            vendor: servent.vendor,
+            address,
+            firewalled: config.firewalled,
+            local: config.local,
+            slots: config.upload_slots,
+            dialer: Dialer::for_listeners(&[address], None),
+            inputs: inputs.downgrade(),
+            shares: Mutex::default(),
+            queue: Mutex::new(Queue::new(config.upload_slots)),
+            awaited: Mutex::default(),
+            pushes: Arc::new(Semaphore::new(PUSHES_MAX)),
+            trees: Semaphore::new(1),
+        });
+        let (stop, stopped) = watch::channel(());
+        let machine = Servent::new(servent);
+        let task = driver::run(
+            inner.clone(),
+            machine,
+            word(seed),
+            Arc::new(udp),
+            waiting,
+            stopped.clone(),
+        );
+        tokio::spawn(task);
+        tokio::spawn(accept(inner.clone(), listener, stopped));
+        Ok(Self { inner, inputs, _stop: Arc::new(stop) })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.inner.address
+    }
+
+    /// Becomes part of the network that these servents are in.
+    pub async fn join(&self, known: &[SocketAddr]) {
+        self.inner.tell(Command::Join(known.to_vec())).await;
+    }
+
+    /// Asks host caches for servents, by UDP.
+    pub async fn ask_for_hosts(&self, cache: SocketAddr) {
+        self.inner.tell(Command::AskForHosts(cache)).await;
+    }
+
+    /// Says goodbye to all neighbours.
+    pub async fn leave(&self) {
+        self.inner.tell(Command::Leave).await;
+    }
+
+    /// Shares a file under its own name, once it has been hashed.
+    ///
+    /// # Errors
+    /// If it cannot be read, or its name cannot be told.
+    pub async fn publish(&self, path: &Path) -> io::Result<SharedFile> {
+        let path = path.to_owned();
+        let hashed = tokio::task::spawn_blocking(move || Share::hash(&path));
+        let share = hashed.await.map_err(io::Error::other)??;
+        let file = share.file.clone();
+        self.share(share).await?;
+        Ok(file)
+    }
+
+    /// Shares a file whose hashes are known.
+    ///
+    /// # Errors
+    /// If its name is too long, or the servent has ended.
+    pub async fn publish_known(&self, path: &Path, file: SharedFile) -> io::Result<()> {
+        if file.name.len() > NAME_MAX || file.name.contains('\0') {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        self.share(Share::known(path.to_owned(), file)).await
+    }
+
+    async fn share(&self, share: Share) -> io::Result<()> {
+        let file = share.file.clone();
+        let sha1 = file.sha1;
+        lock(&self.inner.shares).insert(Arc::new(share));
+        let (answer, answered) = oneshot::channel();
+        // If the driver has ended there is no answer either.
+        let _ = self.inputs.send(Input::Share(file, answer)).await;
+        let index = answered.await.map_err(io::Error::other)?;
+        lock(&self.inner.shares).number(index, sha1);
+        Ok(())
+    }
+
+    /// Shares a file no longer.
+    pub async fn unpublish(&self, sha1: Sha1) {
+        lock(&self.inner.shares).remove(sha1);
+        // If the driver has ended nothing is shared.
+        let _ = self.inputs.send(Input::Unshare(sha1)).await;
+    }
+
+    /// Looks for files by words, by hash, or both.
+    pub async fn search(&self, words: &str, sha1: Option<Sha1>) -> Search {
+        self.inner.search(words, sha1).await
+    }
+
+    /// Fetches a file to `to` from all of its sources and from those that the network knows,
+    /// verified; `told` hears how far it is. What has come when this is dropped or fails is kept in
+    /// a file beside it, for the next try.
+    ///
+    /// # Errors
+    /// If no source has the rest of it, it is not what its hash says, or it cannot be written.
+    pub async fn fetch(
+        &self,
+        want: Want,
+        to: &Path,
+        told: watch::Sender<Progress>,
+    ) -> Result<Fetched, FetchError> {
+        fetch::run(&self.inner, want, to, told).await
+    }
+
+    /// What a servent shares.
+    ///
+    /// # Errors
+    /// If it cannot be reached, or gives no such answer.
+    pub async fn browse(&self, addr: SocketAddr) -> io::Result<Vec<(String, u64, Option<Sha1>)>> {
+        let stream = self.inner.dialer.tcp(addr).await?;
+        let mut source = source::Source::new(stream, Vec::new(), addr, None);
+        let fields = "Accept: application/x-gnutella-packets\r\n";
+        let bytes = source.fetch("/", fields, BROWSE_MAX).await?;
+        let bytes = bytes.ok_or(io::ErrorKind::Unsupported)?;
+        let (mut files, mut at) = (Vec::new(), 0);
+        while let Ok(Decoded::Frame { frame, used }) = Descriptor::read(&bytes[at..]) {
+            at += used;
+            let Ok(hit) = QueryHit::parse(&frame.payload) else { continue };
+            for record in hit.records {
+                let name = String::from_utf8_lossy(record.name).into_owned();
+                files.push((name, record.len(), record.urns().find_map(|urn| urn.sha1())));
+            }
+        }
+        Ok(files)
+    }
+
+    /// How it stands; `None` once it has ended.
+    pub async fn look(&self) -> Option<Picture> {
+        self.inner.look().await
+    }
+}
+
+impl Inner {
+    async fn tell(&self, command: Command<SocketAddr>) {
+        if let Some(inputs) = self.inputs.upgrade() {
+            // A driver that has ended does nothing more.
+            let _ = inputs.send(Input::Command(command, None)).await;
+        }
+    }
+
+    async fn search(&self, words: &str, sha1: Option<Sha1>) -> Search {
+        let (answers, answered) = mpsc::channel(ANSWERS_MAX);
+        let command = Command::Search { words: words.to_owned(), sha1 };
+        if let Some(inputs) = self.inputs.upgrade() {
+            // If the driver has ended there are no answers.
+            let _ = inputs.send(Input::Command(command, Some(answers))).await;
+        }
+        Search(answered)
+    }
+
+    async fn look(&self) -> Option<Picture> {
+        let (answer, answered) = oneshot::channel();
+        self.inputs.upgrade()?.send(Input::Look(answer)).await.ok()?;
+        answered.await.ok()
+    }
+
+    async fn has_neighbours(&self) -> bool {
+        self.look().await.is_some_and(|picture| !picture.neighbours.is_empty())
+    }
+
+    async fn browse(&self) -> Vec<(u32, SharedFile)> {
+        let (answer, answered) = oneshot::channel();
+        if let Some(inputs) = self.inputs.upgrade() {
+            // A driver that has ended shares nothing.
+            let _ = inputs.send(Input::Browse(answer)).await;
+        }
+        answered.await.unwrap_or_default()
+    }
+
+    /// Where we accept connections, if we do.
+    fn node(&self) -> Option<SocketAddr> {
+        Some(self.address).filter(|_| !self.firewalled)
+    }
+
+    fn v4(&self) -> SocketAddrV4 {
+        match self.address {
+            SocketAddr::V4(addr) => addr,
+            SocketAddr::V6(_) => SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0),
+        }
+    }
+
+    /// Somebody else has a file that we share, as a stranger says.
+    fn learn(&self, share: &Share, addr: SocketAddr) {
+        let usable = search::gnutella::servent::is_dialable(addr, self.local);
+        if usable && addr != self.address {
+            share.learn(addr);
+        }
+    }
+
+    /// The connection that a servent opens once a push has reached it.
+    fn await_giv(&self, servent: Guid) -> oneshot::Receiver<Given> {
+        let (given, waiting) = oneshot::channel();
+        let mut awaited = lock(&self.awaited);
+        awaited.retain(|_, given| !given.is_closed());
+        if awaited.len() < AWAITED_MAX {
+            awaited.insert(servent, given);
+        }
+        waiting
+    }
+}
+
+async fn accept(inner: Arc<Inner>, listener: TcpListener, mut stop: watch::Receiver<()>) {
+    let strangers = Arc::new(Semaphore::new(STRANGERS_MAX));
+    loop {
+        let accepted = tokio::select! {
+            _ = stop.changed() => return,
+            accepted = listener.accept() => accepted,
+        };
+        // Out of descriptors, most likely: one may be free a moment later.
+        let Ok((stream, peer)) = accepted else {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        // Whom there is no room for hears nothing.
+        let Ok(permit) = strangers.clone().try_acquire_owned() else { continue };
+        let inner = inner.clone();
+        tokio::spawn(async move {
+            if let Err(error) = greet(&inner, stream, peer).await {
+                tracing::debug!(%peer, %error, "connection");
+            }
+            drop(permit);
+        });
+    }
+}
+
+/// Finds out what a connection is: messages, a request, or the answer to a push.
+async fn greet(inner: &Arc<Inner>, mut stream: TcpStream, peer: SocketAddr) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut read = Vec::new();
+    let mut buffer = [0; 1024];
+    let until = tokio::time::Instant::now() + FIRST_WORDS;
+    loop {
+        let count = tokio::time::timeout_at(until, stream.read(&mut buffer)).await??;
+        if count == 0 {
+            return Ok(());
+        }
+        read.extend_from_slice(&buffer[..count]);
+        let is = |words: &[u8]| {
+            let known = words.len().min(read.len());
+            words[..known] == read[..known]
+        };
+        if is(b"GNUTELLA") {
+            if let Some(inputs) = inner.inputs.upgrade() {
+                // A driver that has ended takes no more.
+                let _ = inputs.send(Input::Accepted(stream, peer, read)).await;
+            }
+            return Ok(());
+        }
+        if is(b"GET ") || is(b"HEAD ") {
+            return upload::serve(inner, stream, peer, read).await;
+        }
+        if !is(b"GIV ") || read.len() > GIV_MAX {
+            return Ok(());
+        }
+        let Some(end) = read.windows(2).position(|pair| pair == b"\n\n") else { continue };
+        // `GIV index:name-of-the-servent/name-of-the-file`
+        let line = String::from_utf8_lossy(&read[4..end]).to_lowercase();
+        let servent = line.split_once(':').and_then(|(_, rest)| rest.split('/').next());
+        let servent = servent.and_then(codec::hex::decode::<16>).map(Guid);
+        let given = servent.and_then(|servent| lock(&inner.awaited).remove(&servent));
+        if let Some(given) = given {
+            // Whoever waited may have given up.
+            let _ = given.send((stream, read.split_off(end + 2)));
+        }
+        return Ok(());
+    }
+}
+
+/// Waits for the first file that a search finds and `is` wanted, for at most `within`.
+pub async fn first(
+    search: &mut Search,
+    within: Duration,
+    is: impl Fn(&Found) -> bool,
+) -> Option<Found> {
+    timeout(within, async {
+        loop {
+            let found = search.next().await?;
+            if is(&found) {
+                return Some(found);
+            }
+        }
+    })
+    .await
+    .ok()
+    .flatten()
+}

@@ -1,0 +1,246 @@
+//! One servent that has a file: the connection to it, and what it says of the file.
+
+use std::io;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::time::Duration;
+
+use codec::http::{BodyLen, ContentRange, Head};
+use search::gnutella::Sha1;
+use search::gnutella::Urn;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::request::{HEAD_LIMITS, alternates};
+
+/// How long a source may be silent.
+const SILENCE: Duration = Duration::from_secs(30);
+/// Longest wait in a queue between two requests.
+const POLL_MAX: Duration = Duration::from_secs(60);
+/// How long after the earliest moment a place in a queue is asked for again.
+const POLL_SLACK: Duration = Duration::from_secs(1);
+
+/// Runs that are taken of what a source says that it has.
+const RUNS_MAX: usize = 256;
+/// Bytes in a second that a source gives at least, over an answer.
+const SLOWEST: u64 = 1_024;
+
+/// What a source answers.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// These bytes, perhaps fewer than were asked for.
+    Bytes {
+        bytes: Vec<u8>,
+        /// Length of the whole file, as it says.
+        total: Option<u64>,
+    },
+    /// All slots are taken: ask again after this.
+    Busy(Duration),
+    /// It has not got these bytes, or nothing of the file.
+    Without,
+}
+
+/// A connection to a source.
+#[derive(Debug)]
+pub(super) struct Source {
+    stream: TcpStream,
+    read: Vec<u8>,
+    host: SocketAddr,
+    /// Where we accept connections.
+    node: Option<SocketAddr>,
+    /// Which runs of the file it has, if it said so with its last answer.
+    pub(super) available: Option<Vec<Range<u64>>>,
+    /// Others that it named.
+    pub(super) alternates: Vec<SocketAddr>,
+}
+
+/// A head that has been read.
+struct Answered {
+    code: u16,
+    body: u64,
+    range: Option<ContentRange>,
+    retry: Option<Duration>,
+    deflated_or_chunked: bool,
+}
+
+impl Source {
+    pub(super) const fn new(
+        stream: TcpStream,
+        read: Vec<u8>,
+        host: SocketAddr,
+        node: Option<SocketAddr>,
+    ) -> Self {
+        Self { stream, read, host, node, available: None, alternates: Vec::new() }
+    }
+
+    /// Asks for a run of a file.
+    pub(super) async fn get(
+        &mut self,
+        sha1: Sha1,
+        range: Range<u64>,
+        told: &[SocketAddr],
+    ) -> io::Result<Answer> {
+        let urn = Urn::Sha1(sha1).to_text();
+        let last = range.end.saturating_sub(1);
+        let mut fields = format!("Range: bytes={}-{last}\r\nX-Queue: 0.1\r\n", range.start);
+        if !told.is_empty() {
+            let told: Vec<String> = told.iter().map(ToString::to_string).collect();
+            fields += &format!("X-Alt: {}\r\n", told.join(","));
+        }
+        self.ask(&format!("/uri-res/N2R?{urn}"), &fields).await?;
+        let answered = self.head().await?;
+        let bad = |why| io::Error::new(io::ErrorKind::InvalidData, why);
+        match answered.code {
+            200 | 206 if !answered.deflated_or_chunked => {
+                let (first, total) = match answered.range {
+                    Some(content) => (content.first, content.total),
+                    None if answered.code == 200 => (0, Some(answered.body)),
+                    None => return Err(bad("part without a place")),
+                };
+                let len = range.end - range.start;
+                if first != range.start || answered.body > len {
+                    // A server without ranges: of no use beyond the first bytes.
+                    return Err(bad("other bytes than were asked for"));
+                }
+                let within = SILENCE + Duration::from_secs(answered.body / SLOWEST);
+                let bytes = timeout(within, self.body(answered.body)).await??;
+                Ok(Answer::Bytes { bytes, total })
+            }
+            503 => {
+                self.body(answered.body.min(64 * 1024)).await?;
+                match answered.retry {
+                    Some(retry) => Ok(Answer::Busy((retry + POLL_SLACK).min(POLL_MAX))),
+                    None => Ok(Answer::Without),
+                }
+            }
+            _ => Ok(Answer::Without),
+        }
+    }
+
+    /// Asks for anything else: all of the body, if it is no more than `max`.
+    pub(super) async fn fetch(
+        &mut self,
+        target: &str,
+        fields: &str,
+        max: usize,
+    ) -> io::Result<Option<Vec<u8>>> {
+        self.ask(target, fields).await?;
+        let answered = self.head().await?;
+        let fits = answered.body <= max as u64 && !answered.deflated_or_chunked;
+        if answered.code != 200 || !fits {
+            return Ok(None);
+        }
+        self.body(answered.body).await.map(Some)
+    }
+
+    async fn ask(&mut self, target: &str, fields: &str) -> io::Result<()> {
+        let node = self.node.map_or_else(String::new, |node| format!("X-Node: {node}\r\n"));
+        let head = format!(
+            "GET {target} HTTP/1.1\r\nHost: {}\r\nUser-Agent: {}\r\nX-Features: queue/1.0\r\n\
+             {node}{fields}Connection: Keep-Alive\r\n\r\n",
+            self.host,
+            crate::CLIENT
+        );
+        timeout(SILENCE, self.stream.write_all(head.as_bytes())).await?
+    }
+
+    async fn head(&mut self) -> io::Result<Answered> {
+        let mut buffer = [0; 4096];
+        loop {
+            let bad = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+            if let Some(head) = Head::parse(&self.read, HEAD_LIMITS).map_err(bad)? {
+                let code = head.status().map_err(bad)?.code;
+                let headers = &head.headers;
+                let (body, odd) = match headers.body_len().map_err(bad)? {
+                    BodyLen::Exact(len) => (len, false),
+                    _ => (0, true),
+                };
+                let odd = odd || headers.get("Content-Encoding").is_some();
+                let named = headers.get("X-Alt").unwrap_or_default();
+                let answered = Answered {
+                    code,
+                    body,
+                    range: headers.get("Content-Range").and_then(ContentRange::parse),
+                    retry: retry(headers.get("X-Queue"), headers.get("Retry-After"))
+                        .or_else(|| retry(headers.get("X-Queued"), None)),
+                    deflated_or_chunked: odd,
+                };
+                if let Some(runs) = headers.get("X-Available-Ranges") {
+                    self.available = available(runs);
+                }
+                self.alternates.extend(alternates(named));
+                self.alternates.truncate(64);
+                let len = head.len;
+                self.read.drain(..len);
+                return Ok(answered);
+            }
+            let count = timeout(SILENCE, self.stream.read(&mut buffer)).await??;
+            if count == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            self.read.extend_from_slice(&buffer[..count]);
+        }
+    }
+
+    async fn body(&mut self, len: u64) -> io::Result<Vec<u8>> {
+        let len = usize::try_from(len).map_err(io::Error::other)?;
+        let early = len.min(self.read.len());
+        let mut bytes: Vec<u8> = self.read.drain(..early).collect();
+        while bytes.len() < len {
+            let at = bytes.len();
+            // Room for what has been announced is made as it comes.
+            bytes.resize(len.min(at + 256 * 1024), 0);
+            let count = timeout(SILENCE, self.stream.read(&mut bytes[at..])).await??;
+            if count == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            bytes.truncate(at + count);
+        }
+        Ok(bytes)
+    }
+}
+
+/// Runs of `X-Available-Ranges: bytes 0-99,200-299`.
+fn available(value: &str) -> Option<Vec<Range<u64>>> {
+    let runs = value.trim().strip_prefix("bytes")?.trim_start_matches(['=', ' ']);
+    let run = |text: &str| {
+        let (first, last) = text.trim().split_once('-')?;
+        let (first, last): (u64, u64) = (first.parse().ok()?, last.parse().ok()?);
+        (first <= last).then(|| first..last.saturating_add(1))
+    };
+    Some(runs.split(',').take(RUNS_MAX).filter_map(run).collect())
+}
+
+/// When to ask again: `pollMin` of a queue, or seconds.
+fn retry(queue: Option<&str>, after: Option<&str>) -> Option<Duration> {
+    let poll = queue.and_then(|value| {
+        let items = value.split([',', ';']).map(str::trim);
+        items.filter_map(|item| item.split_once('=')).find_map(|(name, value)| {
+            name.eq_ignore_ascii_case("pollMin").then(|| value.trim_matches('"').parse().ok())?
+        })
+    });
+    poll.or_else(|| after?.trim().parse().ok()).map(Duration::from_secs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_say_what_they_have() {
+        assert_eq!(available("bytes 0-99, 200-299"), Some(vec![0..100, 200..300]));
+        assert_eq!(available("bytes=5-5"), available("bytes 5-5"));
+        assert_eq!(available("bytes 9-1,x,3-"), Some(vec![]));
+        assert_eq!(available("lines 1-2"), None);
+    }
+
+    #[test]
+    fn queues_say_when_to_ask_again() {
+        let queue = "position=2, length=5, limit=1, pollMin=45, pollMax=120";
+        assert_eq!(retry(Some(queue), Some("9")), Some(Duration::from_secs(45)));
+        assert_eq!(retry(None, Some("9")), Some(Duration::from_secs(9)));
+        assert_eq!(retry(Some("position=1"), None), None);
+        assert_eq!(retry(None, Some("soon")), None);
+    }
+}

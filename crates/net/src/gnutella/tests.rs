@@ -1,0 +1,247 @@
+//! Servents on this host, with real sockets and files.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use search::gnutella::servent::Mode;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::*;
+
+const WITHIN: Duration = Duration::from_secs(60);
+
+fn config(mode: Mode) -> Config {
+    let mut config = Config::new(SocketAddr::from(([127, 0, 0, 1], 0)), mode);
+    config.tuning.tick = Duration::from_millis(200);
+    config.tuning.dynamic_pause = Duration::from_millis(200);
+    config.tuning.slots = 1 << 12;
+    config
+}
+
+fn start(config: Config, known: &[SocketAddr]) -> Node {
+    let node = Node::start(config).expect("a node");
+    let (joining, known) = (node.clone(), known.to_vec());
+    tokio::spawn(async move { joining.join(&known).await });
+    node
+}
+
+async fn has_neighbours(node: &Node, count: usize) {
+    let wait = async {
+        loop {
+            let picture = node.look().await.expect("it runs");
+            if picture.neighbours.len() >= count {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(WITHIN, wait).await.expect("neighbours in time");
+}
+
+async fn share(node: &Node, dir: &Path, name: &str, len: usize) -> SharedFile {
+    let bytes: Vec<u8> = (0..len as u32).map(|n| ((n * 31) >> 3) as u8 ^ (n >> 11) as u8).collect();
+    let path = dir.join(name);
+    std::fs::write(&path, bytes).expect("a file");
+    node.publish(&path).await.expect("shared")
+}
+
+/// Searches again and again: tables of words take a while to travel.
+async fn find(node: &Node, words: &str, is: impl Fn(&Found) -> bool) -> Found {
+    let until = tokio::time::Instant::now() + WITHIN;
+    while tokio::time::Instant::now() < until {
+        let mut search = node.search(words, None).await;
+        if let Some(found) = first(&mut search, Duration::from_secs(3), &is).await {
+            return found;
+        }
+    }
+    panic!("nobody has {words}")
+}
+
+#[tokio::test]
+async fn a_leaf_finds_what_another_shares_and_fetches_it_verified() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let hub = start(config(Mode::Ultrapeer), &[]);
+    let known = [hub.address()];
+    let (giver, taker) = (start(config(Mode::Leaf), &known), start(config(Mode::Leaf), &known));
+    let file = share(&giver, dir.path(), "golden reef atlas.bin", 2_500_000).await;
+    has_neighbours(&giver, 1).await;
+    has_neighbours(&taker, 1).await;
+    let found = find(&taker, "golden reef", |found| found.sha1 == Some(file.sha1)).await;
+    assert_eq!((found.len, found.addr), (file.len, giver.address()));
+    let to = dir.path().join("taken.bin");
+    let want = Want::of(&found).expect("a hash");
+    let fetched = taker.fetch(want, &to, watch::Sender::default()).await.expect("fetched");
+    assert!(fetched.by_tree);
+    assert_eq!(fetched.from, [(giver.address(), 2_500_000)]);
+    assert_eq!(Share::hash(&to).expect("a file").file.sha1, file.sha1);
+    let browsed = taker.browse(giver.address()).await.expect("browsed");
+    assert_eq!(browsed, [(file.name, file.len, Some(file.sha1))]);
+}
+
+#[tokio::test]
+async fn a_servent_that_cannot_be_reached_gives_by_push() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let hub = start(config(Mode::Ultrapeer), &[]);
+    let known = [hub.address()];
+    let hidden = start(Config { firewalled: true, ..config(Mode::Leaf) }, &known);
+    let taker = start(config(Mode::Leaf), &known);
+    let file = share(&hidden, dir.path(), "hidden pearl.bin", 300_000).await;
+    has_neighbours(&taker, 1).await;
+    let found = find(&taker, "hidden pearl", |found| found.sha1 == Some(file.sha1)).await;
+    assert!(found.push);
+    let to = dir.path().join("taken.bin");
+    let fetched = taker
+        .fetch(Want::of(&found).expect("a hash"), &to, watch::Sender::default())
+        .await
+        .expect("fetched");
+    assert_eq!(fetched.from.len(), 1);
+    assert_eq!(Share::hash(&to).expect("a file").file.sha1, file.sha1);
+}
+
+#[tokio::test]
+async fn bad_blocks_are_thrown_away_and_taken_from_others() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (good, bad) = (start(config(Mode::Leaf), &[]), start(config(Mode::Leaf), &[]));
+    let taker = start(config(Mode::Leaf), &[]);
+    let file = share(&good, dir.path(), "reef.bin", 3_000_000).await;
+    let other = dir.path().join("other");
+    std::fs::create_dir(&other).expect("a folder");
+    share(&bad, &other, "reef.bin", 3_000_000).await;
+    // It goes on telling the old hashes.
+    std::fs::write(other.join("reef.bin"), vec![7; 3_000_000]).expect("a file");
+    let source = |node: &Node| From { addr: node.address(), push: None };
+    let want = Want {
+        sha1: file.sha1,
+        len: file.len,
+        tree: file.tree,
+        sources: vec![source(&bad), source(&good)],
+    };
+    let fetched = taker
+        .fetch(want, &dir.path().join("taken.bin"), watch::Sender::default())
+        .await
+        .expect("fetched");
+    assert!(fetched.by_tree && fetched.from.iter().all(|(from, _)| *from == good.address()));
+}
+
+#[tokio::test]
+async fn a_search_crosses_two_ultrapeers_that_a_host_cache_named() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let first = start(config(Mode::Ultrapeer), &[]);
+    let second = start(config(Mode::Ultrapeer), &[first.address()]);
+    has_neighbours(&first, 1).await;
+    let giver = start(config(Mode::Leaf), &[first.address()]);
+    let taker = start(config(Mode::Leaf), &[second.address()]);
+    // One of version 0.4, whose queries and hits are flooded.
+    let old = start(config(Mode::Old), &[second.address()]);
+    let new = share(&giver, dir.path(), "coral garden.bin", 1_000).await;
+    let aged = share(&old, dir.path(), "sunken harbour.bin", 2_000).await;
+    for node in [&giver, &taker, &old] {
+        has_neighbours(node, 1).await;
+    }
+    let found = find(&taker, "coral garden", |found| found.sha1 == Some(new.sha1)).await;
+    assert_eq!(found.addr, giver.address());
+    let found = find(&taker, "sunken harbour", |found| found.sha1 == Some(aged.sha1)).await;
+    assert_eq!(found.addr, old.address());
+    let found = find(&old, "coral garden", |found| found.sha1 == Some(new.sha1)).await;
+    assert_eq!((found.len, found.tree), (new.len, new.tree));
+    // By UDP alone: whoever is asked names ultrapeers, and they are dialled.
+    let asking = start(config(Mode::Leaf), &[]);
+    asking.ask_for_hosts(first.address()).await;
+    asking.join(&[]).await;
+    has_neighbours(&asking, 1).await;
+    let kept = asking.look().await.expect("it runs").hosts;
+    assert!(kept.lines().any(|line| line.parse() == Ok(first.address())), "{kept}");
+}
+
+#[tokio::test]
+async fn a_file_comes_from_several_and_what_came_before_is_kept() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (one, two) = (start(config(Mode::Leaf), &[]), start(config(Mode::Leaf), &[]));
+    let taker = start(config(Mode::Leaf), &[]);
+    let file = share(&one, dir.path(), "reef.bin", 6_000_000).await;
+    two.publish_known(&dir.path().join("reef.bin"), file.clone()).await.expect("shared");
+    let source = |node: &Node| From { addr: node.address(), push: None };
+    let want = Want {
+        sha1: file.sha1,
+        len: file.len,
+        tree: file.tree,
+        sources: vec![source(&one), source(&two)],
+    };
+    let to = dir.path().join("taken.bin");
+    // A try that is given up once some of it is there.
+    let told = watch::Sender::default();
+    let mut progress = told.subscribe();
+    let early = async {
+        let some = progress.wait_for(|progress| progress.have > 1_000_000).await;
+        some.expect("it goes on").have
+    };
+    tokio::select! {
+        biased;
+        have = early => assert!(have < file.len),
+        whole = taker.fetch(want.clone(), &to, told) => panic!("too early: {whole:?}"),
+    }
+    assert!(!to.exists());
+    let fetched = taker.fetch(want, &to, watch::Sender::default()).await.expect("fetched");
+    assert!(fetched.by_tree && fetched.kept_blocks > 0 && fetched.from.len() == 2, "{fetched:?}");
+    assert_eq!(Share::hash(&to).expect("a file").file.sha1, file.sha1);
+}
+
+/// What a node answers to raw bytes.
+async fn answer(node: &Node, request: &str) -> String {
+    let mut stream = TcpStream::connect(node.address()).await.expect("a connection");
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut read = Vec::new();
+    let _ = timeout(WITHIN, stream.read_to_end(&mut read)).await.expect("an end");
+    String::from_utf8_lossy(&read).into_owned()
+}
+
+#[tokio::test]
+async fn gn_19_and_gn_20_requests_for_what_is_not_shared_are_refused() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let node = start(config(Mode::Leaf), &[]);
+    let file = share(&node, dir.path(), "reef.bin", 1_000).await;
+    let urn = search::gnutella::Urn::Sha1(file.sha1).to_text();
+    let table = [
+        ("/get/1/../../etc/passwd".to_owned(), "", "404"),
+        ("/etc/passwd".to_owned(), "", "404"),
+        ("/get/9/reef.bin".to_owned(), "", "404"),
+        ("/get/1/reef.bin".to_owned(), "", "200"),
+        (format!("/uri-res/N2R?{urn}"), "Range: bytes=10-19\r\n", "206"),
+        (format!("/uri-res/N2R?{urn}"), "Range: bytes=9-1\r\n", "400"),
+        (format!("/uri-res/N2R?{urn}"), "Range: bytes=0-1,4-5\r\n", "400"),
+        (format!("/uri-res/N2R?{urn}"), "Range: bytes=1000-\r\n", "416"),
+        (format!("/uri-res/N2R?{urn}"), "Range: bytes=-0\r\n", "416"),
+    ];
+    for (path, fields, code) in table {
+        let request = format!("GET {path} HTTP/1.1\r\n{fields}Connection: close\r\n\r\n");
+        let answer = answer(&node, &request).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {code} ")), "{path} {fields}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn everything_stays_findable_among_thirty_while_ultrapeers_end() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut hubs: Vec<Node> = Vec::new();
+    for _ in 0..6 {
+        let known: Vec<_> = hubs.iter().map(Node::address).collect();
+        hubs.push(start(config(Mode::Ultrapeer), &known));
+    }
+    let known: Vec<_> = hubs.iter().map(Node::address).collect();
+    let mut leaves = Vec::new();
+    for n in 0..24 {
+        let leaf = start(config(Mode::Leaf), &known);
+        share(&leaf, dir.path(), &format!("treasure of{n:02}.bin"), 1_000 + n).await;
+        leaves.push(leaf);
+    }
+    for leaf in &leaves {
+        has_neighbours(leaf, 2).await;
+    }
+    hubs.drain(..2);
+    for n in [0usize, 7, 16, 23] {
+        let name = format!("treasure of{n:02}.bin");
+        let seeker = &leaves[(n + 5) % leaves.len()];
+        find(seeker, &name, |found| found.name == name).await;
+    }
+}

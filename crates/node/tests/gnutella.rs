@@ -1,0 +1,69 @@
+//! A node in Gnutella, as the facade has it: joined, shared with, searched and left.
+
+mod common;
+
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use common::{Home, PATIENCE};
+use node::networks::Standing;
+use node::{Node, SearchQuery, SearchResult};
+
+/// Searches again and again: what is shared takes a while to be known.
+fn find(node: &Node, words: &str) -> SearchResult {
+    let query = SearchQuery { words: words.to_owned(), limit: 10 };
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let mut found = None;
+        let asked = node.search(&query, &mut |told| match told {
+            node::Told::Result(_, result) if result.network == "gnutella" => {
+                found = Some(result.clone());
+                ControlFlow::Break(())
+            }
+            _ => ControlFlow::Continue(()),
+        });
+        asked.expect("it runs");
+        if let Some(found) = found {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "nobody has {words}");
+    }
+}
+
+#[test]
+fn what_one_library_shares_another_node_finds() {
+    let homes: Vec<Home> = (0..3).map(|_| Home::new()).collect();
+    let nodes: Vec<_> = homes.iter().map(Home::start).collect();
+    let loopback = Some(([127, 0, 0, 1], 0).into());
+    let role = |node: &Node, role: &str| {
+        node.change_settings(&[("gnutella.role".to_owned(), Some(role.into()))]).expect("set");
+    };
+    role(&nodes[0], "ultrapeer");
+    let hub = nodes[0].join_network("gnutella", Vec::new(), loopback).expect("joins");
+    let known = vec![hub.addresses[0].to_string()];
+    for node in &nodes[1..] {
+        role(node, "leaf");
+        let joined = node.join_network("gnutella", known.clone(), loopback).expect("joins");
+        assert!(joined.can_leave && !joined.can_join);
+        assert!(node.join_network("gnutella", Vec::new(), loopback).is_err(), "twice");
+    }
+    homes[1].make_files("shared", &[("amber lagoon.bin", 70_000)]);
+    nodes[1].library().expect("it runs").add(&homes[1].path("shared")).expect("shared");
+    let found = find(&nodes[2], "amber lagoon");
+    assert_eq!((found.name.as_str(), found.length), ("amber lagoon.bin", 70_000));
+    assert!(found.content.sha1.is_some() && found.content.tth.is_some());
+    let address = nodes[1].network("gnutella", None).expect("known").network.addresses[0];
+    assert_eq!(found.id, address.to_string());
+
+    let left = nodes[2].leave_network("gnutella").expect("left");
+    assert_eq!(left.state, Standing::Off);
+    let kept = std::fs::read_to_string(homes[2].path("state/gnutella-hosts")).expect("kept");
+    assert_eq!(kept.trim(), known[0]);
+    nodes.iter().for_each(|node| node.shutdown());
+    drop(nodes);
+    // It is part of the network again when it next runs.
+    let again = homes[1].start();
+    let state = again.network("gnutella", None).expect("known").network;
+    assert!(state.can_leave, "{state:?}");
+    again.shutdown();
+}
