@@ -173,7 +173,7 @@ async fn a_file_comes_from_several_and_what_came_before_is_kept() {
     let told = watch::Sender::default();
     let mut progress = told.subscribe();
     let early = async {
-        let some = progress.wait_for(|progress| progress.have > 1_000_000).await;
+        let some = progress.wait_for(|progress: &Progress| progress.have > 1_000_000).await;
         some.expect("it goes on").have
     };
     tokio::select! {
