@@ -5,8 +5,9 @@ mod common;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use common::{Home, PATIENCE};
+use common::{Home, PATIENCE, await_state};
 use node::networks::Standing;
+use node::view::State;
 use node::{Node, SearchQuery, SearchResult};
 
 /// Searches again and again: what is shared takes a while to be known.
@@ -31,7 +32,7 @@ fn find(node: &Node, words: &str) -> SearchResult {
 }
 
 #[test]
-fn what_one_library_shares_another_node_finds() {
+fn what_one_library_shares_another_node_finds_and_fetches() {
     let homes: Vec<Home> = (0..3).map(|_| Home::new()).collect();
     let nodes: Vec<_> = homes.iter().map(Home::start).collect();
     let loopback = Some(([127, 0, 0, 1], 0).into());
@@ -47,13 +48,18 @@ fn what_one_library_shares_another_node_finds() {
         assert!(joined.can_leave && !joined.can_join);
         assert!(node.join_network("gnutella", Vec::new(), loopback).is_err(), "twice");
     }
-    homes[1].make_files("shared", &[("amber lagoon.bin", 70_000)]);
+    let made = homes[1].make_files("shared", &[("amber lagoon.bin", 70_000)]);
     nodes[1].library().expect("it runs").add(&homes[1].path("shared")).expect("shared");
     let found = find(&nodes[2], "amber lagoon");
     assert_eq!((found.name.as_str(), found.length), ("amber lagoon.bin", 70_000));
     assert!(found.content.sha1.is_some() && found.content.tth.is_some());
     let address = nodes[1].network("gnutella", None).expect("known").network.addresses[0];
     assert_eq!(found.id, address.to_string());
+
+    let fetched = nodes[2].fetch_found(&found, None).expect("begun");
+    await_state(&nodes[2], &fetched.id, State::Finished);
+    let path = homes[2].downloads().join("amber lagoon.bin");
+    assert_eq!(std::fs::read(path).expect("there"), made[0].1);
 
     let left = nodes[2].leave_network("gnutella").expect("left");
     assert_eq!(left.state, Standing::Off);
