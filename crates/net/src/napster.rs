@@ -3,3 +3,5 @@
 
 pub mod client;
 pub mod server;
+
+pub use search::napster::{FileHash, LinkSpeed, MediaType, Nick, Query, SharedFile, Text};

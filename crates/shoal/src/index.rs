@@ -28,6 +28,10 @@ pub struct IndexArgs {
     /// Keep accounts and the log of the index in this folder; without it all is forgotten in the end
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
+    /// Keep the index in this database of PostgreSQL, which other servers may share under other
+    /// names, instead of in memory (`postgres://USER@HOST/NAME`)
+    #[arg(long, value_name = "URL")]
+    database: Option<String>,
     /// What the server calls itself
     #[arg(long, default_value = "shoal")]
     name: String,
@@ -90,6 +94,7 @@ async fn serve(args: &IndexArgs) -> Result<Exit, Failure> {
         name: args.name.clone(),
         motd,
         state: args.state.clone(),
+        database: args.database.clone(),
         grace: args.grace,
         limits: Limits {
             registered_only: args.registered_only,

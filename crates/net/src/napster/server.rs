@@ -4,6 +4,7 @@
 
 mod accounts;
 mod connection;
+mod database;
 mod index;
 mod log;
 
@@ -26,6 +27,7 @@ use tokio::time::timeout;
 use self::accounts::Accounts;
 pub use self::accounts::AccountsError;
 use self::connection::{Connection, Remote};
+pub use self::database::{DatabaseError, DatabaseIndex};
 use self::index::IndexThread;
 pub use self::log::LogError;
 pub use search::napster::server::{Limits, Status};
@@ -52,6 +54,9 @@ pub struct ServerConfig {
     pub motd: String,
     /// Where accounts and the log of the index are kept; nothing is without.
     pub state: Option<PathBuf>,
+    /// A database of PostgreSQL that holds the index, which other servers may share; without one it
+    /// is in memory. Users are told apart by the server's name.
+    pub database: Option<String>,
     /// How long files of users are listed after a restart before those have come back.
     pub grace: Duration,
     /// What users may do.
@@ -67,6 +72,7 @@ impl ServerConfig {
             name: "shoal".to_owned(),
             motd: String::new(),
             state: None,
+            database: None,
             grace: Duration::from_secs(10 * 60),
             limits: Limits::default(),
         }
@@ -87,6 +93,9 @@ pub enum ServerError {
     /// What is kept of the index cannot be used.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// The database of the index cannot be used.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
     /// What is kept of accounts cannot be used.
     #[error(transparent)]
     Accounts(#[from] AccountsError),

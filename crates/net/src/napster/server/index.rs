@@ -12,6 +12,7 @@ use search::napster::server::{Ask, Command, Indexed, answer};
 use search::napster::{FileHash, Hit, Nick, Query, SharedFile, Text, Twin};
 use tokio::sync::mpsc;
 
+use super::database::{DatabaseError, DatabaseIndex};
 use super::log::Log;
 use super::{Input, LogError, ServerConfig, ServerError};
 
@@ -32,14 +33,12 @@ impl IndexThread {
         inputs: mpsc::Sender<Input>,
     ) -> Result<Self, ServerError> {
         let (asks, asked) = channel();
-        let (grace, state) = (config.grace, config.state.clone());
-        // A long log takes its time.
-        let opened = tokio::task::spawn_blocking(move || Kept::open(state.as_deref(), grace)).await;
-        let kept = opened.map_err(|error| ServerError::Start(io::Error::other(error)))??;
-        let thread = std::thread::Builder::new()
-            .name("napster-index".into())
-            .spawn(move || serve(kept, &asked, &inputs))
-            .map_err(ServerError::Start)?;
+        let config = config.clone();
+        // A long log takes its time, and so may a database.
+        let opened = tokio::task::spawn_blocking(move || open(&config, asked, inputs)).await;
+        let serve = opened.map_err(|error| ServerError::Start(io::Error::other(error)))??;
+        let thread = std::thread::Builder::new().name("napster-index".into()).spawn(serve);
+        let thread = thread.map_err(ServerError::Start)?;
         Ok(Self { asks: Some(asks), thread: Some(thread) })
     }
 
@@ -59,14 +58,75 @@ impl IndexThread {
     }
 }
 
-/// What an index does when nobody asks.
-trait Upkeep {
-    fn upkeep(&mut self) -> io::Result<()>;
+/// Opens what a server is to have for an index. What comes back serves it.
+fn open(
+    config: &ServerConfig,
+    asked: Receiver<Asked>,
+    inputs: mpsc::Sender<Input>,
+) -> Result<Box<dyn FnOnce() + Send>, ServerError> {
+    let until = Instant::now() + config.grace;
+    Ok(match &config.database {
+        Some(url) => {
+            let mut index = DatabaseIndex::open(url, &config.name)?;
+            let remembered = index.owners()?.into_iter().collect();
+            Box::new(move || serve(index, Remembered { nicks: remembered, until }, &asked, &inputs))
+        }
+        None => {
+            let index = Logged::open(config.state.as_deref())?;
+            let remembered = index.owners();
+            Box::new(move || serve(index, Remembered { nicks: remembered, until }, &asked, &inputs))
+        }
+    })
 }
 
-fn serve<I>(mut index: I, asked: &Receiver<Asked>, inputs: &mpsc::Sender<Input>)
-where
-    I: Index + Upkeep,
+/// Users of an earlier run, who have not come back yet.
+struct Remembered {
+    nicks: BTreeSet<Nick>,
+    until: Instant,
+}
+
+impl Remembered {
+    /// Puts a question, and forgets first whoever comes back: he says anew what he shares.
+    fn answer<I: Index>(&mut self, index: &mut I, ask: Ask) -> Result<Indexed, I::Error> {
+        if let Ask::Enter(owner) = &ask
+            && self.nicks.remove(&owner.nick)
+        {
+            index.leave(&owner.nick)?;
+        }
+        answer(index, ask)
+    }
+
+    /// Gives up those who have had their time.
+    fn expire<I: Index>(&mut self, index: &mut I) -> Result<(), I::Error> {
+        if Instant::now() < self.until {
+            return Ok(());
+        }
+        while let Some(nick) = self.nicks.pop_first() {
+            index.leave(&nick)?;
+        }
+        Ok(())
+    }
+}
+
+/// What an index does when nobody asks.
+trait Upkeep: Index {
+    fn upkeep(&mut self) -> Result<(), Self::Error>;
+}
+
+impl Upkeep for DatabaseIndex {
+    /// The database looks after itself.
+    fn upkeep(&mut self) -> Result<(), DatabaseError> {
+        Ok(())
+    }
+}
+
+fn serve<I>(
+    mut index: I,
+    mut remembered: Remembered,
+    asked: &Receiver<Asked>,
+    inputs: &mpsc::Sender<Input>,
+) where
+    I: Upkeep,
     I::Error: std::fmt::Display,
 {
     let mut kept = Instant::now();
@@ -74,13 +134,14 @@ where
         let next = asked.recv_timeout(SYNC_EVERY.saturating_sub(kept.elapsed()));
         if kept.elapsed() >= SYNC_EVERY || matches!(next, Err(RecvTimeoutError::Disconnected)) {
             kept = Instant::now();
-            if let Err(error) = index.upkeep() {
+            let done = remembered.expire(&mut index).and_then(|()| index.upkeep());
+            if let Err(error) = done {
                 tracing::error!(%error, "keeping the index");
             }
         }
         match next {
             Ok((question, ask)) => {
-                let said = answer(&mut index, ask).unwrap_or_else(|error| {
+                let said = remembered.answer(&mut index, ask).unwrap_or_else(|error| {
                     tracing::error!(%error, "asking the index");
                     Indexed::Failed
                 });
@@ -94,23 +155,24 @@ where
     }
 }
 
-/// An index in memory and its log, and users of the log who have not come back yet.
-struct Kept {
+/// An index in memory and its log.
+struct Logged {
     index: MemoryIndex,
     log: Option<Log>,
-    remembered: BTreeSet<Nick>,
-    until: Instant,
 }
 
-impl Kept {
-    fn open(folder: Option<&Path>, grace: Duration) -> Result<Self, ServerError> {
+impl Logged {
+    fn open(folder: Option<&Path>) -> Result<Self, ServerError> {
         let mut seed = [0; 8];
         getrandom::fill(&mut seed).map_err(|error| ServerError::Start(error.into()))?;
         let mut index = MemoryIndex::new(u64::from_le_bytes(seed));
         let opened = folder.map(|folder| Log::open(folder, &mut index));
         let log = opened.transpose().map_err(|error: LogError| ServerError::Log(error))?;
-        let remembered = index.owners().map(|owner| owner.nick.clone()).collect();
-        Ok(Self { index, log, remembered, until: Instant::now() + grace })
+        Ok(Self { index, log })
+    }
+
+    fn owners(&self) -> BTreeSet<Nick> {
+        self.index.owners().map(|owner| owner.nick.clone()).collect()
     }
 
     fn logged(&mut self, write: impl FnOnce(&mut Log) -> io::Result<()>) -> io::Result<()> {
@@ -118,27 +180,18 @@ impl Kept {
     }
 }
 
-impl Upkeep for Kept {
+impl Upkeep for Logged {
     fn upkeep(&mut self) -> io::Result<()> {
-        if !self.remembered.is_empty() && Instant::now() >= self.until {
-            for nick in std::mem::take(&mut self.remembered) {
-                self.leave(&nick)?;
-            }
-        }
         let Some(log) = &mut self.log else { return Ok(()) };
         log.sync()?;
         log.tidy(&mut self.index)
     }
 }
 
-impl Index for Kept {
+impl Index for Logged {
     type Error = io::Error;
 
     fn enter(&mut self, owner: &Owner) -> io::Result<()> {
-        if self.remembered.remove(&owner.nick) {
-            // He says anew what he shares.
-            self.leave(&owner.nick)?;
-        }
         self.logged(|log| log.enter(owner))?;
         let Ok(()) = self.index.enter(owner);
         Ok(())
