@@ -2,6 +2,7 @@
 //! Each setting has one name, `section.key`; its variable is `SHOAL_SECTION_KEY`.
 
 mod gnutella;
+mod napster;
 mod settings;
 mod times;
 
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 pub use gnutella::GnutellaSection;
+pub use napster::NapsterSection;
 pub use settings::{Kind, SETTINGS, Setting};
 pub use times::Times;
 
@@ -91,6 +93,8 @@ pub struct Config {
     pub chord: ChordSection,
     /// The servent of Gnutella.
     pub gnutella: GnutellaSection,
+    /// The client of Napster.
+    pub napster: NapsterSection,
     /// What is fetched and shared.
     pub transfers: TransfersSection,
     /// What is said about it.
@@ -502,6 +506,12 @@ impl Config {
         }
         if !self.gnutella.listen.is_empty() && self.gnutella.address().is_none() {
             return wrong("gnutella.listen", "not an address and a port such as 192.0.2.1:6346");
+        }
+        if !self.napster.listen.is_empty() && self.napster.address().is_none() {
+            return wrong(
+                "napster.listen",
+                "not an IPv4 address and a port such as 192.0.2.1:6699",
+            );
         }
         if self.transfers.max_connections == 0 {
             return wrong("transfers.max_connections", "at least 1 is needed");

@@ -3,7 +3,9 @@
 
 mod chord;
 pub(crate) mod gnutella;
+pub(crate) mod napster;
 mod picture;
+mod shares;
 
 use std::io;
 use std::net::SocketAddr;
@@ -24,6 +26,7 @@ pub use picture::{
 use chord::Chord;
 pub(crate) use chord::{ChordStatus, ChordWish};
 pub(crate) use gnutella::{Gnutella, GnutellaWish};
+pub(crate) use napster::{Napster, NapsterWish};
 pub(crate) use picture::KademliaCounts;
 
 /// Nodes that one may begin with, in one request.
@@ -46,6 +49,9 @@ pub enum NetworkError {
         /// What the system said.
         source: io::Error,
     },
+    /// Its protocol knows addresses of IPv4 alone.
+    #[error("{0} is no address of IPv4, and this network knows no others")]
+    NotIpv4(String),
     /// There is no way to the first node.
     #[error("there is no way to {address}: {source}")]
     NoWay {
@@ -79,6 +85,7 @@ pub(crate) struct Networks {
     /// Whether the session takes part in Kademlia.
     pub(crate) kademlia: AtomicBool,
     pub(crate) gnutella: Gnutella,
+    pub(crate) napster: Napster,
     /// A swarm of others that is shown.
     pub(crate) shown: Mutex<Option<Pictured>>,
 }
@@ -98,6 +105,7 @@ impl Networks {
             chord,
             kademlia: AtomicBool::new(kademlia),
             gnutella: Gnutella::default(),
+            napster: Napster::default(),
             shown: Mutex::default(),
         })
     }
@@ -105,6 +113,7 @@ impl Networks {
     /// Says goodbye and ends; within seconds.
     pub(crate) fn shutdown(&self) {
         self.gnutella.leave();
+        self.napster.leave();
         lock(&self.requests).take();
         if let Some(thread) = lock(&self.thread).take()
             && thread.join().is_err()

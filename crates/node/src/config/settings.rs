@@ -85,6 +85,11 @@ pub const SETTINGS: &[Setting] = &[
         false,
         "Others in Gnutella cannot connect to this node",
     ),
+    setting("napster.join", Kind::Bool, false, "Share the library and search at a Napster server"),
+    setting("napster.server", Kind::Text, false, "The server of Napster, as HOST:PORT"),
+    setting("napster.nick", Kind::Text, false, "This node's name there; made up if empty"),
+    setting("napster.listen", Kind::Text, false, "Where peers of Napster come; empty: any port"),
+    setting("napster.firewalled", Kind::Bool, false, "Peers of Napster cannot reach this node"),
     setting(
         "transfers.piece_memory",
         Kind::Number,

@@ -2,7 +2,6 @@
 //! addresses that it hears of, and answers searches of the node.
 
 mod fetcher;
-mod library;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::ControlFlow;
@@ -13,12 +12,13 @@ use std::time::Duration;
 
 use codec::hex::Hex;
 use net::dht::resolve;
-use net::gnutella::{Config, From, Mode, Node, Picture, Role};
+use net::gnutella::{Config, From, Mode, Node, Picture, Role, Sha1, SharedFile, TigerRoot};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::picture::{Edge, Standing, Swarm, SwarmNode};
+use super::shares::{self, Shared, Shares};
 use super::{NetworkError, lock};
 use crate::library::Library;
 use crate::search::{ContentId, Finder, Hit, SearchQuery};
@@ -115,7 +115,7 @@ impl Gnutella {
         let (ends, ended) = channel();
         let running = Running { handle, node, hosts: wish.hosts, _stop: stop, _ends: ends };
         let running = Arc::new(running);
-        library::share(Arc::downgrade(&running), wish.library, ended).map_err(failed(listen))?;
+        shares::share(Arc::downgrade(&running), wish.library, ended).map_err(failed(listen))?;
         let run = move || {
             // It is stopped by the end of the last handle.
             let _ = runtime.block_on(stopped);
@@ -207,6 +207,23 @@ async fn write_hosts(node: &Node, path: &std::path::Path) {
     let written = std::fs::write(&new, picture.hosts).and_then(|()| std::fs::rename(&new, path));
     if let Err(error) = written {
         tracing::warn!(path = %path.display(), %error, "the addresses of Gnutella are not kept");
+    }
+}
+
+impl Shares for Running {
+    fn publish(&self, file: &Shared) -> Result<(), String> {
+        let told = SharedFile {
+            name: file.name.clone(),
+            len: file.length,
+            sha1: Sha1(file.sha1),
+            tree: file.tiger.map(TigerRoot),
+        };
+        let published = self.handle.block_on(self.node.publish_known(&file.path, told));
+        published.map_err(|error| error.to_string())
+    }
+
+    fn withdraw(&self, file: &Shared) {
+        self.handle.block_on(self.node.unpublish(Sha1(file.sha1)));
     }
 }
 

@@ -33,9 +33,15 @@ impl Node {
     fn finders(&self) -> Result<Vec<Arc<dyn Finder>>, NodeError> {
         let own: [Arc<dyn Finder>; 2] = [self.library()?, Arc::new(Transfers(self.transfers()))];
         let others = super::lock(&self.finders).clone();
-        let gnutella = self.networks.gnutella.is_running().then(|| self.networks.gnutella.clone());
-        let gnutella = gnutella.map(|gnutella| Arc::new(gnutella) as Arc<dyn Finder>);
-        Ok(own.into_iter().chain(others).chain(gnutella).collect())
+        let mut finders: Vec<_> = own.into_iter().chain(others).collect();
+        let networks = &self.networks;
+        if networks.gnutella.is_running() {
+            finders.push(Arc::new(networks.gnutella.clone()));
+        }
+        if networks.napster.is_running() {
+            finders.push(Arc::new(networks.napster.clone()));
+        }
+        Ok(finders)
     }
 }
 

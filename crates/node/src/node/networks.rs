@@ -10,9 +10,10 @@ use serde_json::json;
 
 use super::{Node, NodeError};
 use crate::networks::gnutella::{self, NAME as GNUTELLA};
+use crate::networks::napster::NAME as NAPSTER;
 use crate::networks::{
-    ChordWish, Edge, GnutellaWish, Network, NetworkError, PEERS_MAX, Picture, Pictured, Standing,
-    Swarm, SwarmNode, Verb, lock,
+    ChordWish, Edge, GnutellaWish, NapsterWish, Network, NetworkError, PEERS_MAX, Picture,
+    Pictured, Standing, Swarm, SwarmNode, Verb, lock,
 };
 use crate::view::{NetworkState, Peer};
 
@@ -44,6 +45,7 @@ impl Node {
             self.kademlia().network,
             self.chord().network,
             self.gnutella().network,
+            self.napster(),
         ];
         shown.into_iter().chain(own).collect()
     }
@@ -62,6 +64,7 @@ impl Node {
             KADEMLIA => Ok(self.kademlia()),
             CHORD => Ok(self.chord()),
             GNUTELLA => Ok(self.gnutella()),
+            NAPSTER => Ok(Pictured { network: self.napster(), picture: Picture::None }),
             DEMO => lock(&self.networks.shown).clone().ok_or_else(|| no_network(name)),
             _ => Err(no_network(name)),
         }
@@ -119,6 +122,29 @@ impl Node {
                 self.remember(&kept);
                 Ok(self.gnutella().network)
             }
+            NAPSTER => {
+                let mut wish = self.napster_wish()?;
+                let mut kept = vec![("napster.join", json!(true))];
+                if let Some(listen) = listen {
+                    wish.listen = Some(listen);
+                    kept.push(("napster.listen", json!(listen.to_string())));
+                }
+                if let [server, others @ ..] = peers.as_slice() {
+                    if !others.is_empty() {
+                        let why = "a client of Napster has one server".to_owned();
+                        return Err(NodeError::Invalid(why));
+                    }
+                    kept.push(("napster.server", json!(server)));
+                    wish.server.clone_from(server);
+                }
+                if wish.server.is_empty() {
+                    let why = "say which server: HOST:PORT".to_owned();
+                    return Err(NodeError::Invalid(why));
+                }
+                self.networks.napster.join(wish)?;
+                self.remember(&kept);
+                Ok(self.napster())
+            }
             BITTORRENT => Err(NodeError::Conflict("BitTorrent is joined already".to_owned())),
             _ => Err(no_network(name)),
         }
@@ -145,6 +171,11 @@ impl Node {
                 self.networks.gnutella.leave();
                 self.remember(&[("gnutella.join", json!(false))]);
                 Ok(self.gnutella().network)
+            }
+            NAPSTER => {
+                self.networks.napster.leave();
+                self.remember(&[("napster.join", json!(false))]);
+                Ok(self.napster())
             }
             BITTORRENT => {
                 let why = "BitTorrent is there as long as the node is: pause its transfers instead";
@@ -188,6 +219,14 @@ impl Node {
                 tracing::warn!(%error, "Gnutella is not joined");
             }
         }
+        self.add_fetcher(Arc::new(self.networks.napster.clone()));
+        if self.config().napster.join {
+            let joined =
+                self.napster_wish().and_then(|wish| Ok(self.networks.napster.join(wish)?));
+            if let Err(error) = joined {
+                tracing::warn!(%error, "Napster is not joined");
+            }
+        }
         let chord = self.config().chord;
         if !chord.join {
             return;
@@ -206,6 +245,7 @@ impl Node {
             NetworkState { name: KADEMLIA, state: kademlia },
             NetworkState { name: CHORD, state: self.networks.chord().standing },
             NetworkState { name: GNUTELLA, state: self.networks.gnutella.standing() },
+            NetworkState { name: NAPSTER, state: self.networks.napster.look().standing },
         ]
     }
 
@@ -353,6 +393,43 @@ impl Node {
         };
         let drawn = picture.as_ref().map(gnutella::drawn);
         Pictured { network, picture: drawn.map_or(Picture::None, Picture::Swarm) }
+    }
+
+    /// How it is a client of Napster, by the settings.
+    fn napster_wish(&self) -> Result<NapsterWish, NodeError> {
+        let config = self.config();
+        let listen = config.napster.address();
+        Ok(NapsterWish {
+            server: config.napster.server,
+            nick: config.napster.nick,
+            listen: listen.map(Into::into),
+            firewalled: config.napster.firewalled,
+            state: config.node.state_dir,
+            library: Arc::downgrade(&self.library()?),
+        })
+    }
+
+    fn napster(&self) -> Network {
+        let state = self.networks.napster.look();
+        let (users, files, gigabytes) = state.totals;
+        let is_running = self.networks.napster.is_running();
+        Network {
+            name: NAPSTER,
+            title: "Napster".to_owned(),
+            state: state.standing,
+            error: state.trouble,
+            addresses: state.address.into_iter().collect(),
+            peers: users as usize,
+            verbs: self.verbs(NAPSTER, &[Verb::Join, Verb::Publish, Verb::Search, Verb::Fetch]),
+            can_join: !is_running,
+            can_leave: is_running,
+            detail: json!({
+                "server": state.server,
+                "nick": state.nick.map(|nick| nick.to_string()),
+                "files": files,
+                "gigabytes": gigabytes,
+            }),
+        }
     }
 
     fn swarm(&self, transfer: Option<&str>) -> Result<Swarm, NodeError> {
