@@ -12,6 +12,9 @@ use super::config::Config;
 /// Most disjoint paths.
 pub const PATHS_MAX: usize = 8;
 
+/// Nodes that are compared at once with those that are known.
+const AT_ONCE: usize = 4;
+
 /// The shape of a lookup.
 #[derive(Clone, Copy, Debug)]
 pub struct Shape<C> {
@@ -31,6 +34,13 @@ impl<C> From<&Config<C>> for Shape<C> {
     fn from(config: &Config<C>) -> Self {
         let Config { k, alpha, paths, subnet_in_lookup, subnet, .. } = *config;
         Self { k, alpha, paths, subnet_max: subnet_in_lookup, subnet }
+    }
+}
+
+impl<C> Shape<C> {
+    /// Nodes that are remembered at once.
+    fn candidates(&self) -> usize {
+        self.k.saturating_mul(2).saturating_mul(self.paths)
     }
 }
 
@@ -56,10 +66,9 @@ enum State {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Candidate<C> {
+struct Candidate {
     /// The front of its distance: enough to order all but twins.
     distance: u64,
-    contact: C,
     state: State,
     path: u8,
     /// Nodes on the chain of referrals that led to it, itself included.
@@ -75,11 +84,16 @@ pub struct Lookup<C> {
     own_distance: u64,
     shape: Shape<C>,
     /// In the order of distance.
-    candidates: Vec<Candidate<C>>,
+    contacts: Vec<C>,
+    /// What there is to know of each. Not beside it: most nodes that are named are known, and
+    /// contacts that lie together are compared many at a time.
+    candidates: Vec<Candidate>,
     /// Those that did not answer, not to be considered again.
     dead: Vec<C>,
     /// Nodes to begin with whose ids may not be known, not asked yet.
     strangers: Vec<C>,
+    /// Requests that one path may have under way.
+    share: u8,
     /// Requests under way, slow ones not counted, on each path.
     under_way: [u8; PATHS_MAX],
 }
@@ -89,15 +103,17 @@ impl<C: Contact> Lookup<C> {
     pub fn new(target: Key, own: C, known: &[C], shape: Shape<C>) -> Self {
         let paths = shape.paths.clamp(1, PATHS_MAX);
         let shape = Shape { paths, ..shape };
-        let candidates = Vec::with_capacity(2 * shape.k);
+        let room = shape.candidates().saturating_add(1);
         let mut lookup = Self {
             target,
             own,
             own_distance: distance(&target, &own),
             shape,
-            candidates,
+            contacts: Vec::with_capacity(room),
+            candidates: Vec::with_capacity(room),
             dead: Vec::new(),
             strangers: Vec::new(),
+            share: shape.alpha.div_ceil(paths).clamp(1, 255) as u8,
             under_way: [0; PATHS_MAX],
         };
         for (at, contact) in known.iter().enumerate() {
@@ -119,26 +135,43 @@ impl<C: Contact> Lookup<C> {
 
     /// What to do next.
     pub fn next_step(&mut self) -> Step<C> {
-        while self.under_way[0] < self.share()
+        while self.under_way[0] < self.share
             && let Some(contact) = self.strangers.pop()
         {
             // Somebody may have named it meanwhile.
-            if self.candidates.iter().any(|c| c.contact == contact) || self.dead.contains(&contact)
-            {
+            if self.knows(&contact) || self.dead.contains(&contact) {
                 continue;
             }
             self.under_way[0] += 1;
-            let distance = self.distance(&contact);
-            let at = self.candidates.partition_point(|c| c.distance < distance);
-            let state = State::Waiting { slow: false };
-            self.candidates.insert(at, Candidate { distance, contact, state, path: 0, hops: 1 });
+            self.insert(contact, State::Waiting { slow: false }, 0, 1);
             return Step::Ask(contact);
         }
-        let share = self.share();
+        if self.shape.paths == 1 { self.next_of_one_path() } else { self.next_of_many_paths() }
+    }
+
+    fn next_of_one_path(&mut self) -> Step<C> {
+        let may_ask = self.under_way[0] < self.share;
+        let mut waits = false;
+        for (at, candidate) in self.candidates.iter_mut().take(self.shape.k).enumerate() {
+            match candidate.state {
+                State::Answered => {}
+                State::New if may_ask => {
+                    candidate.state = State::Waiting { slow: false };
+                    self.under_way[0] += 1;
+                    return Step::Ask(self.contacts[at]);
+                }
+                _ if may_ask => waits = true,
+                _ => return Step::Wait,
+            }
+        }
+        if waits { Step::Wait } else { Step::Done }
+    }
+
+    fn next_of_many_paths(&mut self) -> Step<C> {
         let mut waits = false;
         let mut seen = [0; PATHS_MAX];
         let mut full = 0;
-        for candidate in &mut self.candidates {
+        for (at, candidate) in self.candidates.iter_mut().enumerate() {
             let path = usize::from(candidate.path);
             if seen[path] == self.shape.k {
                 continue;
@@ -147,11 +180,11 @@ impl<C: Contact> Lookup<C> {
             match candidate.state {
                 State::Answered => {}
                 State::Waiting { .. } => waits = true,
-                State::New if self.under_way[path] >= share => waits = true,
+                State::New if self.under_way[path] >= self.share => waits = true,
                 State::New => {
                     candidate.state = State::Waiting { slow: false };
                     self.under_way[path] += 1;
-                    return Step::Ask(candidate.contact);
+                    return Step::Ask(self.contacts[at]);
                 }
             }
             full += usize::from(seen[path] == self.shape.k);
@@ -169,18 +202,23 @@ impl<C: Contact> Lookup<C> {
         self.settle(at);
         if C::IS_KEY_FIXED || contact.key() == asked.key() {
             self.candidates[at].state = State::Answered;
-            self.candidates[at].contact = *contact;
+            self.contacts[at] = *contact;
         } else {
             // It is not where we took it to be: its place is elsewhere.
-            self.candidates.remove(at);
-            let distance = self.distance(contact);
-            let at = self.candidates.partition_point(|c| c.distance < distance);
-            let state = State::Answered;
-            let contact = *contact;
-            self.candidates.insert(at, Candidate { distance, contact, state, path, hops });
+            self.remove(at);
+            self.insert(*contact, State::Answered, path, hops);
         }
-        for node in nodes {
-            self.consider(*node, path, hops.saturating_add(1));
+        let hops = hops.saturating_add(1);
+        if !C::IS_KEY_FIXED {
+            nodes.iter().for_each(|node| self.consider(*node, path, hops));
+            return;
+        }
+        for some in nodes.chunks(AT_ONCE) {
+            for (node, knows) in some.iter().zip(self.knows_of(some)) {
+                if knows == 0 {
+                    self.consider(*node, path, hops);
+                }
+            }
         }
     }
 
@@ -188,7 +226,7 @@ impl<C: Contact> Lookup<C> {
     pub fn on_failure(&mut self, asked: &C) {
         if let Some(at) = self.find(asked) {
             self.settle(at);
-            self.candidates.remove(at);
+            self.remove(at);
         }
         self.dead.push(*asked);
     }
@@ -205,15 +243,18 @@ impl<C: Contact> Lookup<C> {
 
     /// Nodes that answered, the closest first, up to k of them.
     pub fn closest(&self) -> impl Iterator<Item = C> {
-        let answered = self.candidates.iter().filter(|c| c.state == State::Answered);
-        answered.map(|candidate| candidate.contact).take(self.shape.k)
+        self.answered().map(|(contact, _)| *contact)
     }
 
     /// The longest chain of referrals to one of the nodes that were found.
     #[must_use]
     pub fn hops(&self) -> u16 {
-        let answered = self.candidates.iter().filter(|c| c.state == State::Answered);
-        answered.take(self.shape.k).map(|c| c.hops.into()).max().unwrap_or(0)
+        self.answered().map(|(_, candidate)| candidate.hops.into()).max().unwrap_or(0)
+    }
+
+    fn answered(&self) -> impl Iterator<Item = (&C, &Candidate)> {
+        let all = self.contacts.iter().zip(&self.candidates);
+        all.filter(|(_, candidate)| candidate.state == State::Answered).take(self.shape.k)
     }
 
     /// The chain of referrals that led to `contact`; 0 if nothing did.
@@ -224,26 +265,53 @@ impl<C: Contact> Lookup<C> {
 
     /// Names the memory that the next answer will have read.
     pub(super) fn foresee(&self, near: &mut impl Near) {
+        near.bring(&self.contacts);
         near.bring(&self.candidates);
-    }
-
-    /// Requests that one path may have under way.
-    fn share(&self) -> u8 {
-        self.shape.alpha.div_ceil(self.shape.paths).clamp(1, 255) as u8
     }
 
     fn distance(&self, contact: &C) -> u64 {
         distance(&self.target, contact)
     }
 
+    fn knows(&self, contact: &C) -> bool {
+        self.contacts.contains(contact)
+    }
+
+    /// Which of these nodes are candidates: all of them compared with all candidates at once, which
+    /// is the faster the smaller contacts are.
+    fn knows_of(&self, nodes: &[C]) -> [u32; AT_ONCE] {
+        let mut some = [self.own; AT_ONCE];
+        some.iter_mut().zip(nodes).for_each(|(place, node)| *place = *node);
+        let mut known = [0; AT_ONCE];
+        for candidate in &self.contacts {
+            for (known, node) in known.iter_mut().zip(&some) {
+                // All bits, as the processor's instruction has it.
+                *known |= 0_u32.wrapping_sub(u32::from(node == candidate));
+            }
+        }
+        known
+    }
+
     fn find(&self, contact: &C) -> Option<usize> {
         // Nearly always where its distance says; not if it changed its id.
         let distance = self.distance(contact);
         let at = self.candidates.partition_point(|c| c.distance < distance);
-        match self.candidates.get(at) {
-            Some(candidate) if candidate.contact == *contact => Some(at),
-            _ => self.candidates.iter().position(|c| c.contact == *contact),
+        match self.contacts.get(at) {
+            Some(candidate) if candidate == contact => Some(at),
+            _ => self.contacts.iter().position(|c| c == contact),
         }
+    }
+
+    fn insert(&mut self, contact: C, state: State, path: u8, hops: u8) {
+        let distance = self.distance(&contact);
+        let at = self.candidates.partition_point(|c| c.distance < distance);
+        self.contacts.insert(at, contact);
+        self.candidates.insert(at, Candidate { distance, state, path, hops });
+    }
+
+    fn remove(&mut self, at: usize) {
+        self.contacts.remove(at);
+        self.candidates.remove(at);
     }
 
     /// The request to a candidate is not under way any more.
@@ -256,38 +324,25 @@ impl<C: Contact> Lookup<C> {
     }
 
     fn consider(&mut self, contact: C, path: u8, hops: u8) {
-        let distance = self.distance(&contact);
-        let keep = 2 * self.shape.k * self.shape.paths;
-        let is_full = self.candidates.len() >= keep;
-        if is_full && self.candidates.last().is_some_and(|last| last.distance <= distance) {
+        if self.knows(&contact) || contact == self.own || self.dead.contains(&contact) {
             return;
         }
-        let at = self.candidates.partition_point(|c| c.distance < distance);
-        let known = |c: &Candidate<C>| c.contact == contact;
-        // Most are known already, and stand where their distance says.
-        if self.candidates.get(at).is_some_and(known)
-            || contact == self.own
-            || !C::IS_KEY_FIXED && self.candidates.iter().any(known)
-            || self.dead.contains(&contact)
+        let distance = self.distance(&contact);
+        let is_full = self.candidates.len() >= self.shape.candidates();
+        if is_full && self.candidates.last().is_some_and(|last| last.distance <= distance)
             || distance == self.own_distance && contact.key() == self.own.key()
         {
             return;
         }
-        if C::IS_KEY_FIXED {
-            let twins = self.candidates[at..].iter().take_while(|c| c.distance == distance);
-            if twins.into_iter().any(known) {
-                return;
-            }
-        }
         if let Some(subnet) = (self.shape.subnet)(&contact) {
-            let same = |c: &&Candidate<C>| (self.shape.subnet)(&c.contact) == Some(subnet);
-            if self.candidates.iter().filter(same).count() >= self.shape.subnet_max {
+            let same = |c: &&C| (self.shape.subnet)(c) == Some(subnet);
+            if self.contacts.iter().filter(same).count() >= self.shape.subnet_max {
                 return;
             }
         }
-        let state = State::New;
-        self.candidates.insert(at, Candidate { distance, contact, state, path, hops });
+        self.insert(contact, State::New, path, hops);
         if is_full && self.candidates.last().is_some_and(|last| last.state == State::New) {
+            self.contacts.pop();
             self.candidates.pop();
         }
     }

@@ -3,6 +3,7 @@
 //! request of ours are in it; whoever merely asked waits beside it.
 
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 
 use machine::Near;
 use machine::dht::{Contact, Key};
@@ -19,19 +20,26 @@ pub(super) type Seconds = u32;
 const FAILURE_BITS: u32 = 3;
 /// Unanswered requests in a row that a contact never survives.
 const FAILURES_MAX: u8 = 7;
+/// Seconds that stamps do not tell apart, as a power of two.
+const GRAIN_BITS: u32 = 3;
+/// The last moment of a stamp, in grains since the table's epoch: 18 hours.
+const MOMENT_MAX: u32 = (1 << (16 - FAILURE_BITS)) - 1;
+/// How far back a table remembers at least, in grains: whoever answered before then answered then.
+const MEMORY: u32 = MOMENT_MAX / 2;
 
-/// When a node answered last, and how many requests it has left unanswered since: one word, for
-/// there are hundreds of them in each of a million nodes.
+/// When a node answered last, in grains since the table's epoch, and how many requests it has left
+/// unanswered since: half a word, for there are hundreds of them in each of a million nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp(u32);
+struct Stamp(u16);
 
 impl Stamp {
-    fn answered(now: Seconds) -> Self {
-        Self(now << FAILURE_BITS)
+    /// At `moment`, which is clamped to what a stamp can say.
+    fn answered(moment: u32) -> Self {
+        Self((moment.min(MOMENT_MAX) << FAILURE_BITS) as u16)
     }
 
-    fn at(self) -> Seconds {
-        self.0 >> FAILURE_BITS
+    fn moment(self) -> u32 {
+        u32::from(self.0 >> FAILURE_BITS)
     }
 
     fn failures(self) -> u8 {
@@ -39,26 +47,22 @@ impl Stamp {
     }
 
     fn failed(self) -> Self {
-        Self(self.0 + u32::from(self.failures() < FAILURES_MAX))
+        Self(self.0 + u16::from(self.failures() < FAILURES_MAX))
     }
-}
 
-#[derive(Clone, Copy, Debug)]
-struct Entry<C> {
-    contact: C,
-    stamp: Stamp,
+    /// The same, seen from an epoch that is `grains` later.
+    fn later(self, grains: u32) -> Self {
+        let failures = u16::from(self.failures());
+        Self(Self::answered(self.moment().saturating_sub(grains)).0 | failures)
+    }
 }
 
 /// Most buckets: the last one does not split. Enough for k = 8 in a network of a billion nodes, and
 /// a bound on what nodes can do that choose their ids close to ours.
 const BUCKETS_MAX: usize = 28;
 
-/// A node that waits, and how many bits it shares with us.
-#[derive(Clone, Copy, Debug)]
-struct Spare<C> {
-    contact: C,
-    shared: u8,
-}
+/// Most nodes in a bucket, and most that wait for a place in it.
+const BUCKET_MAX: usize = 255;
 
 /// What became of a node that answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,34 +79,42 @@ pub(super) enum Answered<C> {
 #[derive(Clone, Debug)]
 pub struct Table<C> {
     own: Key,
-    /// Entries of all buckets, those of the farthest bucket first; in each the one that answered
-    /// last comes last.
-    entries: Vec<Entry<C>>,
-    /// Bucket i holds nodes that share i bits with us, the last one those that share more too.
-    depth: u8,
-    /// Where each bucket ends among the entries. In the table itself: one place in memory less to
+    /// Nodes of all buckets, those of the farthest bucket first. In each bucket those come first
+    /// that left the last request unanswered, and of the others the one that answered last comes
+    /// last.
+    contacts: Vec<C>,
+    /// The stamp of each. Not beside it: answers to others need no more than the contacts.
+    stamps: Vec<Stamp>,
+    /// Where each bucket ends among the nodes. In the table itself: one place in memory less to
     /// wait for.
     ends: [u16; BUCKETS_MAX],
-    /// How many nodes left the last request unanswered.
-    failing: u16,
+    /// How many nodes of each left the last request unanswered.
+    failing: [u8; BUCKETS_MAX],
     /// How many nodes wait for a place in each.
     waiting: [u8; BUCKETS_MAX],
     /// When each is to get a lookup, if none goes there before.
     due: [Seconds; BUCKETS_MAX],
-    /// Nodes that wait for a place, the latest last.
-    spares: Vec<Spare<C>>,
+    /// Bucket i holds nodes that share i bits with us, the last one those that share more too.
+    depth: u8,
+    /// What stamps count from, in grains.
+    epoch: u32,
+    /// Nodes that wait for a place in a bucket, in the order of the buckets; in each the latest
+    /// last.
+    spares: Vec<C>,
 }
 
 impl<C: Contact> Table<C> {
     pub(super) fn new(own: Key) -> Self {
         Self {
             own,
-            entries: Vec::new(),
-            depth: 1,
+            contacts: Vec::new(),
+            stamps: Vec::new(),
             ends: [0; BUCKETS_MAX],
-            failing: 0,
+            failing: [0; BUCKETS_MAX],
             waiting: [0; BUCKETS_MAX],
             due: [Seconds::MAX; BUCKETS_MAX],
+            depth: 1,
+            epoch: 0,
             spares: Vec::new(),
         }
     }
@@ -110,37 +122,43 @@ impl<C: Contact> Table<C> {
     /// A table of nodes that have all just answered: up to `k` of each bucket, in their order.
     pub(super) fn wired(own: Key, contacts: Vec<C>, k: usize) -> Self {
         let stamp = Stamp::answered(0);
-        Self::of(own, contacts.into_iter().map(|contact| Entry { contact, stamp }).collect(), k)
+        Self::of(own, contacts.into_iter().map(|contact| (contact, stamp)).collect(), k)
     }
 
     /// The same nodes, as far as they find room in the buckets of another place.
     pub(super) fn seen_from(&self, own: Key, k: usize) -> Self {
-        let mut entries = self.entries.clone();
-        // Whoever answered first comes first, but for those who failed since.
-        entries.sort_by_key(|entry| (entry.stamp.failures() > 0, entry.stamp.at()));
-        Self::of(own, entries, k)
+        let pairs = self.contacts.iter().copied().zip(self.stamps.iter().copied());
+        let mut entries: Vec<_> = pairs.collect();
+        // Whoever answered last is kept before others, and whoever failed since after them.
+        entries.sort_by_key(|(_, stamp)| (stamp.failures() > 0, Reverse(stamp.moment())));
+        Self { epoch: self.epoch, ..Self::of(own, entries, k) }
     }
 
     /// A table of these entries: up to `k` of each bucket, in their order.
-    fn of(own: Key, mut entries: Vec<Entry<C>>, k: usize) -> Self {
-        let shared = |entry: &Entry<C>| own.xor(&entry.contact.key()).leading_zeros() as usize;
-        entries.retain(|entry| entry.contact.key() != own);
+    fn of(own: Key, mut entries: Vec<(C, Stamp)>, k: usize) -> Self {
+        let k = k.min(BUCKET_MAX);
+        let shared = |entry: &(C, Stamp)| own.xor(&entry.0.key()).leading_zeros() as usize;
+        entries.retain(|entry| entry.0.key() != own);
         entries.sort_by_cached_key(shared);
         let mut table = Self::new(own);
         // Room for those to come: to move the tables of a million nodes would tear holes.
-        table.entries.reserve_exact(entries.len() + (k / 2).max(1));
-        let mut rest = entries.as_slice();
+        table.reserve(entries.len() + (k / 2).max(1));
+        let mut rest = entries.as_mut_slice();
         loop {
             let index = table.depth() - 1;
             let is_last = rest.len() <= k || index + 1 == BUCKETS_MAX;
-            let (bucket, beyond) = match is_last {
-                true => (rest, &rest[..0]),
-                false => rest.split_at(rest.partition_point(|entry| shared(entry) == index)),
+            let middle = match is_last {
+                true => rest.len(),
+                false => rest.partition_point(|entry| shared(entry) == index),
             };
-            let kept = &bucket[..bucket.len().min(k)];
-            table.failing += kept.iter().filter(|entry| entry.stamp.failures() > 0).count() as u16;
-            table.entries.extend_from_slice(kept);
-            table.ends[index] = table.entries.len() as u16;
+            let (bucket, beyond) = rest.split_at_mut(middle);
+            let room = bucket.len().min(k);
+            let kept = &mut bucket[..room];
+            kept.sort_by_key(|(_, stamp)| (stamp.failures() == 0, stamp.moment()));
+            table.failing[index] = kept.iter().filter(|entry| entry.1.failures() > 0).count() as u8;
+            table.contacts.extend(kept.iter().map(|entry| entry.0));
+            table.stamps.extend(kept.iter().map(|entry| entry.1));
+            table.ends[index] = table.contacts.len() as u16;
             if is_last {
                 return table;
             }
@@ -158,39 +176,39 @@ impl<C: Contact> Table<C> {
     /// How many nodes there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.contacts.len()
     }
 
     /// Whether no node is known.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.contacts.is_empty()
     }
 
     /// The nodes of a bucket, the one that answered last at the end.
     pub fn bucket(&self, index: usize) -> impl Iterator<Item = C> {
-        self.entries[self.range(index)].iter().map(|entry| entry.contact)
+        self.contacts[self.range(index)].iter().copied()
     }
 
     /// The nodes of a bucket, each with how many requests it has left unanswered in a row.
     pub fn bucket_with_failures(&self, index: usize) -> impl Iterator<Item = (C, u8)> {
-        let entries = self.entries[self.range(index)].iter();
-        entries.map(|entry| (entry.contact, entry.stamp.failures()))
+        let stamps = self.stamps[self.range(index)].iter();
+        self.bucket(index).zip(stamps.map(|stamp| stamp.failures()))
     }
 
     /// All nodes.
     pub fn nodes(&self) -> impl Iterator<Item = C> {
-        self.entries.iter().map(|entry| entry.contact)
+        self.contacts.iter().copied()
     }
 
     /// Nodes that answered the last request.
     pub fn good(&self) -> impl Iterator<Item = C> {
-        self.entries.iter().filter(|entry| entry.stamp.failures() == 0).map(|entry| entry.contact)
+        (0..self.depth()).flat_map(|index| &self.contacts[self.good_range(index)]).copied()
     }
 
     /// Nodes that wait for a place in a bucket.
     pub fn waiting(&self) -> impl Iterator<Item = C> {
-        self.spares.iter().map(|spare| spare.contact)
+        self.spares.iter().copied()
     }
 
     /// The bucket in which a key belongs.
@@ -201,7 +219,11 @@ impl<C: Contact> Table<C> {
 
     /// How many bits a key shares with us.
     fn shared(&self, key: &Key) -> usize {
-        self.own.xor(key).leading_zeros() as usize
+        match ((self.own.front() ^ key.front()) >> 64) as u64 {
+            0 => self.own.xor(key).leading_zeros() as usize,
+            // Nearly always, and where keys are computed half of one is enough.
+            front => front.leading_zeros() as usize,
+        }
     }
 
     /// Takes note that `contact` answered.
@@ -210,13 +232,17 @@ impl<C: Contact> Table<C> {
         if shared == 160 {
             return Answered::Waits(None);
         }
-        let range = self.range(shared.min(self.depth() - 1));
-        if let Some(at) = self.entries[range.clone()].iter().position(|e| e.contact == contact) {
+        let index = shared.min(self.depth() - 1);
+        let range = self.range(index);
+        if let Some(at) = self.contacts[range.clone()].iter().position(|node| *node == contact) {
+            let stamp = Stamp::answered(self.moment(now));
+            self.failing[index] -= u8::from(at < usize::from(self.failing[index]));
+            let later = range.start + at..range.end;
             // Its id may have changed within the bucket.
-            let entry = &mut self.entries[range.start + at];
-            self.failing -= u16::from(entry.stamp.failures() > 0);
-            *entry = Entry { contact, stamp: Stamp::answered(now) };
-            self.entries[range.start + at..range.end].rotate_left(1);
+            self.contacts[later.start] = contact;
+            self.contacts[later.clone()].rotate_left(1);
+            self.stamps[later.start] = stamp;
+            self.stamps[later].rotate_left(1);
             return Answered::Known;
         }
         self.insert(contact, shared, now, config)
@@ -229,21 +255,25 @@ impl<C: Contact> Table<C> {
         now: Seconds,
         config: &Config<C>,
     ) -> Answered<C> {
-        let entry = Entry { contact, stamp: Stamp::answered(now) };
         loop {
             let index = shared.min(self.depth() - 1);
             let range = self.range(index);
             if !self.has_room_in_subnet(index, &contact, config) {
                 return Answered::Waits(None);
             }
-            if range.len() < config.k {
+            if range.len() < config.k.min(BUCKET_MAX) {
                 // Elsewhere under an id that it has given up, which may leave more room.
                 if !C::IS_KEY_FIXED && self.remove(&contact) {
                     continue;
                 }
                 self.stop_waiting(&contact, index);
-                self.reserve(config.k);
-                self.entries.insert(range.end, entry);
+                if self.contacts.len() == self.contacts.capacity() {
+                    // By half a bucket: doubling would waste most of a million nodes' memory.
+                    self.reserve((config.k / 2).max(1));
+                }
+                let stamp = Stamp::answered(self.moment(now));
+                self.contacts.insert(range.end, contact);
+                self.stamps.insert(range.end, stamp);
                 self.ends[index..self.depth.into()].iter_mut().for_each(|end| *end += 1);
                 return Answered::Inserted;
             }
@@ -251,21 +281,23 @@ impl<C: Contact> Table<C> {
                 self.split();
                 continue;
             }
-            let bucket = &self.entries[range.clone()];
             // One that failed is replaced at once, and one that has no right to its id.
-            let replaced = bucket.iter().position(|e| e.stamp.failures() > 0).or_else(|| {
-                let verified = config.verified.filter(|verified| verified(&contact))?;
-                bucket.iter().position(|entry| !verified(&entry.contact))
-            });
+            let bucket = &self.contacts[range.clone()];
+            let replaced = match self.failing[index] {
+                0 => config
+                    .verified
+                    .filter(|verified| verified(&contact))
+                    .and_then(|verified| bucket.iter().position(|contact| !verified(contact))),
+                _ => Some(0),
+            };
             if let Some(at) = replaced {
                 self.remove_at(range.start + at, index);
                 continue;
             }
             let oldest = bucket[0];
-            self.wait(contact, shared, true, config);
-            let stale = u64::from(now.saturating_sub(oldest.stamp.at()));
-            let stale = stale >= config.questionable.as_secs();
-            return Answered::Waits(stale.then_some(oldest.contact));
+            self.wait(contact, index, true, config);
+            let is_old = self.is_questionable(self.stamps[range.start], now, config);
+            return Answered::Waits(is_old.then_some(oldest));
         }
     }
 
@@ -275,16 +307,16 @@ impl<C: Contact> Table<C> {
         let shared = self.shared(&contact.key());
         let index = shared.min(self.depth() - 1);
         let range = self.range(index);
-        let is_full = range.len() >= config.k && !self.splits(index);
+        let is_full = range.len() >= config.k.min(BUCKET_MAX) && !self.splits(index);
         let waiting = usize::from(self.waiting[index]);
         if shared == 160 || is_full && waiting >= config.replacements {
             return false;
         }
-        if self.entries[range].iter().any(|entry| entry.contact == contact) {
+        if self.contacts[range].contains(&contact) {
             return false;
         }
         if is_full {
-            self.wait(contact, shared, false, config);
+            self.wait(contact, index, false, config);
         }
         !is_full && self.has_room_in_subnet(index, &contact, config)
     }
@@ -298,9 +330,17 @@ impl<C: Contact> Table<C> {
         let index = self.index(&contact.key());
         self.stop_waiting(contact, index);
         let range = self.range(index);
-        if let Some(at) = self.entries[range.clone()].iter().position(|e| e.contact == *contact) {
-            let stamp = &mut self.entries[range.start + at].stamp;
-            self.failing += u16::from(stamp.failures() == 0);
+        if let Some(at) = self.contacts[range.clone()].iter().position(|node| node == contact) {
+            let mut at = at;
+            let failing = usize::from(self.failing[index]);
+            if at >= failing {
+                // To the end of those that failed.
+                self.contacts[range.start + failing..=range.start + at].rotate_right(1);
+                self.stamps[range.start + failing..=range.start + at].rotate_right(1);
+                self.failing[index] += 1;
+                at = failing;
+            }
+            let stamp = &mut self.stamps[range.start + at];
             *stamp = stamp.failed();
             let enough = match self.waiting[index] {
                 0 => FAILURES_MAX,
@@ -310,53 +350,70 @@ impl<C: Contact> Table<C> {
                 self.remove_at(range.start + at, index);
             }
         }
-        let range = self.range(index);
-        let mut bucket = self.entries[range.clone()].iter();
-        let has_room = range.len() < config.k || bucket.any(|entry| entry.stamp.failures() > 0);
+        let has_room =
+            self.range(index).len() < config.k.min(BUCKET_MAX) || self.failing[index] > 0;
         if has_room { self.waits_for(index) } else { None }
     }
 
     /// Nodes that left the last request unanswered.
     pub(super) fn failing(&self) -> impl Iterator<Item = C> {
-        let failing = self.entries.iter().filter(|entry| entry.stamp.failures() > 0);
-        failing.map(|entry| entry.contact).take(self.failing.into())
+        let failing = |index| self.range(index).start..self.good_range(index).start;
+        (0..self.depth()).flat_map(move |index| &self.contacts[failing(index)]).copied()
     }
 
     /// How many they are.
     pub(super) fn failing_count(&self) -> usize {
-        self.failing.into()
+        self.failing.iter().map(|count| usize::from(*count)).sum()
     }
 
-    /// A node that may lose its place, though no request to it has failed: one that has not
-    /// answered since `before`, in a bucket for which others wait.
-    pub(super) fn questionable(&self, before: Seconds) -> impl Iterator<Item = C> {
+    /// Nodes that may lose their places, though no request to them has failed: in each bucket for
+    /// which others wait the one that answered least recently, if that was long ago.
+    pub(super) fn questionable(&self, now: Seconds, config: &Config<C>) -> impl Iterator<Item = C> {
         (0..self.depth()).filter_map(move |index| {
-            let oldest = self.entries[self.range(index)].first()?;
-            let is_old = self.waiting[index] > 0 && oldest.stamp.at() < before;
-            is_old.then_some(oldest.contact)
+            let oldest = self.good_range(index).next().filter(|_| self.waiting[index] > 0)?;
+            let is_old = self.is_questionable(self.stamps[oldest], now, config);
+            is_old.then_some(self.contacts[oldest])
         })
+    }
+
+    fn is_questionable(&self, stamp: Stamp, now: Seconds, config: &Config<C>) -> bool {
+        let age = (now >> GRAIN_BITS).saturating_sub(self.epoch + stamp.moment());
+        let patience = config.questionable.as_secs() >> GRAIN_BITS;
+        u64::from(age) >= patience.min(MEMORY.into())
+    }
+
+    /// What a stamp says of `now`. Moves the epoch, when that is too far back.
+    fn moment(&mut self, now: Seconds) -> u32 {
+        let moment = (now >> GRAIN_BITS).saturating_sub(self.epoch);
+        if moment <= MOMENT_MAX {
+            return moment;
+        }
+        let later = moment - MEMORY;
+        self.epoch += later;
+        self.stamps.iter_mut().for_each(|stamp| *stamp = stamp.later(later));
+        MEMORY
     }
 
     /// The node that has waited shortest for a place in a bucket; it waits no more.
     fn waits_for(&mut self, index: usize) -> Option<C> {
-        if self.waiting[index] == 0 {
-            return None;
-        }
-        let last = self.depth() - 1;
-        let in_bucket = |spare: &Spare<C>| usize::from(spare.shared).min(last) == index;
-        let spare = self.spares.iter().rposition(in_bucket)?;
+        let last = self.spares_of(index).next_back()?;
         self.waiting[index] -= 1;
-        Some(self.spares.remove(spare).contact)
+        Some(self.spares.remove(last))
     }
 
     fn stop_waiting(&mut self, contact: &C, index: usize) {
-        if self.waiting[index] > 0
-            && let Some(at) = self.spares.iter().position(|spare| spare.contact == *contact)
-        {
-            let shared = usize::from(self.spares.remove(at).shared);
-            let index = shared.min(self.depth() - 1);
+        let range = self.spares_of(index);
+        if let Some(at) = self.spares[range.clone()].iter().position(|spare| spare == contact) {
+            self.spares.remove(range.start + at);
             self.waiting[index] -= 1;
         }
+    }
+
+    /// Where those are that wait for a place in a bucket.
+    fn spares_of(&self, index: usize) -> core::ops::Range<usize> {
+        let waiting = |count: &u8| usize::from(*count);
+        let start = self.waiting[..index].iter().map(waiting).sum();
+        start..start + waiting(&self.waiting[index])
     }
 
     /// Whether a bucket makes room by splitting.
@@ -366,7 +423,7 @@ impl<C: Contact> Table<C> {
 
     /// Drops a node, whatever it is called by now; whether it was there.
     pub(super) fn remove(&mut self, contact: &C) -> bool {
-        let at = self.entries.iter().position(|entry| entry.contact == *contact);
+        let at = self.contacts.iter().position(|node| node == contact);
         if let Some(at) = at {
             let index = self.ends[..self.depth()].partition_point(|end| usize::from(*end) <= at);
             self.remove_at(at, index);
@@ -377,26 +434,29 @@ impl<C: Contact> Table<C> {
     /// Appends to `out` the `count` nodes closest to `target` that answered the last request, in
     /// no order, `except` left out.
     pub(super) fn closest(&self, target: &Key, count: usize, except: Option<&C>, out: &mut Vec<C>) {
-        let distance = self.own.xor(target);
+        let distance = (self.own.xor(target).front() >> 64) as u64;
         let end = out.len() + count;
         let last = self.depth() - 1;
-        let bit = |index: usize| distance.0[index / 8] >> (7 - index % 8) & 1 == 1;
+        // There are fewer buckets than 64.
+        let bit = |index: usize| distance << index >> 63 == 1;
         // Nodes of a bucket differ from us first in the bucket's bit. Where the target does too,
         // they are closer to it than all nodes of buckets beyond, and else farther.
         let first = (distance.leading_zeros() as usize).min(last);
         let towards = (first..last).filter(|&index| bit(index));
         let away = (0..last).rev().filter(|&index| !bit(index));
         for index in towards.chain([last]).chain(away) {
-            let bucket = &self.entries[self.range(index)];
-            let good = bucket.iter().filter(|entry| {
-                entry.stamp.failures() == 0 && except.is_none_or(|except| *except != entry.contact)
-            });
-            let good = good.map(|entry| entry.contact);
+            let good = &self.contacts[self.good_range(index)];
             let room = end - out.len();
-            if bucket.len() <= room {
-                out.extend(good);
+            if good.len() > room {
+                extend_by_closest(target, good, except, room, out);
             } else {
-                extend_by_closest(target, good, room, out);
+                let first = out.len();
+                out.extend_from_slice(good);
+                if let Some(except) = except
+                    && let Some(at) = out[first..].iter().position(|node| node == except)
+                {
+                    out.swap_remove(first + at);
+                }
             }
             if out.len() == end {
                 return;
@@ -448,7 +508,7 @@ impl<C: Contact> Table<C> {
 
     /// Names the memory that [`closest`](Self::closest) reads first.
     pub(super) fn foresee_closest(&self, target: &Key, near: &mut impl Near) {
-        near.bring(&self.entries[self.range(self.index(target))]);
+        near.bring(&self.contacts[self.range(self.index(target))]);
     }
 
     /// Names the memory that [`heard`](Self::heard) reads.
@@ -456,22 +516,24 @@ impl<C: Contact> Table<C> {
         let index = self.index(&contact.key());
         let range = self.range(index);
         if range.len() < config.k || usize::from(self.waiting[index]) < config.replacements {
-            near.bring(&self.entries[range]);
+            near.bring(&self.contacts[range]);
             near.bring(&self.spares);
         }
     }
 
     /// Names the memory that [`answered`](Self::answered) reads.
     pub(super) fn foresee_answered(&self, contact: &C, near: &mut impl Near) {
-        near.bring(&self.entries[self.range(self.index(&contact.key()))]);
+        let range = self.range(self.index(&contact.key()));
+        near.bring(&self.contacts[range.clone()]);
+        near.bring(&self.stamps[range]);
         near.bring(&self.spares);
     }
 
     /// Bytes on the heap.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
-        self.entries.capacity() * size_of::<Entry<C>>()
-            + self.spares.capacity() * size_of::<Spare<C>>()
+        (self.contacts.capacity() + self.spares.capacity()) * size_of::<C>()
+            + self.stamps.capacity() * size_of::<Stamp>()
     }
 
     fn range(&self, index: usize) -> core::ops::Range<usize> {
@@ -479,86 +541,117 @@ impl<C: Contact> Table<C> {
         start..self.ends[index].into()
     }
 
+    /// Where those nodes of a bucket are that answered the last request.
+    fn good_range(&self, index: usize) -> core::ops::Range<usize> {
+        let range = self.range(index);
+        range.start + usize::from(self.failing[index])..range.end
+    }
+
     fn remove_at(&mut self, at: usize, index: usize) {
-        let entry = self.entries.remove(at);
-        self.failing -= u16::from(entry.stamp.failures() > 0);
+        let is_failing = at < self.good_range(index).start;
+        self.contacts.remove(at);
+        self.stamps.remove(at);
+        self.failing[index] -= u8::from(is_failing);
         self.ends[index..self.depth.into()].iter_mut().for_each(|end| *end -= 1);
+    }
+
+    fn reserve(&mut self, nodes: usize) {
+        self.contacts.reserve_exact(nodes);
+        self.stamps.reserve_exact(nodes);
     }
 
     fn has_room_in_subnet(&self, index: usize, contact: &C, config: &Config<C>) -> bool {
         let Some(subnet) = (config.subnet)(contact) else { return true };
-        let same = |entry: &&Entry<C>| (config.subnet)(&entry.contact) == Some(subnet);
-        let bucket = &self.entries[self.range(index)];
+        let same = |contact: &&C| (config.subnet)(contact) == Some(subnet);
+        let bucket = &self.contacts[self.range(index)];
         bucket.iter().filter(same).take(config.subnet_in_bucket).count() < config.subnet_in_bucket
     }
 
-    /// Splits the bucket around us in two; the order of answers stays.
+    /// Splits the bucket around us in two; the order in each stays. Nobody waits for a place in a
+    /// bucket that can be split.
     fn split(&mut self) {
         let index = self.depth() - 1;
         let range = self.range(index);
+        let failing = usize::from(self.failing[index]);
         let own = self.own;
-        let entries = &mut self.entries[range.clone()];
-        let far =
-            |entry: &Entry<C>| own.xor(&entry.contact.key()).leading_zeros() as usize == index;
-        entries.sort_by_key(|entry| !far(entry));
-        let count = entries.iter().filter(|entry| far(entry)).count();
+        let is_far = |contact: &C| own.xor(&contact.key()).leading_zeros() as usize == index;
+        let bucket = self.contacts[range.clone()].iter().zip(&self.stamps[range.clone()]);
+        let mut entries: Vec<_> = bucket.map(|(contact, stamp)| (*contact, *stamp)).collect();
+        let far = entries[..failing].iter().filter(|(contact, _)| is_far(contact)).count();
+        // At most a bucket's worth in each.
+        (self.failing[index], self.failing[index + 1]) = (far as u8, (failing - far) as u8);
+        entries.sort_by_key(|(contact, _)| !is_far(contact));
+        let count = entries.partition_point(|(contact, _)| is_far(contact));
+        for (at, (contact, stamp)) in range.clone().zip(entries) {
+            (self.contacts[at], self.stamps[at]) = (contact, stamp);
+        }
         (self.ends[index + 1], self.due[index + 1]) = (self.ends[index], self.due[index]);
-        // At most k entries in each bucket.
         self.ends[index] = (range.start + count) as u16;
         self.depth += 1;
     }
 
-    /// Lets `contact` wait for a place in its bucket; if as many wait as may, in place of the one
+    /// Lets `contact` wait for a place in a bucket; if as many wait as may, in place of the one
     /// that waits longest, should it be `preferred`.
-    fn wait(&mut self, contact: C, shared: usize, preferred: bool, config: &Config<C>) {
-        let last = self.depth() - 1;
-        let index = shared.min(last);
-        let mut oldest = None;
-        for (at, spare) in self.spares.iter().enumerate() {
-            if spare.contact == contact {
-                return;
-            }
-            if usize::from(spare.shared).min(last) == index {
-                oldest = oldest.or(Some(at));
-            }
+    fn wait(&mut self, contact: C, index: usize, preferred: bool, config: &Config<C>) {
+        let range = self.spares_of(index);
+        let spares = &mut self.spares[range.clone()];
+        if spares.contains(&contact) {
+            return;
         }
-        if usize::from(self.waiting[index]) >= config.replacements.min(255) {
-            match oldest {
-                Some(oldest) if preferred => drop(self.spares.remove(oldest)),
-                _ => return,
+        if spares.len() >= config.replacements.min(BUCKET_MAX) {
+            if let (true, Some(oldest)) = (preferred, spares.first_mut()) {
+                *oldest = contact;
+                spares.rotate_left(1);
             }
-        } else {
-            self.waiting[index] += 1;
+            return;
         }
         if self.spares.len() == self.spares.capacity() {
             self.spares.reserve_exact(SPARES_STEP);
         }
-        // At most 160 bits.
-        self.spares.push(Spare { contact, shared: shared as u8 });
-    }
-
-    /// Grows by half a bucket: doubling would waste most of a million nodes' memory.
-    fn reserve(&mut self, k: usize) {
-        if self.entries.len() == self.entries.capacity() {
-            self.entries.reserve_exact((k / 2).max(1));
-        }
+        self.spares.insert(range.end, contact);
+        self.waiting[index] += 1;
     }
 }
 
-/// Appends to `out` those of `nodes` that are closest to `target`, up to `room` of them.
+/// For so many nodes their distances find room on the stack.
+const FEW: usize = 20;
+
+/// Appends to `out` those of `nodes` that are closest to `target`, `except` left out, up to `room`
+/// of them.
 fn extend_by_closest<C: Contact>(
     target: &Key,
-    nodes: impl Iterator<Item = C>,
+    nodes: &[C],
+    except: Option<&C>,
     room: usize,
     out: &mut Vec<C>,
 ) {
-    let distance = |node: C| ((target.xor(&node.key()).front() >> 64) as u64, node);
-    let mut nodes: Vec<(u64, C)> = nodes.map(distance).collect();
-    if nodes.len() > room {
-        nodes.select_nth_unstable_by_key(room, |(distance, _)| *distance);
-        nodes.truncate(room);
+    let (mut few, mut many) = ([0; FEW], Vec::new());
+    let distances = match few.get_mut(..room) {
+        Some(few) => few,
+        None => {
+            many.resize(room, 0);
+            &mut many[..]
+        }
+    };
+    let first = out.len();
+    for node in nodes.iter().filter(|node| except.is_none_or(|except| except != *node)) {
+        let distance = (target.xor(&node.key()).front() >> 64) as u64;
+        let mut at = out.len() - first;
+        if at < room {
+            out.push(*node);
+        } else if at > 0 && distance < distances[at - 1] {
+            at -= 1;
+        } else {
+            continue;
+        }
+        while at > 0 && distance < distances[at - 1] {
+            distances[at] = distances[at - 1];
+            out[first + at] = out[first + at - 1];
+            at -= 1;
+        }
+        distances[at] = distance;
+        out[first + at] = *node;
     }
-    out.extend(nodes.iter().map(|(_, node)| *node));
 }
 
 #[cfg(test)]

@@ -43,10 +43,8 @@ impl<C: Contact> Kademlia<C> {
         if self.standing != Standing::In {
             return;
         }
-        if let Some(before) = now.checked_sub(self.config.questionable.as_secs() as Seconds) {
-            let questionable: Vec<C> = self.table.questionable(before).collect();
-            questionable.into_iter().for_each(|node| self.probe(node, cx));
-        }
+        let questionable: Vec<C> = self.table.questionable(now, &self.config).collect();
+        questionable.into_iter().for_each(|node| self.probe(node, cx));
         self.probe_failing(cx);
         if self.operations.iter().any(|o| o.op.is_none()) {
             return;

@@ -112,10 +112,12 @@ impl Model {
         let waiting = self.waiting(index);
         let bucket = &mut self.buckets[index];
         if let Some(at) = bucket.iter().position(|(known, _)| *known == contact) {
-            bucket[at].1 += 1;
+            let (_, failures) = bucket.remove(at);
             let enough = if waiting.is_empty() { FAILURES_MAX } else { config.failures_max };
-            if bucket[at].1 >= enough {
-                bucket.remove(at);
+            if failures + 1 < enough {
+                // Where it was among those that failed, else behind them.
+                let failing = bucket.iter().filter(|(_, failures)| *failures > 0).count();
+                bucket.insert(at.min(failing), (contact, failures + 1));
             }
         }
         let has_room = bucket.len() < config.k || bucket.iter().any(|(_, failures)| *failures > 0);
@@ -126,9 +128,7 @@ impl Model {
 }
 
 fn lists(table: &Table<Short>) -> Vec<Vec<(Short, u8)>> {
-    let entries = |index| table.entries[table.range(index)].iter();
-    let pairs = |index| entries(index).map(|e| (e.contact, e.stamp.failures())).collect();
-    (0..table.depth()).map(pairs).collect()
+    (0..table.depth()).map(|index| table.bucket_with_failures(index).collect()).collect()
 }
 
 proptest! {
@@ -152,7 +152,8 @@ proptest! {
                 }
             }
             prop_assert_eq!(lists(&table), &model.buckets[..]);
-            prop_assert_eq!(table.waiting().collect::<Vec<_>>(), &model.waiting[..]);
+            let waiting: Vec<_> = (0..table.depth()).flat_map(|i| model.waiting(i)).collect();
+            prop_assert_eq!(table.waiting().collect::<Vec<_>>(), waiting);
             prop_assert_eq!(table.failing().count() + table.good().count(), table.len());
         }
     }
@@ -222,18 +223,18 @@ fn the_oldest_is_pinged_before_anybody_takes_its_place() {
     let config =
         Config { k: 2, questionable: core::time::Duration::from_secs(60), ..Config::paper() };
     let mut table = Table::new(key(0));
-    for (now, contact) in [(1, 0x8001), (2, 0x8002), (3, 1), (4, 2)] {
+    for (now, contact) in [(8, 0x8001), (16, 0x8002), (24, 1), (32, 2)] {
         assert_eq!(table.answered(Short(contact), now, &config), Answered::Inserted);
     }
-    assert_eq!(table.answered(Short(0x8003), 5, &config), Answered::Waits(None));
-    assert_eq!(table.answered(Short(0x8003), 61, &config), Answered::Waits(Some(Short(0x8001))));
-    assert_eq!(table.questionable(50).collect::<Vec<_>>(), [Short(0x8001)]);
+    assert_eq!(table.answered(Short(0x8003), 40, &config), Answered::Waits(None));
+    assert_eq!(table.answered(Short(0x8003), 68, &config), Answered::Waits(Some(Short(0x8001))));
+    assert_eq!(table.questionable(70, &config).collect::<Vec<_>>(), [Short(0x8001)]);
     // It answers, and is the newest now.
-    assert_eq!(table.answered(Short(0x8001), 62, &config), Answered::Known);
+    assert_eq!(table.answered(Short(0x8001), 72, &config), Answered::Known);
     assert_eq!(table.bucket(0).collect::<Vec<_>>(), [Short(0x8002), Short(0x8001)]);
     // The other does not: whoever waits is pinged, and takes its place by answering.
     assert_eq!(table.failed(&Short(0x8002), &config), Some(Short(0x8003)));
-    assert_eq!(table.answered(Short(0x8003), 63, &config), Answered::Inserted);
+    assert_eq!(table.answered(Short(0x8003), 73, &config), Answered::Inserted);
     assert_eq!(table.bucket(0).collect::<Vec<_>>(), [Short(0x8001), Short(0x8003)]);
 }
 
@@ -265,4 +266,28 @@ fn contacts_with_a_right_to_their_ids_come_first() {
     assert_eq!(table.answered(Short(0x8004), 2, &config), Answered::Inserted);
     assert_eq!(table.bucket(0).collect::<Vec<_>>(), [Short(0x8002), Short(0x8004)]);
     assert_eq!(table.answered(Short(0x8003), 3, &config), Answered::Waits(None));
+}
+
+#[test]
+fn the_order_of_answers_outlasts_many_days() {
+    let config = Config { k: 2, ..Config::paper() };
+    let (hour, mut table) = (3_600, Table::new(key(0)));
+    for contact in [0x8001, 0x8002, 1, 2] {
+        table.answered(Short(contact), 0, &config);
+    }
+    table.failed(&Short(0x8001), &config);
+    assert_eq!(table.failing().collect::<Vec<_>>(), [Short(0x8001)]);
+    for day in 1..100 {
+        let now = day * 24 * hour;
+        assert_eq!(table.answered(Short(0x8002), now, &config), Answered::Known);
+        assert_eq!(
+            table.bucket_with_failures(0).collect::<Vec<_>>(),
+            [(Short(0x8001), 1), (Short(0x8002), 0)]
+        );
+    }
+    table.answered(Short(0x8001), 100 * 24 * hour, &config);
+    let waits = table.answered(Short(0x8003), 100 * 24 * hour + hour / 2, &config);
+    assert_eq!(waits, Answered::Waits(None), "half an hour is not long");
+    let waits = table.answered(Short(0x8003), 100 * 24 * hour + hour, &config);
+    assert_eq!(waits, Answered::Waits(Some(Short(0x8002))), "since the day before");
 }
