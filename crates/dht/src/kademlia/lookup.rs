@@ -67,8 +67,6 @@ enum State {
 
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
-    /// The front of its distance: enough to order all but twins.
-    distance: u64,
     state: State,
     path: u8,
     /// Nodes on the chain of referrals that led to it, itself included.
@@ -83,10 +81,11 @@ pub struct Lookup<C> {
     /// The distance of `own`.
     own_distance: u64,
     shape: Shape<C>,
-    /// In the order of distance.
+    /// In the order of distance, by its front: enough to order all but twins.
     contacts: Vec<C>,
     /// What there is to know of each. Not beside it: most nodes that are named are known, and
-    /// contacts that lie together are compared many at a time.
+    /// contacts that lie together are compared many at a time. Distances are not kept: to compute
+    /// a few takes less than to fetch all, where thousands of lookups are under way.
     candidates: Vec<Candidate>,
     /// Those that did not answer, not to be considered again.
     dead: Vec<C>,
@@ -214,9 +213,10 @@ impl<C: Contact> Lookup<C> {
             return;
         }
         for some in nodes.chunks(AT_ONCE) {
-            for (node, knows) in some.iter().zip(self.knows_of(some)) {
-                if knows == 0 {
-                    self.consider(*node, path, hops);
+            for (at, (node, knows)) in some.iter().zip(self.knows_of(some)).enumerate() {
+                // Whoever lies may name a node twice.
+                if knows == 0 && !some[..at].contains(node) {
+                    self.consider_new(*node, path, hops);
                 }
             }
         }
@@ -293,20 +293,23 @@ impl<C: Contact> Lookup<C> {
     }
 
     fn find(&self, contact: &C) -> Option<usize> {
-        // Nearly always where its distance says; not if it changed its id.
-        let distance = self.distance(contact);
-        let at = self.candidates.partition_point(|c| c.distance < distance);
-        match self.contacts.get(at) {
-            Some(candidate) if candidate == contact => Some(at),
-            _ => self.contacts.iter().position(|c| c == contact),
-        }
+        self.contacts.iter().position(|c| c == contact)
+    }
+
+    /// How many candidates are closer than this.
+    fn closer(&self, distance: u64) -> usize {
+        self.contacts.partition_point(|contact| self.distance(contact) < distance)
+    }
+
+    /// Whether the farthest candidate is closer than this, or as close.
+    fn is_beyond(&self, distance: u64) -> bool {
+        self.contacts.last().is_some_and(|last| self.distance(last) <= distance)
     }
 
     fn insert(&mut self, contact: C, state: State, path: u8, hops: u8) {
-        let distance = self.distance(&contact);
-        let at = self.candidates.partition_point(|c| c.distance < distance);
+        let at = self.closer(self.distance(&contact));
         self.contacts.insert(at, contact);
-        self.candidates.insert(at, Candidate { distance, state, path, hops });
+        self.candidates.insert(at, Candidate { state, path, hops });
     }
 
     fn remove(&mut self, at: usize) {
@@ -324,12 +327,18 @@ impl<C: Contact> Lookup<C> {
     }
 
     fn consider(&mut self, contact: C, path: u8, hops: u8) {
-        if self.knows(&contact) || contact == self.own || self.dead.contains(&contact) {
-            return;
+        if !self.knows(&contact) {
+            self.consider_new(contact, path, hops);
         }
+    }
+
+    /// Takes a node among the candidates that is not one of them, if it is close enough.
+    fn consider_new(&mut self, contact: C, path: u8, hops: u8) {
         let distance = self.distance(&contact);
         let is_full = self.candidates.len() >= self.shape.candidates();
-        if is_full && self.candidates.last().is_some_and(|last| last.distance <= distance)
+        if is_full && self.is_beyond(distance)
+            || contact == self.own
+            || self.dead.contains(&contact)
             || distance == self.own_distance && contact.key() == self.own.key()
         {
             return;

@@ -169,21 +169,22 @@ pub(super) struct Storage<C: Contact> {
     pub(super) published: Vec<(Key, Item, Seconds)>,
 }
 
-/// A Kademlia node.
+/// A Kademlia node. What every message needs comes first, in memory too: there may be a million.
 #[derive(Clone)]
+#[repr(C)]
 pub struct Kademlia<C: Contact> {
-    pub(super) config: Arc<Config<C>>,
-    pub(super) me: C,
     pub(super) standing: Standing,
-    pub(super) table: Table<C>,
+    pub(super) me: C,
+    pub(super) serial: u32,
+    pub(super) config: Arc<Config<C>>,
     pub(super) requests: Vec<Request<C>>,
     pub(super) operations: Vec<Box<Operation<C>>>,
-    pub(super) serial: u32,
+    pub(super) limiter: Option<Box<Limiter>>,
     /// When the timer for requests is set to fire.
     armed: Option<Instant>,
-    pub(super) secret: Secret,
+    pub(super) table: Table<C>,
     pub(super) storage: Option<Box<Storage<C>>>,
-    pub(super) limiter: Option<Box<Limiter>>,
+    pub(super) secret: Secret,
     pub(super) foreign: Vec<C>,
     /// Items for new neighbours.
     pub(super) handovers: Vec<Handover<C>>,
@@ -501,7 +502,7 @@ impl<C: Contact> DatagramMachine for Kademlia<C> {
         match (&message.body, round) {
             (Body::Query { query, .. }, 0) => {
                 if let Some(target) = query.target() {
-                    self.table.foresee_closest(target, near);
+                    self.table.foresee_closest(target, self.config.k, near);
                 }
                 self.table.foresee_heard(&from, &self.config, near);
             }

@@ -2,6 +2,9 @@
 //! node shares with us, each in the order of the nodes' last answers. Only nodes that answered a
 //! request of ours are in it; whoever merely asked waits beside it.
 
+mod closest;
+mod stamp;
+
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
@@ -9,53 +12,13 @@ use machine::Near;
 use machine::dht::{Contact, Key};
 
 use super::config::Config;
+use stamp::{FAILURES_MAX, GRAIN_BITS, MEMORY, MOMENT_MAX, Stamp};
 
 /// How many more nodes there is room for that wait, when there is none.
 const SPARES_STEP: usize = 8;
 
 /// Seconds since the driver began.
 pub(super) type Seconds = u32;
-
-/// Bits of a [`Stamp`] that are not the time.
-const FAILURE_BITS: u32 = 3;
-/// Unanswered requests in a row that a contact never survives.
-const FAILURES_MAX: u8 = 7;
-/// Seconds that stamps do not tell apart, as a power of two.
-const GRAIN_BITS: u32 = 3;
-/// The last moment of a stamp, in grains since the table's epoch: 18 hours.
-const MOMENT_MAX: u32 = (1 << (16 - FAILURE_BITS)) - 1;
-/// How far back a table remembers at least, in grains: whoever answered before then answered then.
-const MEMORY: u32 = MOMENT_MAX / 2;
-
-/// When a node answered last, in grains since the table's epoch, and how many requests it has left
-/// unanswered since: half a word, for there are hundreds of them in each of a million nodes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp(u16);
-
-impl Stamp {
-    /// At `moment`, which is clamped to what a stamp can say.
-    fn answered(moment: u32) -> Self {
-        Self((moment.min(MOMENT_MAX) << FAILURE_BITS) as u16)
-    }
-
-    fn moment(self) -> u32 {
-        u32::from(self.0 >> FAILURE_BITS)
-    }
-
-    fn failures(self) -> u8 {
-        (self.0 & ((1 << FAILURE_BITS) - 1)) as u8
-    }
-
-    fn failed(self) -> Self {
-        Self(self.0 + u16::from(self.failures() < FAILURES_MAX))
-    }
-
-    /// The same, seen from an epoch that is `grains` later.
-    fn later(self, grains: u32) -> Self {
-        let failures = u16::from(self.failures());
-        Self(Self::answered(self.moment().saturating_sub(grains)).0 | failures)
-    }
-}
 
 /// Most buckets: the last one does not split. Enough for k = 8 in a network of a billion nodes, and
 /// a bound on what nodes can do that choose their ids close to ours.
@@ -75,16 +38,24 @@ pub(super) enum Answered<C> {
     Waits(Option<C>),
 }
 
-/// The nodes that a node knows.
+/// The nodes that a node knows. What messages need comes first: in memory, too, for the first lines
+/// of a node are fetched before it hears a message.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub struct Table<C> {
-    own: Key,
     /// Nodes of all buckets, those of the farthest bucket first. In each bucket those come first
     /// that left the last request unanswered, and of the others the one that answered last comes
     /// last.
     contacts: Vec<C>,
-    /// The stamp of each. Not beside it: answers to others need no more than the contacts.
+    /// Nodes that wait for a place in a bucket, in the order of the buckets; in each the latest
+    /// last.
+    spares: Vec<C>,
+    /// The stamp of each of `contacts`. Not beside it: answers to others need no more than the
+    /// contacts.
     stamps: Vec<Stamp>,
+    own: Key,
+    /// What stamps count from, in grains.
+    epoch: u32,
     /// Where each bucket ends among the nodes. In the table itself: one place in memory less to
     /// wait for.
     ends: [u16; BUCKETS_MAX],
@@ -92,15 +63,10 @@ pub struct Table<C> {
     failing: [u8; BUCKETS_MAX],
     /// How many nodes wait for a place in each.
     waiting: [u8; BUCKETS_MAX],
-    /// When each is to get a lookup, if none goes there before.
-    due: [Seconds; BUCKETS_MAX],
     /// Bucket i holds nodes that share i bits with us, the last one those that share more too.
     depth: u8,
-    /// What stamps count from, in grains.
-    epoch: u32,
-    /// Nodes that wait for a place in a bucket, in the order of the buckets; in each the latest
-    /// last.
-    spares: Vec<C>,
+    /// When each is to get a lookup, if none goes there before.
+    due: [Seconds; BUCKETS_MAX],
 }
 
 impl<C: Contact> Table<C> {
@@ -431,39 +397,6 @@ impl<C: Contact> Table<C> {
         at.is_some()
     }
 
-    /// Appends to `out` the `count` nodes closest to `target` that answered the last request, in
-    /// no order, `except` left out.
-    pub(super) fn closest(&self, target: &Key, count: usize, except: Option<&C>, out: &mut Vec<C>) {
-        let distance = (self.own.xor(target).front() >> 64) as u64;
-        let end = out.len() + count;
-        let last = self.depth() - 1;
-        // There are fewer buckets than 64.
-        let bit = |index: usize| distance << index >> 63 == 1;
-        // Nodes of a bucket differ from us first in the bucket's bit. Where the target does too,
-        // they are closer to it than all nodes of buckets beyond, and else farther.
-        let first = (distance.leading_zeros() as usize).min(last);
-        let towards = (first..last).filter(|&index| bit(index));
-        let away = (0..last).rev().filter(|&index| !bit(index));
-        for index in towards.chain([last]).chain(away) {
-            let good = &self.contacts[self.good_range(index)];
-            let room = end - out.len();
-            if good.len() > room {
-                extend_by_closest(target, good, except, room, out);
-            } else {
-                let first = out.len();
-                out.extend_from_slice(good);
-                if let Some(except) = except
-                    && let Some(at) = out[first..].iter().position(|node| node == except)
-                {
-                    out.swap_remove(first + at);
-                }
-            }
-            if out.len() == end {
-                return;
-            }
-        }
-    }
-
     /// A lookup for `key` has begun: its bucket needs none before `due`.
     pub(super) fn touch(&mut self, key: &Key, due: Seconds) {
         let index = self.index(key);
@@ -498,17 +431,6 @@ impl<C: Contact> Table<C> {
             key.0[index / 8] = key.0[index / 8] & !mask | !self.own.0[index / 8] & mask;
         }
         key
-    }
-
-    /// How many known nodes are closer to `key` than we are, counted up to `limit`.
-    pub(super) fn closer(&self, key: &Key, limit: usize) -> usize {
-        let ours = self.own.xor(key);
-        self.good().filter(|node| key.xor(&node.key()) < ours).take(limit).count()
-    }
-
-    /// Names the memory that [`closest`](Self::closest) reads first.
-    pub(super) fn foresee_closest(&self, target: &Key, near: &mut impl Near) {
-        near.bring(&self.contacts[self.range(self.index(target))]);
     }
 
     /// Names the memory that [`heard`](Self::heard) reads.
@@ -610,47 +532,6 @@ impl<C: Contact> Table<C> {
         }
         self.spares.insert(range.end, contact);
         self.waiting[index] += 1;
-    }
-}
-
-/// For so many nodes their distances find room on the stack.
-const FEW: usize = 20;
-
-/// Appends to `out` those of `nodes` that are closest to `target`, `except` left out, up to `room`
-/// of them.
-fn extend_by_closest<C: Contact>(
-    target: &Key,
-    nodes: &[C],
-    except: Option<&C>,
-    room: usize,
-    out: &mut Vec<C>,
-) {
-    let (mut few, mut many) = ([0; FEW], Vec::new());
-    let distances = match few.get_mut(..room) {
-        Some(few) => few,
-        None => {
-            many.resize(room, 0);
-            &mut many[..]
-        }
-    };
-    let first = out.len();
-    for node in nodes.iter().filter(|node| except.is_none_or(|except| except != *node)) {
-        let distance = (target.xor(&node.key()).front() >> 64) as u64;
-        let mut at = out.len() - first;
-        if at < room {
-            out.push(*node);
-        } else if at > 0 && distance < distances[at - 1] {
-            at -= 1;
-        } else {
-            continue;
-        }
-        while at > 0 && distance < distances[at - 1] {
-            distances[at] = distances[at - 1];
-            out[first + at] = out[first + at - 1];
-            at -= 1;
-        }
-        distances[at] = distance;
-        out[first + at] = *node;
     }
 }
 

@@ -286,8 +286,16 @@ fn the_order_of_answers_outlasts_many_days() {
         );
     }
     table.answered(Short(0x8001), 100 * 24 * hour, &config);
+    assert_eq!(
+        table.bucket_with_failures(0).collect::<Vec<_>>(),
+        [(Short(0x8002), 0), (Short(0x8001), 0)]
+    );
+    assert_eq!(table.bucket(1).collect::<Vec<_>>(), [Short(1), Short(2)], "as at the beginning");
+    assert!(table.questionable(100 * 24 * hour, &config).next().is_none(), "nobody waits");
     let waits = table.answered(Short(0x8003), 100 * 24 * hour + hour / 2, &config);
     assert_eq!(waits, Answered::Waits(None), "half an hour is not long");
     let waits = table.answered(Short(0x8003), 100 * 24 * hour + hour, &config);
     assert_eq!(waits, Answered::Waits(Some(Short(0x8002))), "since the day before");
+    let now = 100 * 24 * hour + hour;
+    assert_eq!(table.questionable(now, &config).collect::<Vec<_>>(), [Short(0x8002)]);
 }
