@@ -49,6 +49,7 @@
 //! Machines that hold connections have a driver of their own, [`stream`].
 
 mod access;
+mod barrier;
 mod campaign;
 mod check;
 mod churn;

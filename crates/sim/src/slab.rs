@@ -1,5 +1,7 @@
 //! Values that wait under a small number: messages in flight, commands to come.
 
+use crate::memory::prefetch;
+
 /// A pool of values; room is used again, the warmest first.
 pub(crate) struct Slab<T> {
     values: Vec<Option<T>>,
@@ -14,6 +16,9 @@ impl<T> Slab<T> {
     /// Keeps `value` until its number is handed to [`take`](Self::take).
     pub(crate) fn put(&mut self, value: T) -> u32 {
         if let Some(at) = self.free.pop() {
+            if let Some(next) = self.free.last() {
+                prefetch(&self.values[*next as usize]);
+            }
             self.values[at as usize] = Some(value);
             return at;
         }
