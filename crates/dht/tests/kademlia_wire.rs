@@ -300,9 +300,9 @@ fn kr_06_announces_need_a_token_of_their_own_host_and_hour() {
     let Body::Reply(reply) = &tell(&mut node, peer(2), get, b"t", minutes(1))[0].1.body else {
         panic!("no reply")
     };
-    let token = reply.token.unwrap();
+    let token = *reply.token.clone().unwrap();
     let mut announce = |from, token, now| {
-        let announce = Query::AnnouncePeer { info_hash, token, port: Some(80) };
+        let announce = Query::AnnouncePeer { info_hash, token: token.into(), port: Some(80) };
         tell(&mut node, from, query(announce), b"t", now)[0].1.body.clone()
     };
     let refused = Body::Refusal(Refusal::Protocol);

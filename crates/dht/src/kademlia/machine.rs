@@ -525,6 +525,14 @@ impl<C: Contact> DatagramMachine for Kademlia<C> {
             _ => {}
         }
     }
+
+    #[inline]
+    fn foresee_timer(&self, timer: Timer, near: &mut impl Near) {
+        if timer == Timer::Requests {
+            near.bring(&self.requests);
+            near.bring(&self.operations);
+        }
+    }
 }
 
 impl<C: Contact> dht::Dht for Kademlia<C> {

@@ -271,7 +271,7 @@ impl<C: Contact> Kademlia<C> {
             && keeps
             && let Some(token) = reply.token
         {
-            operation.tokens.push((from, token));
+            operation.tokens.push((from, *token));
         }
         self.advance(operation, cx);
     }
@@ -366,7 +366,7 @@ impl<C: Contact> Kademlia<C> {
                     Query::Put(Box::new(Put { target, token, item, cas, age }))
                 }
                 Kind::Announce { port } => {
-                    Query::AnnouncePeer { info_hash: target, token, port: *port }
+                    Query::AnnouncePeer { info_hash: target, token: token.into(), port: *port }
                 }
                 _ => break,
             };

@@ -59,7 +59,7 @@ impl<C: Contact> Kademlia<C> {
                     },
                 };
                 let nodes = self.closest(&target, want, from);
-                Reply { nodes, token: Some(self.token_for(from, now)), found }
+                Reply { nodes, token: Some(self.token_for(from, now).into()), found }
             }
             Query::GetPeers { info_hash, want } => {
                 let peers = self
@@ -68,7 +68,7 @@ impl<C: Contact> Kademlia<C> {
                     .and_then(|storage| storage.peers.peers(&info_hash, cx.rng()));
                 let nodes = self.closest(&info_hash, want, from);
                 let found = peers.map_or(Found::Nothing, Found::Peers);
-                Reply { nodes, token: Some(self.token_for(from, now)), found }
+                Reply { nodes, token: Some(self.token_for(from, now).into()), found }
             }
             Query::AnnouncePeer { info_hash, token, port } => {
                 if !self.secret.accepts(&token, &from.host(), now) {

@@ -439,16 +439,17 @@ impl<C: Contact> Table<C> {
         let range = self.range(index);
         if range.len() < config.k || usize::from(self.waiting[index]) < config.replacements {
             near.bring(&self.contacts[range]);
-            near.bring(&self.spares);
+            near.bring(&self.spares[self.spares_of(index)]);
         }
     }
 
     /// Names the memory that [`answered`](Self::answered) reads.
     pub(super) fn foresee_answered(&self, contact: &C, near: &mut impl Near) {
-        let range = self.range(self.index(&contact.key()));
+        let index = self.index(&contact.key());
+        let range = self.range(index);
         near.bring(&self.contacts[range.clone()]);
         near.bring(&self.stamps[range]);
-        near.bring(&self.spares);
+        near.bring(&self.spares[self.spares_of(index)]);
     }
 
     /// Bytes on the heap.

@@ -163,7 +163,7 @@ impl<C: Contact> Kademlia<C> {
             };
             if lacks {
                 let age = seconds(cx.now()).saturating_sub(stored.published);
-                let put = Put { target, token, item: stored.item.clone(), cas: None, age };
+                let put = Put { target, token: *token, item: stored.item.clone(), cas: None, age };
                 self.ask(to, Purpose::Copy, Query::Put(Box::new(put)), cx);
             }
         }

@@ -162,7 +162,7 @@ fn query(name: &[u8], fields: &Fields<'_>) -> Result<Query, KrpcError> {
                 },
             };
             let info_hash = key("info_hash", fields.info_hash)?;
-            Query::AnnouncePeer { info_hash, token: fields.token()?, port }
+            Query::AnnouncePeer { info_hash, token: fields.token()?.into(), port }
         }
         b"sample_infohashes" => {
             Query::SampleInfohashes { target: key("target", fields.target)?, want }
@@ -188,7 +188,7 @@ fn reply(fields: &Fields<'_>) -> Result<Reply<Peer>, KrpcError> {
         }));
     }
     // A token that is longer than any we know only keeps us from storing there.
-    let token = fields.token.and_then(Token::new);
+    let token = fields.token.and_then(Token::new).map(Box::new);
     let found = if let Some(item) = item(fields)? {
         Found::Item(item)
     } else if let Some(values) = fields.values {

@@ -45,10 +45,14 @@ fn examples_of_bep_5() {
     assert_eq!(query(peers), Query::GetPeers { info_hash: target, want: Want::Same });
     let announce = b"d1:ad2:id20:abcdefghij012345678912:implied_porti1e9:info_hash20:mnopqrstuvwxyz1234564:porti6881e5:token8:aoeusnthe1:q13:announce_peer1:t2:aa1:y1:qe";
     let token = Token::new(b"aoeusnth").unwrap();
-    assert_eq!(query(announce), Query::AnnouncePeer { info_hash: target, token, port: None });
+    assert_eq!(
+        query(announce),
+        Query::AnnouncePeer { info_hash: target, token: token.into(), port: None }
+    );
     let values = decode(b"d1:rd2:id20:abcdefghij01234567895:token8:aoeusnth6:valuesl6:axje.u6:idhtnmee1:t2:aa1:y1:re").unwrap();
     let found = [([97, 120, 106, 101], 11893), ([105, 100, 104, 116], 28269)].map(Into::into);
-    let reply = Reply { nodes: [].into(), token: Some(token), found: Found::Peers(found.into()) };
+    let reply =
+        Reply { nodes: [].into(), token: Some(token.into()), found: Found::Peers(found.into()) };
     assert_eq!(values.message.body, Body::Reply(reply));
     let error = decode(b"d1:eli201e23:A Generic Error Ocurrede1:t2:aa1:y1:ee").unwrap();
     assert_eq!((error.sender, error.message.body), (None, Body::Refusal(Refusal::Generic)));
@@ -161,7 +165,7 @@ fn any_query() -> impl Strategy<Value = Query> {
         }),
         (key(), want()).prop_map(|(info_hash, want)| Query::GetPeers { info_hash, want }),
         (key(), token(), prop::option::of(1..=u16::MAX)).prop_map(|(info_hash, token, port)| {
-            Query::AnnouncePeer { info_hash, token, port }
+            Query::AnnouncePeer { info_hash, token: token.into(), port }
         }),
         (key(), want()).prop_map(|(target, want)| Query::SampleInfohashes { target, want }),
     ]
@@ -188,7 +192,7 @@ fn any_reply() -> impl Strategy<Value = Reply<Peer>> {
     ];
     (nodes, prop::option::of(token()), found).prop_map(|(nodes, token, found)| Reply {
         nodes,
-        token,
+        token: token.map(Box::new),
         found,
     })
 }
