@@ -6,7 +6,7 @@ use sim::trace::{Reader, pcap};
 
 fuzz_target!(|bytes: &[u8]| {
     // The head is given, so that every input gets as far as the records.
-    let trace = [b"shoal\0tr\0\x01\0\0\0\0\0\0\0\0", bytes].concat();
+    let trace = [b"shoal\0tr\0\x02\0\0\0\0\0\0\0\0", bytes].concat();
     let Ok(reader) = Reader::new(&*trace) else { panic!("the head is a good one") };
     let read = reader.filter(Result::is_ok).count() as u64;
     if let Ok(reader) = Reader::new(&*trace) {

@@ -11,7 +11,7 @@ mod reader;
 mod replay;
 mod writer;
 
-pub use format::{PAYLOAD_MAX, Record, VERSION, What};
+pub use format::{PAYLOAD_MAX, Record, Text, Traced, VERSION, What};
 pub use reader::{Reader, TraceError};
 pub use replay::{Divergence, Replay};
 pub use writer::Writer;

@@ -6,7 +6,7 @@ use machine::{Instant, OpId};
 
 use super::format::{
     ANSWERED, COMMAND, CRASH, HEARD, LOST, MAGIC, PAYLOAD_MAX, Record, SENT, SET, START, TIMER,
-    TOLD, VERSION, What,
+    TOLD, Text, VERSION, What,
 };
 use crate::Node;
 
@@ -39,7 +39,7 @@ pub enum TraceError {
         /// Where the record begins, in bytes.
         at: u64,
     },
-    /// A message is longer than any datagram.
+    /// A message is longer than any datagram, or a text.
     #[error("a message of {len} bytes in the record at byte {at}, above {PAYLOAD_MAX}")]
     Payload {
         /// Where the record begins, in bytes.
@@ -149,6 +149,10 @@ impl<R: Read> Reader<R> {
         Ok(payload)
     }
 
+    fn text(&mut self) -> Result<Text, TraceError> {
+        self.payload().map(Text::new)
+    }
+
     /// The next record, or `None` at the end.
     fn record(&mut self) -> Result<Option<Record>, TraceError> {
         self.record = self.at;
@@ -165,18 +169,27 @@ impl<R: Read> Reader<R> {
         let node = self.node()?;
         let what = match kind {
             START => What::Start,
-            TIMER => What::Timer,
+            TIMER => What::Timer { timer: self.text()? },
             HEARD => What::Heard { from: self.node()?, message: self.payload()? },
-            COMMAND => What::Command { op: OpId(self.number()?) },
+            COMMAND => {
+                let op = OpId(self.number()?);
+                What::Command { op, command: self.text()? }
+            }
             CRASH => What::Crash,
             SENT => {
                 let (to, after) = (self.node()?, Some(self.number()?));
                 What::Sent { to, after, message: self.payload()? }
             }
             LOST => What::Sent { to: self.node()?, after: None, message: self.payload()? },
-            SET => What::Set { after: self.number()? },
-            TOLD => What::Told { op: None },
-            ANSWERED => What::Told { op: Some(OpId(self.number()?)) },
+            SET => {
+                let after = self.number()?;
+                What::Set { after, timer: self.text()? }
+            }
+            TOLD => What::Told { op: None, event: self.text()? },
+            ANSWERED => {
+                let op = Some(OpId(self.number()?));
+                What::Told { op, event: self.text()? }
+            }
             kind => return Err(TraceError::Kind { at: self.record, kind }),
         };
         self.before = at;

@@ -5,7 +5,7 @@ use std::io::Read;
 
 use machine::{Instant, Wire};
 
-use super::format::{Record, What};
+use super::format::{Record, Traced, What};
 use super::reader::{Reader, TraceError};
 use super::writer::Encode;
 use crate::observer::{Input, Made, Observer};
@@ -94,7 +94,7 @@ impl<M: Simulated, R: Read> Replay<M, R> {
     }
 }
 
-impl<M: Simulated, R: Read> Observer<M> for Replay<M, R> {
+impl<M: Traced, R: Read> Observer<M> for Replay<M, R> {
     fn input(&mut self, at: Instant, node: Node, input: Input<'_, M>) {
         self.compare(at, node, |encode| What::of_input(&input, encode));
     }

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use machine::{Instant, Wire};
 
-use super::format::{MAGIC, Record, VERSION, What};
+use super::format::{MAGIC, Record, Traced, VERSION, What};
 use crate::observer::{Input, Made, Observer};
 use crate::{Node, Simulated, World};
 
@@ -69,7 +69,7 @@ impl<M: Simulated, W: Write> Writer<M, W> {
     }
 }
 
-impl<M: Simulated, W: Write> Observer<M> for Writer<M, W> {
+impl<M: Traced, W: Write> Observer<M> for Writer<M, W> {
     fn input(&mut self, at: Instant, node: Node, input: Input<'_, M>) {
         self.write(at, node, What::of_input(&input, self.encode));
     }

@@ -52,13 +52,18 @@ fn traces_tell_what_happened() {
     assert_eq!(count(|what| matches!(what, What::Start)), 1);
     // One was cut off, one came between crash and restart.
     assert_eq!(count(|what| matches!(what, What::Heard { .. })), 18);
-    assert_eq!(count(|what| matches!(what, What::Told { op: None })), 18);
+    assert_eq!(count(|what| matches!(what, What::Told { op: None, .. })), 18);
     assert!(records.is_sorted_by_key(|record| record.at));
     let sent = records.iter().find_map(|record| match &record.what {
         What::Sent { after, message, .. } => Some((*after, message.clone())),
         _ => None,
     });
     assert_eq!(sent, Some((Some(10_000_000), vec![0; 8])));
+    let told = records.iter().find_map(|record| match &record.what {
+        What::Told { event, .. } => Some(event.to_string()),
+        _ => None,
+    });
+    assert!(told.is_some_and(|told| told.ends_with(", 0)")));
 }
 
 #[test]
@@ -75,11 +80,13 @@ fn replays_find_the_first_difference() {
     };
     assert!(replay(13).is_none());
     let found = replay(666).expect("another message");
-    let Some(Record { at: when, what: What::Sent { message, .. }, .. }) = &found.happened else {
+    let Some(Record { at: when, what: What::Command { op: OpId(13), command }, .. }) =
+        &found.happened
+    else {
         panic!("{found}")
     };
-    assert_eq!((*when, message[2..4].to_vec()), (at(65), 666u16.to_be_bytes().to_vec()));
-    assert!(found.after > 13 && found.to_string().contains("the trace has"), "{found}");
+    assert!(*when == at(65) && command.to_string().contains("number: 666"), "{found}");
+    assert!(found.after > 13 && found.to_string().contains("number: 13"), "{found}");
 }
 
 #[test]
