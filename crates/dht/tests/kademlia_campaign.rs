@@ -2,15 +2,20 @@
 //! always hold is checked from outside all the while; then faults stop, and every value that
 //! somebody still keeps must be found by everybody. A bug is planted for each promise.
 
+use core::net::{IpAddr, Ipv6Addr};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dht::kademlia::{Body, Command, Config, Event, Found, Kademlia, Message};
+use dht::kademlia::krpc::Packet;
+use dht::kademlia::{
+    Body, Command, Config, Event, Found, Kademlia, Message, Naming, Peer, Reply, bencoded,
+    immutable_key,
+};
 use machine::dht::{Command as Dht, Contact, Key, Report, Value};
-use machine::{Instant, OpId, Rng};
+use machine::{Instant, OpId, Rng, Wire};
 use sim::observer::{Input, Made};
 use sim::{
     Change, Churn, Latency, Link, Node, Observer, Schedule, Settings, Severity, Span, World,
@@ -48,6 +53,7 @@ fn rules() -> Config<Node> {
         republish: Some(60 * SECOND),
         item_expiry: Duration::from_secs(EXPIRY.into()),
         items_max: ITEMS_MAX,
+        naming: Naming::Hashed,
         subnet,
         subnet_in_bucket: SUBNET_MAX,
         subnet_in_lookup: 2 * K,
@@ -248,14 +254,58 @@ fn newcomer(node: Node, known: Vec<Node>, config: &Arc<Config<Node>>) -> (Machin
     (machine, Command::Dht(Dht::Join { known }))
 }
 
-fn value(n: u64) -> Value {
-    n.to_be_bytes().into()
+fn value(seed: u64, n: u64) -> Value {
+    [seed, n].map(u64::to_be_bytes).concat().into()
+}
+
+/// A network in which every number of a node is an address.
+const NETWORK: u128 = 0x2001_0db8 << 96;
+
+fn peer(node: &Node) -> Peer {
+    let ip = Ipv6Addr::from_bits(NETWORK | u128::from(node.raw()));
+    Peer { id: node.key(), addr: (ip, 1).into() }
+}
+
+fn node(peer: &Peer) -> Node {
+    let IpAddr::V6(ip) = peer.addr.ip() else { panic!("{peer:?} is in another network") };
+    Node::from_raw(ip.to_bits() as u32)
+}
+
+/// The same message between other contacts.
+fn translate<A, B>(message: &Message<A>, contact: fn(&A) -> B) -> Message<B> {
+    let body = match &message.body {
+        Body::Query { read_only, query } => {
+            Body::Query { read_only: *read_only, query: query.clone() }
+        }
+        Body::Reply(Reply { nodes, token, found }) => Body::Reply(Reply {
+            nodes: nodes.iter().map(contact).collect(),
+            token: token.clone(),
+            found: found.clone(),
+        }),
+        Body::Refusal(refusal) => Body::Refusal(*refusal),
+    };
+    Message { transaction: message.transaction, body }
+}
+
+/// Takes a message through KRPC, as a datagram between peers.
+fn travel(message: &Message<Node>) -> Result<Message<Node>, String> {
+    let sent = translate(message, peer);
+    let (mut bytes, mut again) = (Vec::new(), Vec::new());
+    Packet::new(Key::default(), peer(&Node::new(0, 0)).addr, sent.clone()).encode(&mut bytes);
+    let packet = Packet::decode(&bytes).map_err(|error| format!("{error}: {sent:?}"))?;
+    packet.encode(&mut again);
+    // Peers are equal if their addresses are, whatever their ids: those are in the bytes.
+    if packet.message != sent || again != bytes {
+        return Err(format!("{sent:?} became {:?} on the wire", packet.message));
+    }
+    Ok(translate(&packet.message, node))
 }
 
 fn run(seed: u64, bug: Bug) -> Result<(), String> {
     let mut run = Run::new(seed, bug);
     let witness = Rc::new(RefCell::new(Witness::default()));
     run.world.observe(witness.clone());
+    run.world.round_trip_by(travel);
     let count = 20 + run.rng.below(21) as usize;
     let nodes = run.world.reserve(count);
     for (n, &node) in nodes.iter().enumerate() {
@@ -268,11 +318,12 @@ fn run(seed: u64, bug: Bug) -> Result<(), String> {
 
     // Values, put by anybody.
     let mut keys = Vec::new();
-    for n in 0..if bug == Bug::Bloats { 300 } else { 20 } {
-        let key = Key::new(u128::from(run.rng.next_u64()) << 64, n);
+    for n in 0..if bug == Bug::Bloats { 300_u64 } else { 20 } {
+        let value = value(run.world.seed(), n);
+        let key = immutable_key(&bencoded(&value));
         keys.push(key);
         let node = run.any();
-        run.dht(node, Dht::Put { key, value: value(n.into()) });
+        run.dht(node, Dht::Put { key, value });
     }
     run.world.run_until(at(50));
 
@@ -388,11 +439,12 @@ fn found(run: &mut Run, keys: &[Key]) -> Result<(), String> {
         }
     }
     run.world.run_for(60 * SECOND);
-    let mut wrong = Vec::new();
+    let (seed, mut wrong) = (run.world.seed(), Vec::new());
     for happening in run.world.drain_events() {
         let Some((node, n)) = happening.op.and_then(|op| asked.remove(&op)) else { continue };
         match happening.event {
-            Event::Report(Report::Found { value: found, .. }) if found == value(n as u64) => {}
+            Event::Report(Report::Found { value: found, .. }) if found == value(seed, n as u64) => {
+            }
             event => wrong.push(format!("{node} gets {}: {event:?}", keys[n])),
         }
     }

@@ -302,7 +302,7 @@ fn kr_06_announces_need_a_token_of_their_own_host_and_hour() {
     };
     let token = *reply.token.clone().unwrap();
     let mut announce = |from, token, now| {
-        let announce = Query::AnnouncePeer { info_hash, token: token.into(), port: Some(80) };
+        let announce = Query::AnnouncePeer { info_hash, token: Box::new(token), port: Some(80) };
         tell(&mut node, from, query(announce), b"t", now)[0].1.body.clone()
     };
     let refused = Body::Refusal(Refusal::Protocol);

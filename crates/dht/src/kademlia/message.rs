@@ -97,8 +97,8 @@ pub struct Put {
     pub item: Item,
     /// Store only over an item of this sequence number.
     pub cas: Option<i64>,
-    /// Seconds since its publisher stored it; mainline's wire does not carry it, as its nodes
-    /// store nothing again.
+    /// Seconds since its publisher stored it. On the wire a key of our own, left out where it is
+    /// zero: by mainline's rules it always is, as holders store nothing again.
     pub age: u32,
 }
 

@@ -83,6 +83,7 @@ struct Fields<'a> {
     nodes: Option<&'a [u8]>,
     nodes6: Option<&'a [u8]>,
     samples: Option<&'a [u8]>,
+    age: Option<i64>,
     cas: Option<i64>,
     seq: Option<i64>,
     port: Option<i64>,
@@ -114,6 +115,7 @@ impl<'a> Fields<'a> {
                 b"nodes" => first(&mut fields.nodes, string("nodes", raw)?),
                 b"nodes6" => first(&mut fields.nodes6, string("nodes6", raw)?),
                 b"samples" => first(&mut fields.samples, string("samples", raw)?),
+                b"age" => first(&mut fields.age, int("age", raw)?),
                 b"cas" => first(&mut fields.cas, int("cas", raw)?),
                 b"seq" => first(&mut fields.seq, int("seq", raw)?),
                 b"port" => first(&mut fields.port, int("port", raw)?),
@@ -149,7 +151,8 @@ fn query(name: &[u8], fields: &Fields<'_>) -> Result<Query, KrpcError> {
             let item = item(fields)?.ok_or(KrpcError::Missing("v"))?;
             let target = item.target();
             let (token, cas) = (fields.token()?, fields.cas);
-            Query::Put(Box::new(Put { target, token, item, cas, age: 0 }))
+            let age = fields.age.map_or(0, clamp);
+            Query::Put(Box::new(Put { target, token, item, cas, age }))
         }
         b"get_peers" => Query::GetPeers { info_hash: key("info_hash", fields.info_hash)?, want },
         b"announce_peer" => {

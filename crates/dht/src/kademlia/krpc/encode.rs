@@ -81,7 +81,10 @@ fn arguments(sender: Option<&Key>, query: &Query, a: &mut DictEncoder<'_>) {
             want(*families, a);
         }
         Query::Put(put) => {
-            let Put { token, item, cas, target: _, age: _ } = &**put;
+            let Put { token, item, cas, age, target: _ } = &**put;
+            if *age > 0 {
+                a.entry("age").int((*age).into());
+            }
             if let Some(cas) = cas {
                 a.entry("cas").int(*cas);
             }

@@ -160,9 +160,11 @@ fn any_query() -> impl Strategy<Value = Query> {
             seq,
             want
         }),
-        (token(), item(true), any::<Option<i64>>()).prop_map(|(token, item, cas)| {
-            Query::Put(Box::new(Put { target: item.target(), token, item, cas, age: 0 }))
-        }),
+        (token(), item(true), any::<Option<i64>>(), any::<u32>()).prop_map(
+            |(token, item, cas, age)| {
+                Query::Put(Box::new(Put { target: item.target(), token, item, cas, age }))
+            }
+        ),
         (key(), want()).prop_map(|(info_hash, want)| Query::GetPeers { info_hash, want }),
         (key(), token(), prop::option::of(1..=u16::MAX)).prop_map(|(info_hash, token, port)| {
             Query::AnnouncePeer { info_hash, token: token.into(), port }
