@@ -277,7 +277,7 @@ fn the_order_of_answers_outlasts_many_days() {
     }
     table.failed(&Short(0x8001), &config);
     assert_eq!(table.failing().collect::<Vec<_>>(), [Short(0x8001)]);
-    for day in 1..100 {
+    for day in 1..=100 {
         let now = day * 24 * hour;
         assert_eq!(table.answered(Short(0x8002), now, &config), Answered::Known);
         assert_eq!(
@@ -295,7 +295,7 @@ fn the_order_of_answers_outlasts_many_days() {
     let waits = table.answered(Short(0x8003), 100 * 24 * hour + hour / 2, &config);
     assert_eq!(waits, Answered::Waits(None), "half an hour is not long");
     let waits = table.answered(Short(0x8003), 100 * 24 * hour + hour, &config);
-    assert_eq!(waits, Answered::Waits(Some(Short(0x8002))), "since the day before");
+    assert_eq!(waits, Answered::Waits(Some(Short(0x8002))), "an hour is");
     let now = 100 * 24 * hour + hour;
     assert_eq!(table.questionable(now, &config).collect::<Vec<_>>(), [Short(0x8002)]);
 }
