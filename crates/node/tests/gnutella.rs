@@ -39,6 +39,11 @@ fn what_one_library_shares_another_node_finds_and_fetches() {
     let role = |node: &Node, role: &str| {
         node.change_settings(&[("gnutella.role".to_owned(), Some(role.into()))]).expect("set");
     };
+    let made = homes[1].make_files("shared", &[("amber lagoon.bin", 70_000)]);
+    let library = nodes[1].library().expect("it runs");
+    library.add(&homes[1].path("shared")).expect("shared");
+    assert!(library.wait_until(PATIENCE, |status| status.files == 1 && status.is_settled()));
+    drop(library);
     role(&nodes[0], "ultrapeer");
     let hub = nodes[0].join_network("gnutella", Vec::new(), loopback).expect("joins");
     let known = vec![hub.addresses[0].to_string()];
@@ -48,8 +53,6 @@ fn what_one_library_shares_another_node_finds_and_fetches() {
         assert!(joined.can_leave && !joined.can_join);
         assert!(node.join_network("gnutella", Vec::new(), loopback).is_err(), "twice");
     }
-    let made = homes[1].make_files("shared", &[("amber lagoon.bin", 70_000)]);
-    nodes[1].library().expect("it runs").add(&homes[1].path("shared")).expect("shared");
     let found = find(&nodes[2], "amber lagoon");
     assert_eq!((found.name.as_str(), found.length), ("amber lagoon.bin", 70_000));
     assert!(found.content.sha1.is_some() && found.content.tth.is_some());

@@ -128,6 +128,12 @@ fn the_api_says_what_cannot_be_done() {
         ("chord/join", json!({}), 409),
         ("chord/leave", json!({}), 202),
         ("chord/leave", json!({}), 202),
+        ("gnutella/join", json!({"peers": ["nonsense"]}), 400),
+        ("gnutella/join", json!({"listen": "192.0.2.1:1"}), 409),
+        ("gnutella/join", json!({}), 202),
+        ("gnutella/join", json!({}), 409),
+        ("gnutella/leave", json!({}), 202),
+        ("gnutella/leave", json!({}), 202),
     ] {
         let answer = served.client.json("POST", &network(path), &body);
         assert_eq!(answer.status, status, "{path} {body} {:?}", answer.json());
@@ -140,5 +146,5 @@ fn the_api_says_what_cannot_be_done() {
     let all = served.client.get("/api/v1/networks").json();
     let names: Vec<_> =
         all["networks"].as_array().expect("some").iter().map(|n| &n["name"]).collect();
-    assert_eq!(names, ["demo", "bittorrent", "kademlia", "chord"]);
+    assert_eq!(names, ["demo", "bittorrent", "kademlia", "chord", "gnutella"]);
 }

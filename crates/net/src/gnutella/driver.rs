@@ -21,6 +21,8 @@ use super::{Inner, Picture, upload};
 pub(super) const INPUTS_MAX: usize = 1_024;
 /// Longest datagram that is read.
 const DATAGRAM_MAX: usize = 64 * 1024;
+/// Datagrams that wait to be sent; more are lost.
+const DATAGRAMS_MAX: usize = 256;
 /// Answers of one search that wait for its user; more are dropped.
 pub(super) const ANSWERS_MAX: usize = 1_024;
 
@@ -57,7 +59,7 @@ struct Core {
     next_op: u64,
     /// When upkeep is due.
     due: Option<Instant>,
-    udp: Arc<UdpSocket>,
+    datagrams: Sender<(SocketAddr, Vec<u8>)>,
 }
 
 /// Runs a machine until nobody can ask it anything.
@@ -69,6 +71,14 @@ pub(super) async fn run(
     mut inputs: Receiver<Input>,
     mut stop: watch::Receiver<()>,
 ) {
+    let (datagrams, mut outgoing) = mpsc::channel::<(SocketAddr, Vec<u8>)>(DATAGRAMS_MAX);
+    let socket = udp.clone();
+    tokio::spawn(async move {
+        while let Some((to, bytes)) = outgoing.recv().await {
+            // Nobody may listen there.
+            let _ = socket.send_to(&bytes, to).await;
+        }
+    });
     let mut core = Core {
         inner,
         machine,
@@ -80,7 +90,7 @@ pub(super) async fn run(
         asked: HashMap::new(),
         next_op: 1,
         due: None,
-        udp: udp.clone(),
+        datagrams,
     };
     core.input(|machine, cx| machine.on_start(cx));
     let mut datagram = vec![0; DATAGRAM_MAX];
@@ -241,7 +251,7 @@ impl Core {
                 let mut bytes = Vec::new();
                 message.encode(&mut bytes);
                 // A datagram may be lost anywhere, here too.
-                let _ = self.udp.try_send_to(&bytes, to);
+                let _ = self.datagrams.try_send((to, bytes));
             }
         }
     }

@@ -92,7 +92,8 @@ impl TigerTree {
         let height = depth(len.div_ceil(LEAF).max(1));
         let (mut rest, mut best) = (bytes, None);
         for level in 0..=height {
-            let size = LEAF.checked_shl(height - level)?;
+            let size =
+                1_u64.checked_shl(height - level).and_then(|leaves| LEAF.checked_mul(leaves))?;
             let count = usize::try_from(len.div_ceil(size).max(1)).ok()?;
             if level > 0 && size < slice {
                 break;

@@ -25,7 +25,7 @@ use crate::search::{ContentId, Finder, Hit, SearchQuery};
 
 /// What the network is called in addresses and settings.
 pub(crate) const NAME: &str = "gnutella";
-/// Between two times that the addresses it knows are written down.
+/// Between two times that the addresses it knows are written down, and that it joins while alone.
 const SAVE_EVERY: Duration = Duration::from_secs(60);
 /// Addresses of one run that the next begins with.
 const KEPT_MAX: usize = 200;
@@ -103,14 +103,7 @@ impl Gnutella {
         let node = Node::start(config).map_err(failed(listen))?;
         drop(entered);
         known.retain(|known| *known != node.address());
-        let joining = node.clone();
-        runtime.spawn(async move {
-            for cache in &known {
-                joining.ask_for_hosts(*cache).await;
-            }
-            joining.join(&known).await;
-        });
-        runtime.spawn(keep_hosts(node.clone(), wish.hosts.clone()));
+        runtime.spawn(stay(node.clone(), known, wish.hosts.clone()));
         let (handle, (stop, stopped)) = (runtime.handle().clone(), oneshot::channel());
         let (ends, ended) = channel();
         let running = Running { handle, node, hosts: wish.hosts, _stop: stop, _ends: ends };
@@ -190,10 +183,17 @@ fn unspecified() -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0)
 }
 
-async fn keep_hosts(node: Node, path: PathBuf) {
+/// Joins, again and again as long as there is nobody, and keeps the addresses that are known.
+async fn stay(node: Node, known: Vec<SocketAddr>, hosts: PathBuf) {
     loop {
+        if node.look().await.is_some_and(|now| now.neighbours.is_empty()) {
+            for cache in &known {
+                node.ask_for_hosts(*cache).await;
+            }
+            node.join(&known).await;
+        }
         tokio::time::sleep(SAVE_EVERY).await;
-        write_hosts(&node, &path).await;
+        write_hosts(&node, &hosts).await;
     }
 }
 
