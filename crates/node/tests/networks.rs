@@ -146,5 +146,5 @@ fn the_api_says_what_cannot_be_done() {
     let all = served.client.get("/api/v1/networks").json();
     let names: Vec<_> =
         all["networks"].as_array().expect("some").iter().map(|n| &n["name"]).collect();
-    assert_eq!(names, ["demo", "bittorrent", "kademlia", "chord", "gnutella"]);
+    assert_eq!(names, ["demo", "bittorrent", "kademlia", "chord", "gnutella", "napster"]);
 }
