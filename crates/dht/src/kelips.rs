@@ -32,6 +32,8 @@ pub type Message<C> = crate::overlay::Message<C, Said<C>>;
 
 /// Most nodes that a leaving one says goodbye to.
 const GOODBYES_MAX: usize = 64;
+/// Most members, and most contacts, that a joiner greets.
+const GREETINGS_MAX: usize = 32;
 /// Doors that a joiner remembers.
 const DOORS_MAX: usize = 32;
 
@@ -119,7 +121,20 @@ impl<C: Contact> Kelips<C> {
             None if self.topology.members.is_empty() && self.topology.contacts.is_empty() => {
                 self.join_failed(cx);
             }
-            None => self.joined(cx),
+            None => {
+                self.announce(cx);
+                self.joined(cx);
+            }
+        }
+    }
+
+    /// Tells those whom a joiner has heard of that it is there: until then nobody can tell others.
+    fn announce(&self, cx: &mut Cx<'_, Self>) {
+        let kin = self.topology.members().filter(|&it| it != self.me).take(GREETINGS_MAX);
+        let contacts = self.topology.contacts().map(|(_, it)| it).take(GREETINGS_MAX);
+        for other in kin.chain(contacts) {
+            let entries = Box::new([Entry { contact: self.me, beat: self.topology.beat }]);
+            self.say(other, Said::Gossip { entries, tuples: Box::default() }, cx);
         }
     }
 }

@@ -7,8 +7,9 @@ use std::future::Future;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
+use dht::chord::Peer;
 use machine::Rng;
-use machine::dht::{Command, Key, Report};
+use machine::dht::{Command, Contact, Key, Report};
 use net::dht::{OVERLAYS, OverlayKind, OverlayNode};
 use tokio::net::UdpSocket;
 use tokio::task::{JoinSet, LocalSet};
@@ -74,8 +75,7 @@ impl Network {
         let place = OVERLAYS.iter().position(|kind| kind == self.kind).expect("it is listed");
         let ip = Ipv4Addr::new(127, 5, place as u8, (self.started % 250 + 1) as u8);
         self.started += 1;
-        let socket = UdpSocket::bind((ip, 0)).await.expect("a socket");
-        let node = self.kind.start(socket).expect("a node");
+        let node = self.node_at(ip).await;
         let began = Instant::now();
         loop {
             let known: Vec<_> =
@@ -86,6 +86,19 @@ impl Network {
             assert!(began.elapsed() < PATIENCE, "node {} joins by {known:?}", self.started);
         }
         self.nodes.push(node);
+    }
+
+    /// A node whose place is in the next quarter of all places: where values lie at members of
+    /// their part of the places, no part may be left with fewer nodes than there are copies.
+    async fn node_at(&self, ip: Ipv4Addr) -> OverlayNode {
+        loop {
+            let socket = UdpSocket::bind((ip, 0)).await.expect("a socket");
+            let address = socket.local_addr().expect("its address");
+            let quarter = Peer::new(address, 0).key().0[0] >> 6;
+            if usize::from(quarter) == self.started % 4 {
+                return self.kind.start(socket).expect("a node");
+            }
+        }
     }
 
     async fn kill(&mut self) {
@@ -191,4 +204,9 @@ fn thirty_live_pastry_nodes_lose_nothing_that_replication_covers() {
 #[test]
 fn thirty_live_tapestry_nodes_lose_nothing_that_replication_covers() {
     lives("tapestry");
+}
+
+#[test]
+fn thirty_live_kelips_nodes_lose_nothing_that_replication_covers() {
+    lives("kelips");
 }

@@ -14,6 +14,8 @@ use super::{Ask, Kelips, Said};
 const NEWS_ROUNDS: u8 = 3;
 /// Most news that waits.
 const NEWS_MAX: usize = 64;
+/// In one of so many rounds a contact is asked whom it knows of this node's group.
+const PULL_ONE_IN: u64 = 8;
 /// One in so many candidates for a place that is taken is measured.
 const MEASURE_ONE_IN: u64 = 8;
 
@@ -46,7 +48,14 @@ impl<C: Contact> Kelips<C> {
         if let Some(contact) = contact
             && !self.waits_for(|to, _| to == contact)
         {
-            self.ask_own(contact, Ask::Ping, cx);
+            // Gossip only goes out, and whoever has enough contacts passes nobody on: a member
+            // whose acquaintances in its group have died must ask who else is there.
+            let alone = !self.topology.members().any(|it| it != me);
+            let ask = match alone || cx.rng().below(PULL_ONE_IN) == 0 {
+                true => Ask::View { after: 0 },
+                false => Ask::Ping,
+            };
+            self.ask_own(contact, ask, cx);
         }
         // So is one who fell silent: without it the two sides of a partition would stay apart.
         let lost = cx.rng().pick(&self.topology.lost).copied();
