@@ -6,6 +6,9 @@ mod distribution;
 mod kademlia;
 mod kelips;
 mod kleinberg;
+mod pastry;
+mod prefix;
+mod tapestry;
 mod viceroy;
 
 use crate::claim::Claim;
@@ -31,6 +34,12 @@ pub(crate) static ALL: &[&Claim] = &[
     &kademlia::mainline_latency::CLAIM,
     &kademlia::kad_latency::CLAIM,
     &kademlia::alpha_one::CLAIM,
+    &pastry::hops::CLAIM,
+    &pastry::hops_distribution::CLAIM,
+    &pastry::stretch::CLAIM,
+    &pastry::failures::CLAIM,
+    &tapestry::rdp::CLAIM,
+    &tapestry::dynamics::CLAIM,
     &kelips::memory::CLAIM,
     &kelips::failure::CLAIM,
     &can::hops::CLAIM,
