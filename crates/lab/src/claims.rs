@@ -2,6 +2,7 @@
 
 mod can;
 mod chord;
+mod comparison;
 mod distribution;
 mod kademlia;
 mod kelips;
@@ -15,6 +16,8 @@ use crate::claim::Claim;
 
 /// Every claim, grouped by what it is about.
 pub(crate) static ALL: &[&Claim] = &[
+    &comparison::standing::CLAIM,
+    &comparison::churn::CLAIM,
     &chord::path_length_mean::CLAIM,
     &chord::path_length_pdf::CLAIM,
     &chord::load_keys_per_node::CLAIM,

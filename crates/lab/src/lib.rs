@@ -13,7 +13,7 @@ mod table;
 pub mod watch;
 
 pub use claim::{Claim, Provenance, all, find};
-pub use outcome::{Axis, Check, Outcome, Plot, Role, Scale, Series, Tolerance, Verdict};
+pub use outcome::{Axis, Check, Outcome, Plot, Role, Scale, Series, Summary, Tolerance, Verdict};
 pub use param::{Kind, Param, ParamError, Params, Size, Value};
 pub use run::{Progress, Record, Run, Settings, run, run_all, run_watched};
 pub use table::{csv, human};

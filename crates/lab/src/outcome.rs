@@ -205,9 +205,22 @@ pub struct Plot {
     pub series: Vec<Series>,
 }
 
+/// Figures of several things side by side, for people: what decides is a [`Check`].
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Summary {
+    /// What it shows.
+    pub title: String,
+    /// What its columns are, with their units.
+    pub columns: Vec<String>,
+    /// What each row is of, and a cell for each column.
+    pub rows: Vec<(String, Vec<String>)>,
+}
+
 /// What came of running a claim.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Outcome {
+    /// Figures side by side.
+    pub summaries: Vec<Summary>,
     /// Numbers that decide.
     pub checks: Vec<Check>,
     /// Curves to look at.

@@ -27,6 +27,26 @@ pub fn human(record: &Record) -> String {
     let params: Vec<_> =
         record.params.iter().map(|(name, value)| format!("{name}={value}")).collect();
     line(format_args!("  {}", params.join(" ")));
+    for summary in &record.outcome.summaries {
+        let names = summary.rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+        let widths: Vec<usize> = (0..summary.columns.len())
+            .map(|at| {
+                let cells = summary.rows.iter().filter_map(|(_, cells)| cells.get(at));
+                let all = cells.chain([&summary.columns[at]]);
+                all.map(|cell| cell.chars().count()).max().unwrap_or(0)
+            })
+            .collect();
+        let row = |cells: &[String]| -> String {
+            let padded = cells.iter().zip(&widths).map(|(cell, width)| format!("  {cell:>width$}"));
+            padded.collect()
+        };
+        line(format_args!(""));
+        line(format_args!("  {}", summary.title));
+        line(format_args!("  {:<names$}{}", "", row(&summary.columns)));
+        for (name, cells) in &summary.rows {
+            line(format_args!("  {name:<names$}{}", row(cells)));
+        }
+    }
     let checks = &record.outcome.checks;
     if !checks.is_empty() {
         let width = checks.iter().map(|check| check.what.chars().count()).max().unwrap_or(0);

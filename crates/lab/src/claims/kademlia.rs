@@ -108,7 +108,7 @@ impl Net {
 }
 
 /// What a full table holds: of each bucket all nodes, or `k` at random.
-fn contacts(node: Node, places: &[Node], k: usize, rng: &mut Rng) -> Vec<Node> {
+pub(super) fn contacts(node: Node, places: &[Node], k: usize, rng: &mut Rng) -> Vec<Node> {
     let own = node.key().front();
     let mut contacts = Vec::new();
     for depth in 0..u128::BITS {

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::svg;
-use crate::outcome::{Check, Plot, Role, Verdict, number};
+use crate::outcome::{Check, Plot, Role, Summary, Verdict, number};
 use crate::run::Record;
 
 const STYLE: &str = include_str!("style.css");
@@ -70,6 +70,7 @@ fn claim(record: &Record, html: &mut String) {
         source = svg::escape(claim.source),
         how = claim.provenance.words(),
     );
+    record.outcome.summaries.iter().for_each(|it| summary(it, html));
     let plots = &record.outcome.plots;
     // One plot has its table beside it; several have theirs below.
     *html += if plots.len() == 1 { "<div class=\"beside\">\n" } else { "<div>\n" };
@@ -108,6 +109,27 @@ fn figure(plot: &Plot, html: &mut String) {
     *html += "</ul>\n";
     *html += &svg::draw(plot);
     *html += "</figure>\n";
+}
+
+/// Figures side by side: the first cell of a row says what it is of.
+fn summary(summary: &Summary, html: &mut String) {
+    let _ = write!(
+        html,
+        "<div class=\"wide\"><table>\n<caption>{}</caption>\n<thead><tr><td></td>",
+        svg::escape(&summary.title)
+    );
+    for column in &summary.columns {
+        let _ = write!(html, "<th scope=\"col\" class=\"n\">{}</th>", svg::escape(column));
+    }
+    *html += "</tr></thead>\n<tbody>\n";
+    for (name, cells) in &summary.rows {
+        let _ = write!(html, "<tr><th scope=\"row\">{}</th>", svg::escape(name));
+        for cell in cells {
+            let _ = write!(html, "<td class=\"n\">{}</td>", svg::escape(cell));
+        }
+        *html += "</tr>\n";
+    }
+    *html += "</tbody></table></div>\n";
 }
 
 fn checks(checks: &[Check], html: &mut String) {
