@@ -349,11 +349,14 @@ impl<C: Contact> Topology for Groups<C> {
     fn on_found(_: &mut Kelips<C>, (): (), _: Key, _: &[C], _: Cost, _: &mut Cx<'_, Kelips<C>>) {}
 
     fn heard(node: &mut Kelips<C>, who: C, rtt: Option<Duration>, cx: &mut Cx<'_, Kelips<C>>) {
+        // Who keeps nothing up notes nothing: tables that stand are shared.
+        if node.rules().tick.is_none() {
+            return;
+        }
         let now = cx.now();
         match rtt {
             Some(rtt) => node.topology.measured(who, rtt, &node.config, now),
-            None if node.rules().tick.is_some() => node.topology.touch(who, now),
-            None => {}
+            None => node.topology.touch(who, now),
         }
     }
 
