@@ -35,6 +35,20 @@ pub(crate) static CLAIM: Claim = Claim {
             paper: "4000",
             small: "400",
         },
+        Param {
+            name: "domains",
+            what: "transit domains, two links of 100 ms apart",
+            kind: Kind::Integer(1, 64),
+            paper: "2",
+            small: "2",
+        },
+        Param {
+            name: "routers",
+            what: "routers in each domain, one such link apart",
+            kind: Kind::Integer(1, 64),
+            paper: "2",
+            small: "2",
+        },
     ],
     seconds: 10,
     measure,
@@ -44,13 +58,12 @@ pub(crate) static CLAIM: Claim = Claim {
 const PUBLISHED: [(u64, f64, f64); 4] =
     [(2, 116.8, 88.3), (3, 116.7, 76.1), (4, 115.8, 71.2), (5, 115.4, 70.9)];
 
-/// A transit-stub network with links of 100, 10 and 1 ms, in which two nodes are 116 ms apart on
-/// average, as they are in the paper.
-fn network() -> Latency {
+/// A transit-stub network with links of 100, 10 and 1 ms.
+fn network(domains: u64, routers: u64) -> Latency {
     let millis = Duration::from_millis;
     Latency::TransitStub(TransitStub {
-        domains: 1,
-        routers: 16,
+        domains: domains as u32,
+        routers: routers as u32,
         stubs: 4,
         transit: millis(100),
         access: millis(10),
@@ -62,7 +75,7 @@ fn measure(run: &Run<'_>) -> Result<Outcome, ParamError> {
     let (nodes, lookups) = (run.params.int("nodes"), run.params.int("lookups"));
     let cases: Vec<(u64, bool)> =
         PUBLISHED.iter().flat_map(|row| [(row.0, false), (row.0, true)]).collect();
-    let latency = network();
+    let latency = network(run.params.int("domains"), run.params.int("routers"));
     let millis =
         |from: Node, to: Node| latency.delay(from, to, &mut Rng::new(0)).as_secs_f64() * 1_000.0;
     let measured = run.map(
@@ -104,8 +117,10 @@ fn measure(run: &Run<'_>) -> Result<Outcome, ParamError> {
         ],
     });
     outcome.note(
-        "The paper does not say how its network was drawn. In ours two nodes are 122 ms apart unless \
-         they hang on one router, so that there is less to choose from, and less is gained.",
+        "The paper says what its links take and that two nodes are 115 ms apart on average, not how \
+         its network was drawn, on which all depends. Here nodes are 22, 122 or 222 ms apart. With \
+         domains=1 routers=4, 97 ms on average, the gain is within tolerance too; with domains=1 \
+         routers=16 nearly all nodes are 122 ms apart, and a tenth is gained at most.",
     );
     Ok(outcome)
 }
