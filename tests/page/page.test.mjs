@@ -141,6 +141,30 @@ test("a ring of Chord is joined, seen and left", async () => {
   await other.stop();
 });
 
+test("the other hash tables are joined, each seen by a picture of its own, and left", async () => {
+  const { page } = user;
+  const other = await (await up()).start();
+  const pictures = {
+    pastry: /^The leaf set, and the table by prefix: .*Leaf behind us: 1/, tapestry: /^The table by prefix, with backups: In the table: 1/,
+    kelips: /^The groups, of ours all members: (Member of our group|Contact): 1/, can: /^The zones of the torus beside ours: Zone beside ours: 1/,
+    viceroy: /^The butterfly, with our seven links: .*Successor: 1/,
+  };
+  for (const [name, picture] of Object.entries(pictures)) {
+    const { addresses } = await other.call("POST", `/networks/${name}/join`, { peers: [], listen: "127.0.0.1:0" });
+    await view(`networks/${name}`);
+    await page.getByLabel("Nodes to begin with").fill(addresses[0]);
+    await page.getByRole("button", { name: "Join" }).click();
+    await page.getByRole("img", { name: picture }).waitFor();
+    // The same in words.
+    await page.getByText("The same as a table").click();
+    await page.getByRole("cell", { name: addresses[0] }).first().waitFor();
+    assert.deepEqual(await barriers(page), []);
+    await page.getByRole("button", { name: "Leave" }).click();
+    await page.getByRole("button", { name: "Join" }).waitFor();
+  }
+  await other.stop();
+});
+
 test("Kademlia is joined, its buckets are seen, and it is left", async () => {
   const { page } = user;
   const other = await (await up()).start();

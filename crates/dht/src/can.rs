@@ -191,6 +191,15 @@ impl<C: Contact> Zones<C> {
         self.neighbours.iter().map(|neighbour| neighbour.contact)
     }
 
+    /// The zones of who is beside it, so far as it knows.
+    pub fn zones_beside(&self) -> impl Iterator<Item = (C, Zone)> + '_ {
+        let of = |it: &Neighbour<C>| (it.contact, it.claims.iter().map(|it| it.zone).collect());
+        let all = self.neighbours.iter().map(of);
+        all.flat_map(|(contact, zones): (C, Vec<Zone>)| {
+            zones.into_iter().map(move |zone| (contact, zone))
+        })
+    }
+
     /// Whether `point` is in one of its zones.
     #[must_use]
     pub fn owns(&self, point: Point) -> bool {

@@ -171,6 +171,17 @@ impl<C: Contact> Butterfly<C> {
         self.successors.first().map(|it| it.contact)
     }
 
+    /// The nodes that follow it, the nearest first; all but the first only stand in for it.
+    pub fn successors(&self) -> impl Iterator<Item = C> + '_ {
+        self.successors.iter().map(|it| it.contact)
+    }
+
+    /// The node before it on its level.
+    #[must_use]
+    pub const fn previous(&self) -> Option<C> {
+        self.previous
+    }
+
     /// The link that is meant.
     #[must_use]
     pub const fn link(&self, link: Link) -> Option<C> {

@@ -21,7 +21,9 @@ pub use bootstrap::{BootstrapError, MAINLINE, resolve};
 pub use chord::{ChordNode, ChordWire};
 pub use identity::{IdentityError, SigningKey, is_signed};
 pub use krpc::{KademliaConfig, KademliaNode, Krpc};
-pub use overlay::{OVERLAYS, Overlay, OverlayKind, OverlayNode, OverlayState};
+pub use overlay::{
+    OVERLAYS, Overlay, OverlayKind, OverlayNode, OverlayState, Sketch, SketchLink, SketchZone,
+};
 pub use state::{Saved, StateError, StateFile};
 
 /// Gives a command that every hash table understands to the first machine behind `handle`.

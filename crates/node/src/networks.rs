@@ -4,6 +4,7 @@
 mod chord;
 pub(crate) mod gnutella;
 pub(crate) mod napster;
+pub(crate) mod overlays;
 mod picture;
 mod shares;
 
@@ -19,14 +20,15 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{LocalSet, spawn_local};
 
 pub use picture::{
-    Bucket, Edge, Finger, KnownNode, Network, Picture, Pictured, Place, Ring, Standing, Swarm,
-    SwarmNode, Table, Verb,
+    Bucket, Edge, Finger, KnownNode, Linked, Network, Overlaid, Picture, Pictured, Place, Ring,
+    Standing, Swarm, SwarmNode, Table, Verb, Zone,
 };
 
 use chord::Chord;
 pub(crate) use chord::{ChordStatus, ChordWish};
 pub(crate) use gnutella::{Gnutella, GnutellaWish};
 pub(crate) use napster::{Napster, NapsterWish};
+use overlays::Overlays;
 pub(crate) use picture::KademliaCounts;
 
 /// Nodes that one may begin with, in one request.
@@ -60,6 +62,9 @@ pub enum NetworkError {
         /// What the system said.
         source: io::Error,
     },
+    /// The system gives no thread to drive it.
+    #[error("a thread for it: {0}")]
+    Start(io::Error),
     /// The thread has ended.
     #[error("the node has ended")]
     Ended,
@@ -86,6 +91,8 @@ pub(crate) struct Networks {
     pub(crate) kademlia: AtomicBool,
     pub(crate) gnutella: Gnutella,
     pub(crate) napster: Napster,
+    /// The other hash tables.
+    pub(crate) overlays: Overlays,
     /// A swarm of others that is shown.
     pub(crate) shown: Mutex<Option<Pictured>>,
 }
@@ -106,6 +113,7 @@ impl Networks {
             kademlia: AtomicBool::new(kademlia),
             gnutella: Gnutella::default(),
             napster: Napster::default(),
+            overlays: Overlays::default(),
             shown: Mutex::default(),
         })
     }
@@ -114,6 +122,7 @@ impl Networks {
     pub(crate) fn shutdown(&self) {
         self.gnutella.leave();
         self.napster.leave();
+        self.overlays.shutdown();
         lock(&self.requests).take();
         if let Some(thread) = lock(&self.thread).take()
             && thread.join().is_err()

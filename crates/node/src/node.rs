@@ -10,6 +10,7 @@ mod files;
 mod find;
 mod moves;
 mod networks;
+mod overlays;
 mod publish;
 mod queue;
 mod rename;

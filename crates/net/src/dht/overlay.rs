@@ -40,6 +40,8 @@ const RATE_PER_HOST: u32 = 2_000;
 pub trait Overlay: Dht + DatagramMachine<Contact = Peer, Message: Wire> + 'static {
     /// What users call it, in lower case.
     const NAME: &'static str;
+    /// Its name for people.
+    const TITLE: &'static str;
     /// What it is, in a few words.
     const SUMMARY: &'static str;
     /// Longest datagram that is read, in bytes.
@@ -47,16 +49,67 @@ pub trait Overlay: Dht + DatagramMachine<Contact = Peer, Message: Wire> + 'stati
 
     /// A node for small networks of people who wait.
     fn at(me: Peer) -> Self;
+    /// Whom it knows, and what they are to it.
+    fn sketch(&self) -> Sketch;
     /// The nodes that it knows, each once.
-    fn known(&self) -> Vec<Peer>;
+    fn known(&self) -> Vec<Peer> {
+        let mut known: Vec<Peer> = self.sketch().links.iter().map(|link| link.peer).collect();
+        known.sort_unstable();
+        known.dedup();
+        known
+    }
     /// The keys of the values that it holds.
     fn held(&self) -> Vec<Key>;
+}
+
+/// What a picture of a node's tables is drawn from.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sketch {
+    /// The node's own group or level, where it has one.
+    pub rank: u32,
+    /// How many groups there are, or how many bits a digit has.
+    pub ranks: u32,
+    /// Whom it knows, once for each thing that somebody is to it.
+    pub links: Vec<SketchLink>,
+    /// Its zones, and those beside them.
+    pub zones: Vec<SketchZone>,
+}
+
+/// Somebody whom a node knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SketchLink {
+    /// What it is to the node, in one word.
+    pub what: &'static str,
+    /// Its row, group or level, or how many come before it.
+    pub rank: u32,
+    /// Who.
+    pub peer: Peer,
+}
+
+/// A box of the first two dimensions of a torus whose sides are 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SketchZone {
+    /// Whose it is; `None` for the node's own.
+    pub owner: Option<SocketAddr>,
+    /// Where it begins.
+    pub corner: [f64; 2],
+    /// How far it reaches.
+    pub size: [f64; 2],
+}
+
+impl Sketch {
+    /// `peers` are this to the node, from `rank` on, each one farther.
+    pub(super) fn line(&mut self, what: &'static str, peers: impl IntoIterator<Item = Peer>) {
+        self.links.extend((0..).zip(peers).map(|(rank, peer)| SketchLink { what, rank, peer }));
+    }
 }
 
 /// A kind of hash table, to be started by its name.
 pub struct OverlayKind {
     /// What users call it.
     pub name: &'static str,
+    /// Its name for people.
+    pub title: &'static str,
     /// What it is, in a few words.
     pub summary: &'static str,
     start: fn(UdpSocket) -> io::Result<OverlayNode>,
@@ -80,7 +133,7 @@ impl OverlayKind {
     /// The kind that `M` is a machine of.
     #[must_use]
     pub const fn of<M: Overlay>() -> Self {
-        Self { name: M::NAME, summary: M::SUMMARY, start: OverlayNode::start::<M> }
+        Self { name: M::NAME, title: M::TITLE, summary: M::SUMMARY, start: OverlayNode::start::<M> }
     }
 
     /// A node of it on a socket of its own, driven from the current `LocalSet`.
@@ -140,6 +193,7 @@ trait AnyHandle {
     fn address(&self) -> SocketAddr;
     fn ask(&self, command: Command<Peer>) -> Soon<'_, Result<Report<Peer>, Gone>>;
     fn state(&self) -> Soon<'_, Result<OverlayState, Gone>>;
+    fn sketch(&self) -> Soon<'_, Result<Sketch, Gone>>;
     fn stop(&self) -> Soon<'_, ()>;
 }
 
@@ -165,6 +219,10 @@ impl<M: Overlay> AnyHandle for Handle<OverlayWire<M>> {
                 sent: socket.sent,
             }
         }))
+    }
+
+    fn sketch(&self) -> Soon<'_, Result<Sketch, Gone>> {
+        Box::pin(self.look(|nodes, _| nodes.first().map(Overlay::sketch).unwrap_or_default()))
     }
 
     fn stop(&self) -> Soon<'_, ()> {
@@ -235,6 +293,14 @@ impl OverlayNode {
     /// If it has ended.
     pub async fn state(&self) -> Result<OverlayState, Gone> {
         self.handle.state().await
+    }
+
+    /// Whom it knows, and what they are to it.
+    ///
+    /// # Errors
+    /// If it has ended.
+    pub async fn sketch(&self) -> Result<Sketch, Gone> {
+        self.handle.sketch().await
     }
 
     /// Ends without a word.

@@ -87,6 +87,8 @@ pub enum Picture {
     Kademlia(Table),
     /// Whom a node of Chord knows.
     Chord(Ring),
+    /// Whom a node of another hash table knows.
+    Overlay(Overlaid),
     /// There is nothing to draw.
     None,
 }
@@ -174,6 +176,56 @@ pub struct Ring {
     pub successors: Vec<Place>,
     /// Whom its fingers point at, each node once, nearest first.
     pub fingers: Vec<Finger>,
+}
+
+/// Whom a node of a hash table knows that has neither buckets nor a ring of fingers.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct Overlaid {
+    /// Which hash table.
+    pub system: &'static str,
+    /// Its place.
+    pub id: String,
+    /// Where it is.
+    #[schema(value_type = String)]
+    pub address: SocketAddr,
+    /// Its group or level, where it has one.
+    pub rank: u32,
+    /// How many groups there are, how many bits a digit has, or how many dimensions.
+    pub ranks: u32,
+    /// Whom it knows, once for each thing that somebody is to it.
+    pub links: Vec<Linked>,
+    /// Its zones, and those beside them.
+    pub zones: Vec<Zone>,
+}
+
+/// Somebody whom a node knows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Linked {
+    /// What it is to the node.
+    pub what: &'static str,
+    /// Its row, group or level, or how many come before it.
+    pub rank: u32,
+    /// Its place.
+    pub id: String,
+    /// Where it is.
+    #[schema(value_type = String)]
+    pub address: SocketAddr,
+}
+
+/// A box of the first two dimensions of a torus whose sides are 1.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct Zone {
+    /// Whose it is; `None` for the node's own.
+    #[schema(value_type = Option<String>)]
+    pub owner: Option<SocketAddr>,
+    /// Where it begins along the first dimension.
+    pub left: f64,
+    /// Where it begins along the second.
+    pub top: f64,
+    /// How far it reaches along the first.
+    pub width: f64,
+    /// How far it reaches along the second.
+    pub height: f64,
 }
 
 /// A node on the ring.

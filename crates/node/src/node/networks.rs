@@ -47,7 +47,7 @@ impl Node {
             self.gnutella().network,
             self.napster(),
         ];
-        shown.into_iter().chain(own).collect()
+        shown.into_iter().chain(own).chain(self.overlays()).collect()
     }
 
     /// One network and what its picture is drawn from; of BitTorrent all swarms, or that of one
@@ -66,7 +66,7 @@ impl Node {
             GNUTELLA => Ok(self.gnutella()),
             NAPSTER => Ok(Pictured { network: self.napster(), picture: Picture::None }),
             DEMO => lock(&self.networks.shown).clone().ok_or_else(|| no_network(name)),
-            _ => Err(no_network(name)),
+            _ => self.overlay(name),
         }
     }
 
@@ -146,7 +146,7 @@ impl Node {
                 Ok(self.napster())
             }
             BITTORRENT => Err(NodeError::Conflict("BitTorrent is joined already".to_owned())),
-            _ => Err(no_network(name)),
+            _ => self.join_overlay(name, peers, listen),
         }
     }
 
@@ -181,7 +181,7 @@ impl Node {
                 let why = "BitTorrent is there as long as the node is: pause its transfers instead";
                 Err(NodeError::Conflict(why.to_owned()))
             }
-            _ => Err(no_network(name)),
+            _ => self.leave_overlay(name),
         }
     }
 
@@ -240,13 +240,14 @@ impl Node {
     /// The networks in short.
     pub(super) fn network_states(&self) -> Vec<NetworkState> {
         let kademlia = if self.networks.has_kademlia() { Standing::Up } else { Standing::Off };
-        vec![
+        let own = [
             NetworkState { name: BITTORRENT, state: Standing::Up },
             NetworkState { name: KADEMLIA, state: kademlia },
             NetworkState { name: CHORD, state: self.networks.chord().standing },
             NetworkState { name: GNUTELLA, state: self.networks.gnutella.standing() },
             NetworkState { name: NAPSTER, state: self.networks.napster.look().standing },
-        ]
+        ];
+        own.into_iter().chain(self.overlay_states()).collect()
     }
 
     /// Settings that follow from what was done. That they cannot be kept does not undo it.
@@ -260,7 +261,7 @@ impl Node {
     }
 
     /// What a network can do by itself, and by what was plugged in under its name.
-    fn verbs(&self, name: &str, own: &[Verb]) -> Vec<Verb> {
+    pub(super) fn verbs(&self, name: &str, own: &[Verb]) -> Vec<Verb> {
         let mut verbs = own.to_vec();
         let searches = super::lock(&self.finders).iter().any(|finder| finder.network() == name);
         let fetches = self.fetcher(name).is_some();

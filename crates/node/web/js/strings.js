@@ -169,7 +169,7 @@ export const t = {
       seconds: "Time", moving: "On the way", least_with_peers: "Least time with peers", least_without_peers: "Least time without them", from_peers: "Passed on by peers", verified: "Compared", whole: "Every byte right",
     },
     join: "Join", joinTitle: (title) => `Join ${title}`, more: "Know more nodes", ask: "Ask them", peers: "Nodes to begin with, one per line", listen: "Listen at",
-    joinHelp: { any: "Name some nodes of it, or let it find some by itself.", kademlia: "Without any, the nodes of the settings are asked.", chord: "Without any, this node begins a ring of its own. Without an address it takes a free port." },
+    joinHelp: { any: "Name some nodes of it, or let it find some by itself.", kademlia: "Without any, the nodes of the settings are asked.", chord: "Without any, this node begins a ring of its own. Without an address it takes a free port.", alone: "Without any, this node begins a network of its own. Without an address it takes a free port." },
     joining: (title) => `Joining ${title}.`, leave: "Leave", left: (title) => `${title} is left.`,
     swarm: "Who sends to whom now", swarmOver: "Who sent to whom", swarmEmpty: "Nothing moves at the moment",
     swarmEmptyHint: "When a transfer runs, its peers appear here, with lines as wide as what they send.",
@@ -188,6 +188,18 @@ export const t = {
     noneHint: "See the log for the reason, then restart the node.",
     table: "The same as a table", columns: ["Bits", "Identifier", "Address", "State"], link: "Link",
     from: "From", to: "To", rate: "Rate", bytes: "So far",
+  },
+  overlays: {
+    titles: {
+      pastry: "The leaf set, and the table by prefix", tapestry: "The table by prefix, with backups", kelips: "The groups, of ours all members",
+      can: "The zones of the torus beside ours", viceroy: "The butterfly, with our seven links",
+    },
+    ranks: { pastry: "Row", tapestry: "Row", kelips: "Group", can: "Number", viceroy: "Level" },
+    what: {
+      before: "Leaf before us", after: "Leaf behind us", row: "In the table", backup: "Backup", near: "In the neighbourhood", member: "Member of our group", contact: "Contact", neighbour: "Zone beside ours",
+      predecessor: "Predecessor", successor: "Successor", stand_in: "Stands in for the successor", up: "Up", down_left: "Down, left", down_right: "Down, right", previous: "Before us on the level", next: "Behind us on the level",
+    },
+    ours: "Our zone", ring: "On the ring", down: "Down", level: "On the level", empty: "Nobody else is known yet",
   },
   lab: {
     title: "Lab",

@@ -8,6 +8,7 @@ import { brief, count, part, rate, size } from "../format.js";
 import { notify, useStore } from "../store.js";
 import { t } from "../strings.js";
 import { Empty, attempt, useFetched } from "../ui.js";
+import { Overlay } from "./overlays.js";
 
 const n = t.networks;
 const BADGES = { up: "good", starting: "active", failed: "bad" };
@@ -72,7 +73,7 @@ function Network({ name, changed }) {
   const { value } = useFetched(() => api.get(`/networks/${name}`), EVERY, [name, turn]);
   if (!value) return html`<p class="muted" role="status">${t.loading}</p>`;
   const { picture } = value;
-  const View = { swarm: Swarm, kademlia: Buckets, chord: Ring }[picture.kind];
+  const View = { swarm: Swarm, kademlia: Buckets, chord: Ring, overlay: Overlay }[picture.kind];
   const refresh = () => {
     again((turn) => turn + 1);
     changed();
@@ -88,7 +89,10 @@ function Network({ name, changed }) {
       ${value.can_join && html`<${Join} network=${value} done=${refresh} />`}</div>`;
 }
 
-/** The way into a network: nodes to begin with, and in Chord where to listen. */
+/** Networks whose nodes have a socket of their own. */
+const LISTENS = ["chord", ...Object.keys(t.overlays.titles)];
+
+/** The way into a network: nodes to begin with, and where a node with a socket of its own listens. */
 function Join({ network, done }) {
   const [busy, work] = useState(false);
   const joined = network.state !== "off";
@@ -106,13 +110,13 @@ function Join({ network, done }) {
     }
     work(false);
   };
-  return html`<form class="card stack" onSubmit=${submit}><h2>${joined ? n.more : n.joinTitle(network.title)}</h2><p class="small muted">${n.joinHelp[network.name] ?? n.joinHelp.any}</p>
+  return html`<form class="card stack" onSubmit=${submit}><h2>${joined ? n.more : n.joinTitle(network.title)}</h2><p class="small muted">${n.joinHelp[network.name] ?? (LISTENS.includes(network.name) ? n.joinHelp.alone : n.joinHelp.any)}</p>
     <label class="field"><span>${n.peers}</span><textarea name="peers" spellcheck="false" placeholder="192.0.2.1:6881" required=${joined}></textarea></label>
-    ${network.name === "chord" && html`<label class="field"><span>${n.listen}</span><input name="listen" autocomplete="off" spellcheck="false" placeholder="127.0.0.1:7000" /></label>`}
+    ${LISTENS.includes(network.name) && html`<label class="field"><span>${n.listen}</span><input name="listen" autocomplete="off" spellcheck="false" placeholder="127.0.0.1:7000" /></label>`}
     <div class="end"><button type="submit" class="primary" disabled=${busy}>${joined ? n.ask : n.join}</button></div></form>`;
 }
 
-function Shown({ title, label, draw, head, rows, legend, height = null, moves = false }) {
+export function Shown({ title, label, draw, head, rows, legend, height = null, moves = false }) {
   return html`<div class="card stack"><h2>${title}</h2>${legend && html`<p class="legend">${legend.map(([colour, name]) => html`<span key=${name}><i style=${{ background: `var(--${colour})` }}></i>${name}</span>`)}</p>`}<${Picture} className="picture" label=${label} draw=${draw} height=${height} moves=${moves} />
     <details><summary>${n.table}</summary><div class="scroll" tabindex="0" role="region" aria-label=${title}><table><thead><tr>${head.map((name) => html`<th key=${name} scope="col">${name}</th>`)}</tr></thead><tbody>${rows.map((row, at) => html`<tr key=${at}>${row.map((cell, k) => html`<td key=${k} class="mono wrap">${cell}</td>`)}</tr>`)}</tbody></table></div></details></div>`;
 }
