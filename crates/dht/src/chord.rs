@@ -465,24 +465,12 @@ impl<C: Contact> DatagramMachine for Chord<C> {
         if self.predecessor == Some(from) {
             self.predecessor_heard = true;
         }
-        match message {
-            Message::Refer { .. }
-            | Message::Owner { .. }
-            | Message::Owners { .. }
-            | Message::Ack { .. }
-            | Message::Arrived { .. }
-            | Message::Neighbours { .. }
-            | Message::Pong { .. }
-            | Message::Value { .. }
-            | Message::Absent { .. }
-            | Message::Want { .. }
-            | Message::Kept { .. } => {
-                self.on_answer(from, message, cx);
-                self.tidy();
-            }
-            // Nobody knows of a joiner yet, and whoever left is gone.
-            _ if self.is_member() => self.on_request(from, message, cx),
-            _ => {}
+        if message.is_answer() {
+            self.on_answer(from, message, cx);
+            self.tidy();
+        } else if self.is_member() {
+            // Else nobody knows of a joiner yet, and whoever left is gone.
+            self.on_request(from, message, cx);
         }
     }
 

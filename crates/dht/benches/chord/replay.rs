@@ -65,20 +65,7 @@ struct Record {
 }
 
 fn kind(message: &Message<Node>) -> Kind {
-    match message {
-        Message::Refer { .. }
-        | Message::Owner { .. }
-        | Message::Owners { .. }
-        | Message::Ack { .. }
-        | Message::Arrived { .. }
-        | Message::Neighbours { .. }
-        | Message::Pong { .. }
-        | Message::Value { .. }
-        | Message::Absent { .. }
-        | Message::Want { .. }
-        | Message::Kept { .. } => Kind::Answer,
-        _ => Kind::Request,
-    }
+    if message.is_answer() { Kind::Answer } else { Kind::Request }
 }
 
 impl Observer<Machine> for Record {

@@ -198,3 +198,24 @@ pub enum Message<C> {
         tag: u32,
     },
 }
+
+impl<C> Message<C> {
+    /// Whether it answers a request of whoever hears it.
+    #[must_use]
+    pub const fn is_answer(&self) -> bool {
+        matches!(
+            self,
+            Self::Refer { .. }
+                | Self::Owner { .. }
+                | Self::Owners { .. }
+                | Self::Ack { .. }
+                | Self::Arrived { .. }
+                | Self::Neighbours { .. }
+                | Self::Pong { .. }
+                | Self::Value { .. }
+                | Self::Absent { .. }
+                | Self::Want { .. }
+                | Self::Kept { .. }
+        )
+    }
+}
