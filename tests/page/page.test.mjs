@@ -291,7 +291,11 @@ test("a claim is run, and its curve is beside the published one", async () => {
   await page.getByRole("button", { name: "chord.path_length.mean" }).click();
   await page.getByRole("button", { name: "Run" }).click();
   const run = page.getByRole("article");
+  // The overlay is seen at work, and said in words.
+  await run.getByRole("img", { name: /lookups on a ring of [\d,]+ nodes, [\d,]+ messages/ }).waitFor();
+  await run.locator("figcaption").getByText("Each colour is one lookup").waitFor();
   await run.locator(".badge", { hasText: /Reproduced|Departs/ }).waitFor();
+  assert.deepEqual(await barriers(page), []);
   await run.locator(".uplot canvas").first().waitFor();
   await run.getByText("published mean").waitFor();
   await run.getByText("shoal lab run chord.path_length.mean").waitFor();

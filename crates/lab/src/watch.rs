@@ -25,8 +25,9 @@ const WALKS: usize = 6;
 const INPUTS_MAX: u32 = 200_000;
 /// Inputs after which anything that happens is followed, if nobody asks for anything.
 const QUIET: u32 = 2_000;
-/// Least time between two frames of one run.
-const INTERVAL: Duration = Duration::from_millis(400);
+/// Least time between two frames of one run: at its beginning, so that a short one is seen, and at
+/// most.
+const INTERVAL: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 /// The clock is read after so many inputs.
 const LOOK: u32 = 128;
 
@@ -103,7 +104,8 @@ pub type Viewer = dyn Fn(Frame) + Send + Sync;
 /// A viewer, and how often it is shown something.
 pub(crate) struct Eye {
     viewer: Arc<Viewer>,
-    next: Mutex<Instant>,
+    /// When it is shown something again, and how long it waited for the last.
+    next: Mutex<(Instant, Duration)>,
     /// One world at a time is looked at.
     taken: AtomicBool,
 }
@@ -115,8 +117,8 @@ thread_local! {
 
 impl Eye {
     pub(crate) fn new(viewer: Arc<Viewer>) -> Arc<Self> {
-        let eye = Self { viewer, next: Mutex::new(Instant::now()), taken: AtomicBool::new(false) };
-        Arc::new(eye)
+        let next = Mutex::new((Instant::now(), INTERVAL.0));
+        Arc::new(Self { viewer, next, taken: AtomicBool::new(false) })
     }
 
     /// Lets `eye` look at what this thread does in `work`.
@@ -132,11 +134,14 @@ impl Eye {
     }
 
     fn is_due(&self) -> bool {
-        *self.next.lock().unwrap_or_else(PoisonError::into_inner) <= Instant::now()
+        self.next.lock().unwrap_or_else(PoisonError::into_inner).0 <= Instant::now()
     }
 
     fn show(&self, frame: Frame) {
-        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now() + INTERVAL;
+        {
+            let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+            *next = (Instant::now() + next.1, (next.1 * 3 / 2).min(INTERVAL.1));
+        }
         (self.viewer)(frame);
     }
 }
@@ -321,5 +326,57 @@ impl SwarmWatch {
         let exchange = Exchange { nodes: count as usize, progress, flows };
         let at = (now - machine::Instant::ZERO).as_secs_f64();
         eye.show(Frame { at, scene: Scene::Swarm(exchange) });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Settings, Size, all, run, run_watched};
+
+    /// What a claim comes to, and what was seen of it.
+    fn watched(id: &str) -> Vec<Frame> {
+        let claim = all().iter().find(|claim| claim.id == id).expect("a claim");
+        let settings = Settings { size: Size::Small, ..Settings::default() };
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let viewer = {
+            let seen = seen.clone();
+            Arc::new(move |frame| seen.lock().expect("unpoisoned").push(frame))
+        };
+        let alone = run(claim, &settings, &|_, _| ()).expect("runs");
+        let looked_at = run_watched(claim, &settings, &|_, _| (), viewer).expect("runs");
+        assert_eq!(alone.outcome, looked_at.outcome, "{id} is not what it is unwatched");
+        let mut seen = seen.lock().expect("unpoisoned");
+        std::mem::take(&mut *seen)
+    }
+
+    #[test]
+    fn lookups_are_followed_message_by_message() {
+        for id in ["chord.path_length.mean", "kademlia.properties.steps"] {
+            let frames = watched(id);
+            assert!(!frames.is_empty(), "{id}");
+            for frame in &frames {
+                let (Scene::Ring(walks) | Scene::Tree(walks)) = &frame.scene else {
+                    panic!("{id}: {frame:?}");
+                };
+                assert!(walks.places.len() <= PLACES_MAX && walks.hops.len() <= HOPS_MAX);
+                let first = walks.hops.first().expect("a message");
+                let answered = |hop: &&Hop| (hop.from, hop.walk) == (first.to, first.walk);
+                assert!(walks.hops.iter().any(|hop| answered(&hop)), "{id}: {walks:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_swarm_is_seen_as_who_sends_to_whom() {
+        let frames = watched("distribution.free_riders");
+        let flows = |frame: &Frame| match &frame.scene {
+            Scene::Swarm(exchange) => {
+                assert!(exchange.progress.len() <= MEMBERS_MAX && exchange.flows.len() <= HOPS_MAX);
+                exchange.flows.len()
+            }
+            other => panic!("{other:?}"),
+        };
+        assert!(frames.iter().map(flows).sum::<usize>() > 0, "{}", frames.len());
     }
 }

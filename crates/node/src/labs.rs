@@ -1,14 +1,15 @@
 //! Runs of the lab, one thread each, for the page to begin and to watch.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use lab::Settings;
+use lab::watch::Frame;
 use serde::Serialize;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 use utoipa::ToSchema;
 
 use crate::event::Event;
@@ -17,6 +18,8 @@ use crate::event::Event;
 const RUNNING_MAX: usize = 2;
 /// Runs that are kept.
 const KEPT_MAX: usize = 50;
+/// Moments of a run that are kept.
+const MOMENTS_MAX: usize = 24;
 /// How often progress is told.
 const TELL_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -78,7 +81,43 @@ pub struct Labs {
 #[derive(Debug, Default)]
 struct Runs {
     last: u64,
-    all: BTreeMap<u64, (LabRun, Arc<AtomicBool>)>,
+    all: BTreeMap<u64, Kept>,
+}
+
+/// What is kept of a run.
+#[derive(Debug)]
+struct Kept {
+    run: LabRun,
+    cancelled: Arc<AtomicBool>,
+    moments: watch::Sender<Moments>,
+}
+
+/// Moments of a run, to be shown: the latest [`MOMENTS_MAX`].
+#[derive(Debug, Default)]
+pub struct Moments {
+    /// The number of the first that is kept.
+    first: u64,
+    frames: VecDeque<Arc<Frame>>,
+    /// Whether no more will come.
+    pub ended: bool,
+}
+
+impl Moments {
+    /// Those from number `from` on, and the number of the next.
+    #[must_use]
+    pub fn since(&self, from: u64) -> (Vec<Arc<Frame>>, u64) {
+        let skip = usize::try_from(from.saturating_sub(self.first)).unwrap_or(usize::MAX);
+        let next = self.first + self.frames.len() as u64;
+        (self.frames.iter().skip(skip).cloned().collect(), next)
+    }
+
+    fn push(&mut self, frame: Frame) {
+        if self.frames.len() == MOMENTS_MAX {
+            self.frames.pop_front();
+            self.first += 1;
+        }
+        self.frames.push_back(Arc::new(frame));
+    }
 }
 
 /// What unwinds a run that is cancelled.
@@ -97,29 +136,35 @@ impl Labs {
     #[must_use]
     pub fn list(&self) -> Vec<LabRun> {
         let runs = self.lock();
-        let bare = |(run, _): &(LabRun, _)| LabRun { record: None, ..run.clone() };
+        let bare = |kept: &Kept| LabRun { record: None, ..kept.run.clone() };
         runs.all.values().map(bare).collect()
     }
 
     /// One run.
     #[must_use]
     pub fn get(&self, id: u64) -> Option<LabRun> {
-        self.lock().all.get(&id).map(|(run, _)| run.clone())
+        self.lock().all.get(&id).map(|kept| kept.run.clone())
+    }
+
+    /// Moments of a run, to be looked at as they come.
+    #[must_use]
+    pub fn moments(&self, id: u64) -> Option<watch::Receiver<Moments>> {
+        self.lock().all.get(&id).map(|kept| kept.moments.subscribe())
     }
 
     /// Cancels a run, or forgets it; says whether there was one.
     #[must_use]
     pub fn remove(&self, id: u64) -> bool {
         let removed = self.lock().all.remove(&id);
-        if let Some((_, cancelled)) = &removed {
-            cancelled.store(true, Ordering::Relaxed);
+        if let Some(kept) = &removed {
+            kept.cancelled.store(true, Ordering::Relaxed);
         }
         removed.is_some()
     }
 
     pub(crate) fn cancel_all(&self) {
-        for (_, cancelled) in self.lock().all.values() {
-            cancelled.store(true, Ordering::Relaxed);
+        for kept in self.lock().all.values() {
+            kept.cancelled.store(true, Ordering::Relaxed);
         }
     }
 
@@ -134,12 +179,12 @@ impl Labs {
         let cancelled = Arc::new(AtomicBool::new(false));
         let run = {
             let mut runs = self.lock();
-            let running = |(run, _): &&(LabRun, _)| run.state == RunState::Running;
+            let running = |kept: &&Kept| kept.run.state == RunState::Running;
             if runs.all.values().filter(running).count() >= RUNNING_MAX {
                 return Err(LabError::Busy);
             }
             if runs.all.len() >= KEPT_MAX {
-                let oldest = runs.all.iter().find(|(_, (run, _))| run.state != RunState::Running);
+                let oldest = runs.all.iter().find(|(_, kept)| kept.run.state != RunState::Running);
                 let oldest = oldest.map(|(id, _)| *id);
                 oldest.and_then(|id| runs.all.remove(&id));
             }
@@ -154,7 +199,12 @@ impl Labs {
                 seconds: 0.0,
                 record: None,
             };
-            runs.all.insert(run.id, (run.clone(), cancelled.clone()));
+            let kept = Kept {
+                run: run.clone(),
+                cancelled: cancelled.clone(),
+                moments: watch::Sender::default(),
+            };
+            runs.all.insert(run.id, kept);
             run
         };
         let work = Work {
@@ -189,7 +239,18 @@ impl Work {
     fn run(&self, claim: &'static lab::Claim, settings: &Settings) {
         let progress = |_: &'static lab::Claim, share: f64| self.tell(share);
         // A claim that panics is a failed run, and no more; one that is cancelled unwinds as well.
-        let ran = catch_unwind(AssertUnwindSafe(|| lab::run(claim, settings, &progress)));
+        let viewer = {
+            let (id, runs) = (self.id, Arc::downgrade(&self.runs));
+            Arc::new(move |frame| {
+                let Some(runs) = runs.upgrade() else { return };
+                let runs = runs.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(kept) = runs.all.get(&id) {
+                    kept.moments.send_modify(|moments| moments.push(frame));
+                }
+            })
+        };
+        let run = || lab::run_watched(claim, settings, &progress, viewer);
+        let ran = catch_unwind(AssertUnwindSafe(run));
         let ended = match ran {
             Ok(Ok(record)) => serde_json::to_value(&record).map_err(|error| error.to_string()),
             Ok(Err(error)) => Err(error.to_string()),
@@ -227,8 +288,11 @@ impl Work {
     fn update(&self, change: impl FnOnce(&mut LabRun)) {
         let told = {
             let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
-            let Some((run, _)) = runs.all.get_mut(&self.id) else { return };
+            let Some(Kept { run, moments, .. }) = runs.all.get_mut(&self.id) else { return };
             change(run);
+            if run.state != RunState::Running {
+                moments.send_modify(|moments| moments.ended = true);
+            }
             run.seconds = self.began.elapsed().as_secs_f64();
             LabRun { record: None, ..run.clone() }
         };

@@ -22,7 +22,7 @@ pub mod view;
 pub use config::{API_LISTEN, Config, ConfigError, Kind, Layers, Origin, SETTINGS, Setting};
 pub use event::{Changed, Event, Notice};
 pub use fetch::{Brought, Fetcher, Wanted};
-pub use labs::{LabError, LabRun, Labs, RunState};
+pub use labs::{LabError, LabRun, Labs, Moments, RunState};
 pub use library::{
     FileQuery, FolderState, Library, LibraryError, LibraryFile, LibraryFiles, LibraryFolder,
     LibraryStatus,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::response::Response;
 use lab::{Kind, Settings, Size};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -12,6 +13,7 @@ use utoipa_axum::routes;
 
 use super::error::{ApiError, ErrorBody};
 use super::extract::{Json, Unique};
+use super::sse::{self, StreamEvent, text};
 use super::{Ctx, Shared};
 use crate::labs::LabRun;
 
@@ -23,6 +25,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(claims))
         .routes(routes!(list, begin))
         .routes(routes!(get, remove))
+        .routes(routes!(watch))
 }
 
 /// All claims.
@@ -154,4 +157,46 @@ async fn get(State(shared): Ctx, Path(id): Path<u64>) -> Result<axum::Json<LabRu
         (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
 async fn remove(State(shared): Ctx, Path(id): Path<u64>) -> Result<StatusCode, ApiError> {
     if shared.node.labs().remove(id) { Ok(StatusCode::NO_CONTENT) } else { Err(missing(id)) }
+}
+
+#[utoipa::path(get, path = "/api/v1/lab/runs/{id}/watch", tag = "lab", params(("id" = u64, Path)),
+    description = "Server-sent events: frame, a moment of the run with samples of who sends to whom; \
+                   and done, when no more will come.",
+    responses((status = 200, body = StreamEvent<'_>, content_type = "text/event-stream"),
+        (status = 400, description = "no number"), (status = 401, body = ErrorBody),
+        (status = 404, body = ErrorBody), (status = 503, body = ErrorBody)))]
+async fn watch(State(shared): Ctx, Path(id): Path<u64>) -> Result<Response, ApiError> {
+    let mut moments = shared.node.labs().moments(id).ok_or_else(|| missing(id))?;
+    let place = shared.event_streams.clone().try_acquire_owned().map_err(|_| {
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        ApiError::new(status, "too many listen already").hint("Close another window of this page")
+    })?;
+    let (texts, answer) = sse::stream();
+    tokio::spawn(async move {
+        let _place = place;
+        let mut next = 0;
+        loop {
+            let (frames, ended) = {
+                let seen = moments.borrow_and_update();
+                let (frames, following) = seen.since(next);
+                next = following;
+                (frames, seen.ended)
+            };
+            for frame in frames {
+                if texts.send(text("frame", &*frame)).await.is_err() {
+                    return;
+                }
+            }
+            if ended {
+                // Whoever listened may be gone.
+                let _ = texts.send(text("done", &serde_json::Value::Null)).await;
+                return;
+            }
+            tokio::select! {
+                changed = moments.changed() => if changed.is_err() { return },
+                () = texts.closed() => return,
+            }
+        }
+    });
+    Ok(answer)
 }

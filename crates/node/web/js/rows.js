@@ -5,6 +5,8 @@ import { html, useEffect, useMemo, useRef, useState } from "../vendor/htm-preact
 const MARGIN_ROWS = 8;
 /** Height of the headings with the borders, in pixels, as app.css has them. */
 const HEADINGS = 42;
+/** Of these the borders; a narrow window has no headings. */
+const BORDERS = 2;
 const NARROW = "(max-width: 760px)";
 
 /** Whether the window is as narrow as a phone. */
@@ -24,6 +26,7 @@ export function useNarrow() {
  * if given, hears which rows are in sight.
  */
 export function Rows({ count, each, row, headings, label, sight }) {
+  const narrow = useNarrow();
   const [[from, height], look] = useState([0, 800]);
   const box = useRef(null);
   useEffect(() => {
@@ -43,7 +46,7 @@ export function Rows({ count, each, row, headings, label, sight }) {
   useEffect(() => sight?.(first, last), [first, last, sight]);
   const shown = [];
   for (let index = first; index < last; index += 1) shown.push(row(index, index * each));
-  return html`<div class="card list" role="table" aria-label=${label} aria-rowcount=${count + 1} style=${{ "--content": `${count * each + HEADINGS}px` }}>
+  return html`<div class="card list" role="table" aria-label=${label} aria-rowcount=${count + 1} style=${{ "--content": `${count * each + (narrow ? BORDERS : HEADINGS)}px` }}>
     ${headings}
     <div class="rows" role="rowgroup" ref=${box} tabindex="-1"><div class="space" role="presentation" style=${{ height: `${count * each}px` }}>${shown}</div></div></div>`;
 }

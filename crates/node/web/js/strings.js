@@ -215,6 +215,12 @@ export const t = {
     checks: { what: "Measured", measured: "Here", expected: "Claimed", tolerance: "Tolerance", verdict: "Verdict" },
     yes: "yes", no: "no", command: "The same from a terminal", none: "No run yet", noneHint: "Choose a claim and press Run.",
     took: (span) => `took ${span}`,
+    watch: {
+      source: "source", member: (n) => `peer ${n}`,
+      ring: (nodes, walks, hops, lost, at) => `${walks} lookups on a ring of ${nodes} nodes, ${hops} messages${lost === "0" ? "" : `, ${lost} of them lost`}, ${at.toFixed(1)} s into the simulation. Each colour is one lookup.`,
+      tree: (nodes, walks, hops, lost, at) => `${walks} lookups among ${nodes} nodes, whose identifiers are the leaves of a tree, ${hops} messages${lost === "0" ? "" : `, ${lost} of them lost`}, ${at.toFixed(1)} s into the simulation. Each colour is one lookup.`,
+      swarm: (nodes, whole, rate, at) => `A swarm of ${nodes}: ${whole} have everything, ${rate} on the way, ${at.toFixed(0)} s into the simulation.`,
+    },
   },
   settings: {
     title: "Settings", file: (path) => `Kept in ${path}`, save: "Save", saved: "Settings saved.", later: "after a restart",

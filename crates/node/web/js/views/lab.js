@@ -2,6 +2,7 @@
 
 import { html, useEffect, useState } from "../../vendor/htm-preact.js";
 import * as api from "../api.js";
+import { Watch } from "../draw/lab.js";
 import { Curves } from "../draw/plot.js";
 import { brief, number } from "../format.js";
 import { changed, useStore } from "../store.js";
@@ -66,6 +67,7 @@ function Run({ run, learn }) {
       ${run.seconds !== null && run.seconds !== undefined && html`<span class="small muted">${l.took(brief(run.seconds))}</span>`}</div>
     ${run.state === "running" && html`<${Bar} have=${run.progress} total=${1} label=${l.running} />`}
     ${run.error && html`<p class="bad wrap" role="alert">${run.error}</p>`}
+    <${Watch} run=${run} />
     ${record && html`${record.plots.map((plot) => html`<${Curves} key=${plot.title} title=${plot.title} x=${plot.x} y=${plot.y} series=${plot.series} />`)}
       <div class="scroll" tabindex="0" role="region" aria-label=${run.claim}><table><thead><tr><th scope="col">${l.checks.what}</th><th scope="col" class="number">${l.checks.measured}</th><th scope="col" class="number">${l.checks.expected}</th><th scope="col">${l.checks.tolerance}</th><th scope="col">${l.checks.verdict}</th></tr></thead>
         <tbody>${record.checks.map((check) => html`<tr key=${check.what}><td class="wrap">${check.what}</td><td class="number">${number(check.measured)}</td><td class="number">${number(check.expected)}</td><td>${tolerance(check.tolerance)}</td><td class=${VERDICTS[check.verdict] ?? "muted"}>${l.verdicts[check.verdict] ?? check.verdict}</td></tr>`)}</tbody></table></div>
