@@ -2,11 +2,12 @@
 //! many.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -100,7 +101,11 @@ async fn run(
         request.extensions_mut().insert(Client(client));
         let busy = state.begin();
         let answer = router.clone().call(request);
-        async move { answer.await.map(|answer| answer.map(|body| Guarded { body, _busy: busy })) }
+        async move {
+            let answer = answer.await?;
+            busy.0.was_served.fetch_or(answer.status().is_success(), Ordering::Relaxed);
+            Ok::<_, Infallible>(answer.map(|body| Guarded { body, _busy: busy }))
+        }
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD_MAX).max_buf_size(HEAD_LEN_MAX);
@@ -131,6 +136,8 @@ struct Slot {
     active: AtomicU64,
     /// Answers that are under way.
     busy: AtomicUsize,
+    /// Whether it was ever given what it asked for.
+    was_served: AtomicBool,
     dropped: Notify,
 }
 
@@ -154,12 +161,13 @@ struct Entered {
 
 impl Table {
     /// A place for another connection; if there is none, that of the one that has been idle
-    /// longest; if all are busy, none.
+    /// longest among those that were never served, or among all; if all are busy, none.
     fn enter(self: &Arc<Self>) -> Option<Arc<Entered>> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         if slots.len() >= CONNECTIONS_MAX {
             let idle = slots.iter().filter(|(_, slot)| slot.busy.load(Ordering::Relaxed) == 0);
-            let (&number, _) = idle.min_by_key(|(_, slot)| slot.active_at())?;
+            let served = |slot: &Slot| slot.was_served.load(Ordering::Relaxed);
+            let (&number, _) = idle.min_by_key(|(_, slot)| (served(slot), slot.active_at()))?;
             if let Some(slot) = slots.remove(&number) {
                 slot.dropped.notify_one();
             }
@@ -169,6 +177,7 @@ impl Table {
             began: Instant::now(),
             active: AtomicU64::new(0),
             busy: AtomicUsize::new(0),
+            was_served: AtomicBool::new(false),
             dropped: Notify::new(),
         });
         slots.insert(number, slot.clone());
@@ -252,12 +261,14 @@ mod tests {
         assert_eq!(all.len(), CONNECTIONS_MAX);
         let busy = all[0].begin();
         all[1].slot.active.store(60_000, Ordering::Relaxed);
+        all[2].slot.was_served.store(true, Ordering::Relaxed);
         let newest = table.enter().expect("a place");
         let slots = table.slots.lock().expect("whole");
         assert_eq!(slots.len(), CONNECTIONS_MAX);
         assert!(slots.contains_key(&all[0].number), "the busy one stays");
         assert!(slots.contains_key(&all[1].number), "the one that did something last stays");
-        assert!(!slots.contains_key(&all[2].number), "the oldest idle one goes");
+        assert!(slots.contains_key(&all[2].number), "the one that was served before stays");
+        assert!(!slots.contains_key(&all[3].number), "the oldest idle one goes");
         drop(slots);
         let busies: Vec<_> = all.iter().chain([&newest]).map(Entered::begin).collect();
         assert!(table.enter().is_none(), "nobody is idle");
