@@ -104,7 +104,7 @@ fn answer(node: &Arc<Node>, method: &str, arguments: &Arguments, id: &str) -> An
         "session-set" => session::set(node, arguments),
         "session-stats" => Ok(session::stats(node)),
         "free-space" => session::free_space(node, arguments),
-        "port-test" => Ok(json!({"port-is-open": false})),
+        "port-test" => Ok(session::port_test(node)),
         _ => Err("method name not recognized".into()),
     }
 }

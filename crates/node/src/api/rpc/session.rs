@@ -66,7 +66,7 @@ pub(super) fn get(node: &Node, arguments: &Arguments, id: &str) -> Value {
         "peer-limit-per-torrent": config.transfers.max_connections,
         "peer-port": node.addresses().first().map_or(0, std::net::SocketAddr::port),
         "peer-port-random-on-start": false, "pex-enabled": config.network.pex,
-        "port-forwarding-enabled": false, "rpc-version": RPC_VERSION,
+        "port-forwarding-enabled": config.network.port_mapping, "rpc-version": RPC_VERSION,
         "rpc-version-minimum": RPC_VERSION_MIN, "rpc-version-semver": "5.3.0", "session-id": id,
         "tcp-enabled": config.network.tcp, "utp-enabled": config.network.utp, "version": version,
         "units": {"speed-units": ["kB/s", "MB/s", "GB/s", "TB/s"], "speed-bytes": KILO,
@@ -186,6 +186,7 @@ pub(super) fn set(node: &Node, arguments: &Arguments) -> Answer {
         ("pex-enabled", "network.pex"),
         ("lpd-enabled", "network.lsd"),
         ("utp-enabled", "network.utp"),
+        ("port-forwarding-enabled", "network.port_mapping"),
     ] {
         if let Some(on) = flag(arguments, name) {
             change(setting, json!(on));
@@ -217,6 +218,12 @@ pub(super) fn stats(node: &Arc<Node>) -> Value {
         "pausedTorrentCount": counts.paused, "torrentCount": counts.total,
         "cumulative-stats": stats, "current-stats": stats,
     })
+}
+
+/// Whether the router lets others in, as it says; nobody outside is asked.
+pub(super) fn port_test(node: &Node) -> Value {
+    let mappings = node.status().port_mappings;
+    json!({"port-is-open": mappings.iter().any(|port| port.external.is_some())})
 }
 
 pub(super) fn free_space(node: &Node, arguments: &Arguments) -> Answer {
