@@ -8,6 +8,7 @@ mod download;
 mod fetches;
 mod files;
 mod find;
+mod look;
 mod moves;
 mod networks;
 mod overlays;
