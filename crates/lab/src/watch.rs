@@ -230,7 +230,10 @@ impl Follower {
         (self.walks, self.follows, self.state) = (0, None, State::Waits(0));
         self.awaited.clear();
         let at = (at - machine::Instant::ZERO).as_secs_f64();
-        self.turn.0.show(Frame { at, scene: (self.scene)(seen) });
+        // Whoever asks for what is its own asks nobody.
+        if !seen.hops.is_empty() {
+            self.turn.0.show(Frame { at, scene: (self.scene)(seen) });
+        }
     }
 }
 
