@@ -9,6 +9,7 @@ mod kelips;
 mod kleinberg;
 mod pastry;
 mod prefix;
+mod search;
 mod tapestry;
 mod viceroy;
 
@@ -50,6 +51,9 @@ pub(crate) static ALL: &[&Claim] = &[
     &can::rtt::CLAIM,
     &viceroy::CLAIM,
     &kleinberg::CLAIM,
+    &search::ttl_tree::CLAIM,
+    &search::flood_coverage::CLAIM,
+    &search::ping_share::CLAIM,
     &distribution::client_server::CLAIM,
     &distribution::copies_and_chain::CLAIM,
     &distribution::piece_order::CLAIM,
