@@ -49,7 +49,10 @@ fn what_one_library_shares_another_node_finds_and_fetches() {
     let known = vec![hub.addresses[0].to_string()];
     for node in &nodes[1..] {
         role(node, "leaf");
-        let joined = node.join_network("gnutella", known.clone(), loopback).expect("joins");
+        // Others are told an address that leads here.
+        let anywhere = Some(([0, 0, 0, 0], 0).into());
+        let joined = node.join_network("gnutella", known.clone(), anywhere).expect("joins");
+        assert!(joined.addresses[0].ip().is_loopback());
         assert!(joined.can_leave && !joined.can_join);
         assert!(node.join_network("gnutella", Vec::new(), loopback).is_err(), "twice");
     }

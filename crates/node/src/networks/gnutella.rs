@@ -83,7 +83,7 @@ impl Gnutella {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
-            .map_err(failed(unspecified()))?;
+            .map_err(failed(loopback()))?;
         let mut known = Vec::new();
         for name in &wish.known {
             known.extend(runtime.block_on(resolve(name))?);
@@ -91,12 +91,14 @@ impl Gnutella {
         let kept = std::fs::read_to_string(&wish.hosts).unwrap_or_default();
         known
             .extend(kept.lines().take(KEPT_MAX).filter_map(|line| line.parse::<SocketAddr>().ok()));
+        let port = wish.listen.map_or(0, |listen| listen.port());
         let listen = match (wish.listen, known.first()) {
-            (Some(listen), _) => listen,
-            (None, Some(&first)) => {
-                SocketAddr::new(runtime.block_on(super::chord::towards(first))?, 0)
+            // Others are told this address: it must be one.
+            (Some(listen), _) if !listen.ip().is_unspecified() => listen,
+            (_, Some(&first)) => {
+                SocketAddr::new(runtime.block_on(super::chord::towards(first))?, port)
             }
-            (None, None) => unspecified(),
+            (_, None) => SocketAddr::new(loopback().ip(), port),
         };
         let config = Config { firewalled: wish.firewalled, ..Config::new(listen, wish.mode) };
         let entered = runtime.enter();
@@ -179,7 +181,7 @@ pub(crate) fn drawn(picture: &Picture) -> Swarm {
     swarm
 }
 
-fn unspecified() -> SocketAddr {
+fn loopback() -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0)
 }
 
