@@ -92,7 +92,7 @@ struct Kept {
     moments: watch::Sender<Moments>,
 }
 
-/// Moments of a run, to be shown: the latest [`MOMENTS_MAX`].
+/// Moments of a run, to be shown: the latest ones.
 #[derive(Debug, Default)]
 pub struct Moments {
     /// The number of the first that is kept.
