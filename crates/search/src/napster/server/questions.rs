@@ -10,7 +10,7 @@ use super::{Effect, Server, UserContact};
 use crate::napster::index::{Counts, Index, Owner};
 use crate::napster::{FileHash, Hit, Nick, Query, ServerMessage, SharedFile, Text, Twin};
 
-/// What the machine asks of the index, each answered by [`Command::Indexed`].
+/// What the machine asks of the index, each answered by [`Command::Indexed`](super::Command::Indexed).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ask {
     /// A user is here.
