@@ -1,5 +1,8 @@
 //! The index of a server of Napster at full size: how fast users share and leave, what a file takes,
-//! how long searches take. `cargo bench -p shoal-search --bench napster_index -- [FILES [USERS]]`
+//! how long searches take; with `tantivy`, the same in that library beside it, in one run.
+//! `cargo bench -p shoal-search --bench napster_index -- [FILES [USERS]] [tantivy]`
+
+mod library;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -81,8 +84,7 @@ fn resident() -> u64 {
 }
 
 fn share(index: &mut MemoryIndex, user: u64, files: u64, contents: u64) -> (u64, Duration) {
-    let mut rng = Rng::new(user ^ 0x5eed);
-    let shared: Vec<_> = (0..files).map(|_| content(rng.below(contents))).collect();
+    let shared = self::files(user, files, contents);
     let owner = owner(user);
     let began = Instant::now();
     let Ok(()) = index.enter(&owner);
@@ -123,6 +125,39 @@ fn main() {
         (resident() - before) as f64 / shared as f64,
     );
 
+    time_searches("ours", contents, |query| {
+        let Ok(hits) = index.search(query);
+        hits.len()
+    });
+
+    let (mut changed, mut spent) = (0, Duration::ZERO);
+    for user in 0..users / 10 {
+        let nick = owner(user * 10).nick;
+        let began = Instant::now();
+        let Ok(()) = index.leave(&nick);
+        spent += began.elapsed();
+        let (new, time) = share(&mut index, users + user, each, contents);
+        changed += new;
+        spent += time;
+    }
+    println!(
+        "one user in ten is replaced: {:.0} files a second go and come",
+        changed as f64 / spent.as_secs_f64()
+    );
+    if std::env::args().any(|word| word == "tantivy") {
+        drop(index);
+        beside(users, each, contents);
+    }
+}
+
+/// The files of a user.
+fn files(user: u64, count: u64, contents: u64) -> Vec<SharedFile> {
+    let mut rng = Rng::new(user ^ 0x5eed);
+    (0..count).map(|_| content(rng.below(contents))).collect()
+}
+
+/// Puts the same searches to an index, and says how long they took.
+fn time_searches(name: &str, contents: u64, mut search: impl FnMut(&Query) -> usize) {
     let mut rng = Rng::new(77);
     let mut times = Vec::with_capacity(SEARCHES);
     let mut found = 0;
@@ -143,33 +178,59 @@ fn main() {
             query.bitrate = Filter { min: 192, max: u64::MAX };
         }
         let began = Instant::now();
-        let Ok(hits) = index.search(&query);
+        let hits = search(&query);
         times.push(began.elapsed());
-        found += hits.len();
+        found += hits;
     }
     times.sort();
     let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
     println!(
-        "{SEARCHES} searches, {:.1} hits each: median {:?}, p99 {:?}, p99.9 {:?}, longest {:?}",
+        "{name}: {SEARCHES} searches, {:.1} hits each: median {:?}, p99 {:?}, p99.9 {:?}, longest {:?}",
         found as f64 / SEARCHES as f64,
         at(0.5),
         at(0.99),
         at(0.999),
         at(1.0)
     );
+}
 
-    let (mut changed, mut spent) = (0, Duration::ZERO);
-    for user in 0..users / 10 {
-        let nick = owner(user * 10).nick;
+/// The same in tantivy. What is shared is found once it is committed, here once for all at first, and
+/// once for every thousandth of the users who come and go.
+fn beside(users: u64, each: u64, contents: u64) {
+    let mut library = library::Library::new();
+    let before = resident();
+    let mut spent = Duration::ZERO;
+    for user in 0..users {
+        let shared = files(user, each, contents);
         let began = Instant::now();
-        let Ok(()) = index.leave(&nick);
+        library.share(user, &shared);
         spent += began.elapsed();
-        let (new, time) = share(&mut index, users + user, each, contents);
-        changed += new;
-        spent += time;
+    }
+    spent += library.commit();
+    let shared = (users * each) as f64;
+    println!(
+        "tantivy: {:.0} files a second; {:.1} bytes a file, resident {:.1}",
+        shared / spent.as_secs_f64(),
+        library.bytes() as f64 / shared,
+        resident().saturating_sub(before) as f64 / shared
+    );
+    time_searches("tantivy", contents, |query| library.search(query));
+    let (mut spent, mut changed, mut longest) = (Duration::ZERO, 0, Duration::ZERO);
+    for user in 0..users / 10 {
+        let shared = files(users + user, each, contents);
+        let began = Instant::now();
+        library.leave(user * 10);
+        library.share(users + user, &shared);
+        spent += began.elapsed();
+        changed += each;
+        if user % (users / 1_000).max(1) == 0 {
+            let took = library.commit();
+            spent += took;
+            longest = longest.max(took);
+        }
     }
     println!(
-        "one user in ten is replaced: {:.0} files a second go and come",
+        "tantivy: one user in ten is replaced: {:.0} files a second go and come, a commit at most {longest:?}",
         changed as f64 / spent.as_secs_f64()
     );
 }
