@@ -29,7 +29,7 @@ pub struct IndexArgs {
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
     /// Keep the index in this database of PostgreSQL, which other servers may share under other
-    /// names, instead of in memory (`postgres://USER@HOST/NAME`, `host=/run/postgresql user=NAME`)
+    /// names, instead of in memory (`postgres://USER@HOST/NAME`; a folder with a socket is %2Frun%2Fpostgresql)
     #[arg(long, value_name = "URL")]
     database: Option<String>,
     /// What the server calls itself
