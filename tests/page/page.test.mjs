@@ -211,7 +211,7 @@ test("results are merged, filtered and marked, and a saved search tells what is 
   await page.getByText("7 results").waitFor();
   // One row with the networks of both, before what is suspicious, however many have that.
   const rows = page.locator("tbody tr");
-  assert.match(await rows.first().innerText(), /Dawn\.mp4[^]*gnutella[^]*napster/);
+  assert.match(await rows.first().innerText(), /Dawn\.mp4[^]*Gnutella[^]*Napster/);
   assert.equal(await page.getByText("One size, many contents").count(), 4);
   assert.equal(await page.getByText("Same name, other content").count(), 2);
   assert.deepEqual(await barriers(page), []);
