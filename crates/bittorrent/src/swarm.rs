@@ -136,6 +136,8 @@ pub struct Swarm<C: PeerContact> {
     /// Which neighbour named an address, for holepunching.
     relays: BTreeMap<C, ConnId>,
     content: Option<Loaded>,
+    /// Bytes that unfinished pieces may take, also of content that is not known yet.
+    piece_budget: u64,
     /// How much pieces are wanted; those past the end as most.
     levels: Vec<Priority>,
     metadata: Option<Fetch>,
@@ -162,6 +164,7 @@ impl<C: PeerContact> Swarm<C> {
     pub fn new(config: SwarmConfig) -> Self {
         let choker = Choker::new(choker::Config::with_slots(config.upload_slots));
         Self {
+            piece_budget: config.partial_bytes_max,
             config,
             peers: BTreeMap::new(),
             known: Known::new(),
@@ -203,7 +206,7 @@ impl<C: PeerContact> Swarm<C> {
     fn begin(&mut self, content: Content, cx: &mut Ctx<'_, C>) {
         let mut picker = Picker::new(crate::picker::Layout::of(&content.info), cx.rng());
         picker.set_piece_order(self.config.piece_order);
-        picker.set_partial_budget(self.config.partial_bytes_max);
+        picker.set_partial_budget(self.piece_budget);
         let layers = LayerFetch::new(&content);
         for piece in 0..content.info.piece_count() {
             let piece = PieceIndex(piece);
@@ -507,6 +510,7 @@ impl<C: PeerContact> Swarm<C> {
 
     /// Sets how many bytes unfinished pieces may take from now on.
     pub fn set_piece_budget(&mut self, bytes: u64) {
+        self.piece_budget = bytes;
         if let Some(content) = &mut self.content {
             content.picker.set_partial_budget(bytes);
         }

@@ -129,6 +129,22 @@ fn begin_counts_early_bitfields() {
 }
 
 #[test]
+fn the_first_pieces_stay_within_what_they_may_take() {
+    let mut bench = Bench::magnet(config());
+    let conn = bench.greet(MODERN);
+    bench.frame(conn, Frame::Bitfield(vec![0xe0]));
+    bench.frame(conn, Frame::Unchoke);
+    bench.swarm.set_piece_budget(0);
+    bench.command(Command::Begin(Box::new(content(info(3), Bitfield::new(3)))));
+    assert_eq!(bench.requests(conn), []);
+    let memory = bench.swarm.piece_memory();
+    assert!(memory.bytes == 0 && memory.lacks, "{memory:?}");
+    bench.swarm.set_piece_budget(u64::MAX);
+    bench.command(Command::TakeRoom);
+    assert!(!bench.requests(conn).is_empty());
+}
+
+#[test]
 fn two_that_only_upload_part_from_either_side() {
     // We are complete and a seed joins.
     let mut bench = Bench::seed(2);
