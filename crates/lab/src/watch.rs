@@ -357,7 +357,8 @@ mod tests {
     fn lookups_are_followed_message_by_message() {
         for id in ["chord.path_length.mean", "kademlia.properties.steps"] {
             let frames = watched(id);
-            assert!(!frames.is_empty(), "{id}");
+            // A frame shows what was said since the last one, which may be a part of each lookup.
+            let mut answers = 0;
             for frame in &frames {
                 let (Scene::Ring(walks) | Scene::Tree(walks)) = &frame.scene else {
                     panic!("{id}: {frame:?}");
@@ -365,8 +366,9 @@ mod tests {
                 assert!(walks.places.len() <= PLACES_MAX && walks.hops.len() <= HOPS_MAX);
                 let first = walks.hops.first().expect("a message");
                 let answered = |hop: &&Hop| (hop.from, hop.walk) == (first.to, first.walk);
-                assert!(walks.hops.iter().any(|hop| answered(&hop)), "{id}: {walks:?}");
+                answers += walks.hops.iter().filter(answered).count();
             }
+            assert!(answers > 0, "{id}: {} frames", frames.len());
         }
     }
 
