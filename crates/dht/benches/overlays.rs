@@ -17,6 +17,11 @@ use machine::dht::{Command, Contact, Key, Report};
 use machine::{OpId, Rng};
 use sim::{Latency, Link, Node, Settings, World};
 
+#[path = "support/usage.rs"]
+mod usage;
+
+use usage::{cpu_seconds, status};
+
 const MILLI: Duration = Duration::from_millis(1);
 /// How long a neighbour may be silent, if it speaks every half a minute.
 const EXPIRY: Duration = Duration::from_secs(120);
@@ -171,20 +176,4 @@ fn run<T>(
         hops as f64 / located.max(1) as f64,
         world.trace_hash(),
     );
-}
-
-/// A number of this process in bytes, as the system gives it.
-fn status(name: &str) -> f64 {
-    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix(name));
-    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
-    kib.map_or(f64::NAN, |kib| kib * 1024.0)
-}
-
-/// Seconds of CPU that this process has taken, in steps of 10 ms.
-fn cpu_seconds() -> f64 {
-    let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let after_name = text.rsplit(')').next().unwrap_or_default();
-    let ticks = after_name.split_whitespace().skip(11).take(2);
-    ticks.filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
 }

@@ -2,34 +2,10 @@
 
 mod common;
 
-use std::ops::ControlFlow;
-use std::time::Instant;
-
-use common::{Home, PATIENCE, await_state};
+use common::{Home, PATIENCE, await_state, find_in};
+use node::Node;
 use node::networks::Standing;
 use node::view::State;
-use node::{Node, SearchQuery, SearchResult};
-
-/// Searches again and again: what is shared takes a while to be known.
-fn find(node: &Node, words: &str) -> SearchResult {
-    let query = SearchQuery { words: words.to_owned(), limit: 10 };
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let mut found = None;
-        let asked = node.search(&query, &mut |told| match told {
-            node::Told::Result(_, result) if result.network == "gnutella" => {
-                found = Some(result.clone());
-                ControlFlow::Break(())
-            }
-            _ => ControlFlow::Continue(()),
-        });
-        asked.expect("it runs");
-        if let Some(found) = found {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "nobody has {words}");
-    }
-}
 
 #[test]
 fn what_one_library_shares_another_node_finds_and_fetches() {
@@ -56,7 +32,7 @@ fn what_one_library_shares_another_node_finds_and_fetches() {
         assert!(joined.can_leave && !joined.can_join);
         assert!(node.join_network("gnutella", Vec::new(), loopback).is_err(), "twice");
     }
-    let found = find(&nodes[2], "amber lagoon");
+    let found = find_in(&nodes[2], "gnutella", "amber lagoon");
     assert_eq!((found.name.as_str(), found.length), ("amber lagoon.bin", 70_000));
     assert!(found.content.sha1.is_some() && found.content.tth.is_some());
     let address = nodes[1].network("gnutella", None).expect("known").network.addresses[0];

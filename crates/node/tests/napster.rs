@@ -3,37 +3,13 @@
 mod common;
 
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::ops::ControlFlow;
 use std::time::Instant;
 
-use common::{Home, PATIENCE};
+use common::{Home, PATIENCE, find_in};
 use net::napster::server::{Server, ServerConfig};
 use node::networks::Standing;
 use node::view::State;
-use node::{Node, SearchQuery, SearchResult};
 use tokio::sync::oneshot;
-
-/// Searches again and again: what is shared takes a while to be known.
-fn find(node: &Node, words: &str) -> SearchResult {
-    let query = SearchQuery { words: words.to_owned(), limit: 10 };
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let mut found = None;
-        let asked = node.search(&query, &mut |told| match told {
-            node::Told::Result(_, result) if result.network == "napster" => {
-                found = Some(result.clone());
-                ControlFlow::Break(())
-            }
-            _ => ControlFlow::Continue(()),
-        });
-        asked.expect("it runs");
-        if let Some(found) = found {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "nobody has {words}");
-        std::thread::yield_now();
-    }
-}
 
 #[test]
 fn what_one_library_shares_another_node_finds_and_fetches() {
@@ -58,7 +34,7 @@ fn what_one_library_shares_another_node_finds_and_fetches() {
     }
     homes[0].make_files("shared", &[("amber lagoon.bin", 70_000)]);
     nodes[0].library().expect("it runs").add(&homes[0].path("shared")).expect("shared");
-    let found = find(&nodes[1], "amber lagoon");
+    let found = find_in(&nodes[1], "napster", "amber lagoon");
     assert_eq!((found.name.as_str(), found.length), ("amber lagoon.bin", 70_000));
     assert!(found.content.sha1.is_some());
     assert_eq!(nodes[1].network("napster", None).expect("known").network.state, Standing::Up);

@@ -109,6 +109,27 @@ pub fn publish(node: &Arc<Node>, path: &Path) -> String {
     id
 }
 
+/// Searches again and again: what is shared takes a while to be known.
+pub fn find_in(node: &Node, network: &str, words: &str) -> node::SearchResult {
+    let query = node::SearchQuery { words: words.to_owned(), limit: 10 };
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let mut found = None;
+        let asked = node.search(&query, &mut |told| match told {
+            node::Told::Result(_, result) if result.network == network => {
+                found = Some(result.clone());
+                std::ops::ControlFlow::Break(())
+            }
+            _ => std::ops::ControlFlow::Continue(()),
+        });
+        asked.expect("it runs");
+        if let Some(found) = found {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "nobody has {words}");
+    }
+}
+
 /// A magnet link to a transfer of `node`, with its address.
 pub fn magnet_to(node: &Node, id: &str) -> String {
     let link = node.get(id).expect("there").magnet.expect("a link");
