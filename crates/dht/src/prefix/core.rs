@@ -83,7 +83,7 @@ impl<C: Contact> Core<C> {
         }
     }
 
-    pub(super) fn is_suspect(&self, who: C, now: Instant) -> bool {
+    pub(crate) fn is_suspect(&self, who: C, now: Instant) -> bool {
         self.suspects.iter().any(|&(other, until)| other == who && until > now)
     }
 

@@ -16,6 +16,8 @@ pub enum Fault {
     NoRepublish,
     /// Never hear of those who fill holes: neither by rows nor by walks.
     StaleTable,
+    /// Bring copies to whomever the root names, dead or not.
+    BelievesRoots,
 }
 
 /// How a node behaves.

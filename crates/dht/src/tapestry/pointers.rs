@@ -9,6 +9,7 @@ use machine::dht::{Contact, Key};
 use machine::{Cx, Instant};
 
 use super::Tapestry;
+use super::config::Fault;
 use super::message::{PointerAsk, Pointing};
 use super::topology::{spare, surrogate};
 use crate::overlay::LIST_MAX;
@@ -151,7 +152,9 @@ pub(super) fn pass_on<C: Contact>(
     node.say(holder, Said::Own(said), cx);
 }
 
-/// The root has said who holds `key`: the first of them sees to it that there are enough.
+/// The root has said who holds `key`: the first of them sees to it that there are enough. The root
+/// speaks to few of those whom it names and may be the last to hear that one is dead; whoever finds
+/// one silent passes it over.
 pub(super) fn published<C: Contact>(
     node: &mut Tapestry<C>,
     key: Key,
@@ -160,13 +163,15 @@ pub(super) fn published<C: Contact>(
     now: Instant,
 ) {
     let (me, replicas) = (node.me(), node.rules().replicas());
-    if holders.first() != Some(&me) || node.number(&key, now) == 0 {
+    let core = &node.topology().core;
+    let trusts_all = node.config().has(Fault::BelievesRoots);
+    let trusts = |who: &&C| **who == me || trusts_all || !core.is_suspect(**who, now);
+    if holders.iter().find(trusts) != Some(&me) || node.number(&key, now) == 0 {
         node.topology.charge.remove(&key);
         return;
     }
-    let mut others: Vec<C> = holders.iter().chain(spare).copied().collect();
-    others.truncate(replicas);
-    others.retain(|&other| other != me);
+    let all = holders.iter().chain(spare).filter(trusts).copied();
+    let others = all.take(replicas).filter(|&other| other != me).collect();
     node.topology.charge.insert(key, others);
 }
 

@@ -56,13 +56,13 @@ pub(super) fn surrogate<C: Contact>(
 }
 
 /// Who, besides `holders`, could hold what this node is the root of: itself and those who share
-/// most with it.
+/// most with it. More than are needed, because some may be dead.
 pub(super) fn spare<C: Contact>(node: &Tapestry<C>, holders: &[C]) -> Vec<C> {
     let entries = node.topology().entries().iter().rev().map(|it| it.contact);
     core::iter::once(node.me())
         .chain(entries)
         .filter(|who| !holders.contains(who))
-        .take(node.rules().replicas().saturating_sub(holders.len()).min(LIST_MAX))
+        .take(LIST_MAX)
         .collect()
 }
 
@@ -111,7 +111,8 @@ impl<C: Contact> Topology for Tables<C> {
             Some((level, nodes)) => Route::Next { stage: level | seeks, nodes },
             None => {
                 let mut owners = pointers.holders(key);
-                owners.extend(spare(node, &owners));
+                let lacking = node.rules().replicas().saturating_sub(owners.len());
+                owners.extend(spare(node, &owners).into_iter().take(lacking));
                 Route::Owners(owners)
             }
         }

@@ -6,6 +6,7 @@ mod can;
 mod kelips;
 mod pastry;
 mod prefix;
+mod repair;
 mod run;
 mod tapestry;
 mod viceroy;
