@@ -1,22 +1,13 @@
 //! A live servent of Gnutella: the machine of `search::gnutella::servent` behind one TCP and one UDP
 //! port, with the files that it gives and takes by HTTP on the same port.
 //!
-//! This file is the facade. `driver` owns the machine, `link` is one connection of messages,
-//! `upload` and `queue` give, `fetch`, `swarm` and `source` take what `want` names, `shares` is what
-//! there is to give, `tiger_tree` and `thex` verify.
+//! This file is the facade. `driver` owns the machine, `link` is one connection of messages, `upload`
+//! gives what is no file. Files are given and taken by `http_swarm`.
 
 mod driver;
-mod fetch;
 mod link;
-mod queue;
-pub mod request;
-mod shares;
-mod source;
-mod swarm;
 #[cfg(test)]
 mod tests;
-mod thex;
-mod tiger_tree;
 mod upload;
 mod want;
 
@@ -39,11 +30,11 @@ use tokio::sync::mpsc::{self, Receiver, Sender, WeakSender};
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::time::timeout;
 
-use crate::dialer::{self, Dialer};
+use crate::dialer;
+pub use crate::http_swarm::request;
+use crate::http_swarm::{self, Exchange, Given, Network, Share, Source, lock};
+pub use crate::http_swarm::{FetchError, Fetched, From, NoSource, Progress, Pushed, Want};
 use driver::{ANSWERS_MAX, INPUTS_MAX, Input};
-use queue::Queue;
-use shares::{Share, Shares, lock};
-pub use want::{FetchError, Fetched, From, NoSource, Progress, Pushed, Want};
 
 /// How long a connection may take to say what it is.
 const FIRST_WORDS: Duration = Duration::from_secs(15);
@@ -55,6 +46,8 @@ const GIV_MAX: usize = 1_024;
 const PUSHES_MAX: usize = 16;
 /// Servents that are waited for at once, after pushes.
 const AWAITED_MAX: usize = 256;
+/// How long a servent that was sent a push may take to connect.
+const PUSHED: Duration = Duration::from_secs(20);
 /// Most bytes of an answer to browsing.
 const BROWSE_MAX: usize = 4 << 20;
 
@@ -124,25 +117,16 @@ pub struct Picture {
     pub counters: Counters,
 }
 
-/// A connection that a servent opened to us, and what came after its greeting.
-type Given = (TcpStream, Vec<u8>);
-
 /// What all tasks of a servent know.
 struct Inner {
     guid: Guid,
     vendor: Vendor,
     address: SocketAddr,
     firewalled: bool,
-    local: bool,
-    slots: usize,
-    dialer: Dialer,
+    exchange: Exchange,
     inputs: WeakSender<Input>,
-    shares: Mutex<Shares>,
-    queue: Mutex<Queue>,
     awaited: Mutex<HashMap<Guid, oneshot::Sender<Given>>>,
     pushes: Arc<Semaphore>,
-    /// Whose turn it is to make a tree of hashes.
-    trees: Semaphore,
 }
 
 /// A servent, from outside. It ends with its last handle.
@@ -213,15 +197,10 @@ impl Node {
             vendor: servent.vendor,
             address,
             firewalled: config.firewalled,
-            local: config.local,
-            slots: config.upload_slots,
-            dialer: Dialer::for_listeners(&[address], None),
+            exchange: Exchange::new(address, !config.firewalled, config.local, config.upload_slots),
             inputs: inputs.downgrade(),
-            shares: Mutex::default(),
-            queue: Mutex::new(Queue::new(config.upload_slots)),
             awaited: Mutex::default(),
             pushes: Arc::new(Semaphore::new(PUSHES_MAX)),
-            trees: Semaphore::new(1),
         });
         let (stop, stopped) = watch::channel(());
         let machine = Servent::new(servent);
@@ -286,18 +265,18 @@ impl Node {
     async fn share(&self, share: Share) -> io::Result<()> {
         let file = share.file.clone();
         let sha1 = file.sha1;
-        lock(&self.inner.shares).insert(Arc::new(share));
+        lock(&self.inner.exchange.shares).insert(Arc::new(share));
         let (answer, answered) = oneshot::channel();
         // If the driver has ended there is no answer either.
         let _ = self.inputs.send(Input::Share(file, answer)).await;
         let index = answered.await.map_err(io::Error::other)?;
-        lock(&self.inner.shares).number(index, sha1);
+        lock(&self.inner.exchange.shares).number(index, sha1);
         Ok(())
     }
 
     /// Shares a file no longer.
     pub async fn unpublish(&self, sha1: Sha1) {
-        lock(&self.inner.shares).remove(sha1);
+        lock(&self.inner.exchange.shares).remove(sha1);
         // If the driver has ended nothing is shared.
         let _ = self.inputs.send(Input::Unshare(sha1)).await;
     }
@@ -319,7 +298,7 @@ impl Node {
         to: &Path,
         told: watch::Sender<Progress>,
     ) -> Result<Fetched, FetchError> {
-        fetch::run(&self.inner, want, to, told).await
+        http_swarm::fetch(&self.inner, want, to, told).await
     }
 
     /// What a servent shares.
@@ -327,8 +306,8 @@ impl Node {
     /// # Errors
     /// If it cannot be reached, or gives no such answer.
     pub async fn browse(&self, addr: SocketAddr) -> io::Result<Vec<(String, u64, Option<Sha1>)>> {
-        let stream = self.inner.dialer.tcp(addr).await?;
-        let mut source = source::Source::new(stream, Vec::new(), addr, None);
+        let stream = self.inner.exchange.dialer.tcp(addr).await?;
+        let mut source = Source::new(stream, Vec::new(), addr, None);
         let fields = "Accept: application/x-gnutella-packets\r\n";
         let bytes = source.fetch("/", fields, BROWSE_MAX).await?;
         let bytes = bytes.ok_or(io::ErrorKind::Unsupported)?;
@@ -374,10 +353,6 @@ impl Inner {
         answered.await.ok()
     }
 
-    async fn has_neighbours(&self) -> bool {
-        self.look().await.is_some_and(|picture| !picture.neighbours.is_empty())
-    }
-
     async fn browse(&self) -> Vec<(u32, SharedFile)> {
         let (answer, answered) = oneshot::channel();
         if let Some(inputs) = self.inputs.upgrade() {
@@ -387,23 +362,10 @@ impl Inner {
         answered.await.unwrap_or_default()
     }
 
-    /// Where we accept connections, if we do.
-    fn node(&self) -> Option<SocketAddr> {
-        Some(self.address).filter(|_| !self.firewalled)
-    }
-
     fn v4(&self) -> SocketAddrV4 {
         match self.address {
             SocketAddr::V4(addr) => addr,
             SocketAddr::V6(_) => SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0),
-        }
-    }
-
-    /// Somebody else has a file that we share, as a stranger says.
-    fn learn(&self, share: &Share, addr: SocketAddr) {
-        let usable = search::gnutella::servent::is_dialable(addr, self.local);
-        if usable && addr != self.address {
-            share.learn(addr);
         }
     }
 
@@ -416,6 +378,47 @@ impl Inner {
             awaited.insert(servent, given);
         }
         waiting
+    }
+}
+
+impl Network for Inner {
+    type Seek = Search;
+
+    fn exchange(&self) -> &Exchange {
+        &self.exchange
+    }
+
+    async fn push(&self, pushed: &Pushed) -> io::Result<Given> {
+        let waiting = self.await_giv(pushed.servent);
+        let Pushed { servent, index, proxies } = pushed.clone();
+        self.tell(Command::Push { servent, index, proxies }).await;
+        let given = timeout(PUSHED, waiting).await?;
+        given.map_err(|_| io::ErrorKind::NotConnected.into())
+    }
+
+    async fn seek(&self, sha1: Sha1) -> Option<Search> {
+        let has_neighbours =
+            self.look().await.is_some_and(|picture| !picture.neighbours.is_empty());
+        if has_neighbours { Some(self.search("", Some(sha1)).await) } else { None }
+    }
+
+    async fn next(seek: &mut Search, want: &Want) -> Option<From> {
+        loop {
+            let found = seek.next().await?;
+            if found.sha1 == Some(want.sha1) && found.len == want.len {
+                return Some(From::of(&found));
+            }
+        }
+    }
+
+    async fn answer(&self, stream: &mut TcpStream, request: &request::Request) -> io::Result<()> {
+        match request.target {
+            Some(request::Target::Browse) => upload::browse(self, stream, request).await,
+            Some(request::Target::PushProxy(servent, index)) => {
+                upload::relay(self, stream, request, servent, index).await
+            }
+            _ => http_swarm::simple(stream, "404 Not Found", "", request.keep_alive).await,
+        }
     }
 }
 
@@ -467,7 +470,7 @@ async fn greet(inner: &Arc<Inner>, mut stream: TcpStream, peer: SocketAddr) -> i
             return Ok(());
         }
         if is(b"GET ") || is(b"HEAD ") {
-            return upload::serve(inner, stream, peer, read).await;
+            return http_swarm::serve(inner, stream, peer, read).await;
         }
         if !is(b"GIV ") || read.len() > GIV_MAX {
             return Ok(());

@@ -7,6 +7,7 @@ pub mod dialer;
 pub mod disk;
 pub mod gnutella;
 pub mod http_client;
+mod http_swarm;
 pub mod merkle;
 pub mod napster;
 pub mod port_map;

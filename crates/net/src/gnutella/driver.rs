@@ -221,7 +221,8 @@ impl Core {
     fn act(&mut self, effect: Effect<SocketAddr>) {
         match effect {
             Effect::Dial(peer) => {
-                let (inputs, dialer) = (self.inner.inputs.clone(), self.inner.dialer.clone());
+                let (inputs, dialer) =
+                    (self.inner.inputs.clone(), self.inner.exchange.dialer.clone());
                 tokio::spawn(async move {
                     let dialled = dialer.tcp(peer).await;
                     if let Some(inputs) = inputs.upgrade() {

@@ -1,4 +1,4 @@
-//! The blocks of one file, from many servents at once: who gives which, and what is believed.
+//! The blocks of one file, from many hosts at once: who gives which, and what is believed.
 
 use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::fs::File;
@@ -14,7 +14,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::Inner;
+use super::Network;
 use super::fetch::connect;
 use super::shares::{Share, lock};
 use super::source::{Answer, Source};
@@ -34,8 +34,8 @@ const ASKING: Duration = Duration::from_secs(10);
 const ALTERNATES_TOLD: usize = 8;
 
 /// One fetch, as its sources see it.
-pub(super) struct Swarm {
-    inner: Arc<Inner>,
+pub(super) struct Swarm<N> {
+    network: Arc<N>,
     share: Arc<Share>,
     part: File,
     block: u64,
@@ -64,10 +64,10 @@ impl State {
     }
 }
 
-impl Swarm {
+impl<N: Network> Swarm<N> {
     /// A file in blocks of `block` bytes, of which those in `kept` are there.
     pub(super) fn new(
-        inner: &Arc<Inner>,
+        network: &Arc<N>,
         share: Arc<Share>,
         part: File,
         block: u64,
@@ -82,8 +82,8 @@ impl Swarm {
         let have = share.there_bytes();
         let progress = Progress { have, sources: 0 };
         let state = State { missing, done: kept.len(), progress, ..State::default() };
-        let (inner, state, changed) = (inner.clone(), Mutex::new(state), Notify::new());
-        Arc::new(Self { inner, share, part, block, blocks, state, changed, told })
+        let (network, state, changed) = (network.clone(), Mutex::new(state), Notify::new());
+        Arc::new(Self { network, share, part, block, blocks, state, changed, told })
     }
 
     /// Lets sources work until everything is there, or none is left, in `want` or in the network.
@@ -91,8 +91,7 @@ impl Swarm {
         for from in &want.sources {
             lock(&self.state).hear(from.clone(), 0);
         }
-        let mut asked = self.inner.search("", Some(want.sha1)).await;
-        let mut asks = self.inner.has_neighbours().await;
+        let mut asked = self.network.seek(want.sha1).await;
         let mut asked_until = Instant::now() + ASKING;
         let mut workers = JoinSet::new();
         loop {
@@ -115,21 +114,20 @@ impl Swarm {
                     }
                     Err(error) => tracing::error!(%error, "a source's task"),
                 },
-                found = asked.next(), if asks => match found {
-                    Some(found) if found.sha1 == Some(want.sha1) && found.len == want.len => {
-                        self.hear(From::of(&found), 0);
-                    }
-                    Some(_) => {}
-                    None => asks = false,
+                found = next::<N>(&mut asked, want), if asked.is_some() => match found {
+                    Some(from) => self.hear(from, 0),
+                    None => asked = None,
                 },
-                () = tokio::time::sleep_until(asked_until), if is_idle && asks => asks = false,
+                () = tokio::time::sleep_until(asked_until), if is_idle && asked.is_some() => {
+                    asked = None;
+                }
                 else => return Err(FetchError::NoSource { missing, blocks: self.blocks }),
             }
         }
     }
 
     fn hear(&self, from: From, tries: u8) {
-        if Some(from.addr) != self.inner.node() || from.push.is_some() {
+        if Some(from.addr) != self.network.exchange().node() || from.push.is_some() {
             lock(&self.state).hear(from, tries);
         }
     }
@@ -148,7 +146,7 @@ impl Swarm {
         if tries > 0 {
             tokio::time::sleep(REST).await;
         }
-        let result = match connect(&self.inner, &from).await {
+        let result = match connect(&*self.network, &from).await {
             Ok(source) => {
                 self.tell(|progress| progress.sources += 1);
                 let result = self.take_from(source, &from).await;
@@ -202,7 +200,7 @@ impl Swarm {
                 }
             }
             for addr in source.alternates.drain(..) {
-                if is_dialable(addr, self.inner.local) {
+                if is_dialable(addr, self.network.exchange().local) {
                     self.hear(From { addr, push: None }, TRIES_MAX - 1);
                 }
             }
@@ -211,7 +209,7 @@ impl Swarm {
 
     /// The first block that is missing and that a source may have; and whether nothing is missing
     /// any more.
-    fn claim(&self, source: &Source, lacks: &HashSet<usize>) -> (Option<Claim<'_>>, bool) {
+    fn claim(&self, source: &Source, lacks: &HashSet<usize>) -> (Option<Claim<'_, N>>, bool) {
         let mut state = lock(&self.state);
         let has = |block: &&usize| {
             let (start, end) = self.range(**block);
@@ -257,7 +255,12 @@ impl Swarm {
         Ok(Some(bytes))
     }
 
-    async fn keep(&self, mut claim: Claim<'_>, bytes: Vec<u8>, from: &From) -> Result<(), Trouble> {
+    async fn keep(
+        &self,
+        mut claim: Claim<'_, N>,
+        bytes: Vec<u8>,
+        from: &From,
+    ) -> Result<(), Trouble> {
         let block = claim.block;
         let (start, end) = self.range(block);
         let share = self.share.clone();
@@ -294,6 +297,14 @@ impl Swarm {
     }
 }
 
+/// The next that a search finds; never, without one.
+async fn next<N: Network>(asked: &mut Option<N::Seek>, want: &Want) -> Option<From> {
+    match asked {
+        Some(asked) => N::next(asked, want).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Why no more is taken from a source.
 enum Trouble {
     Source(io::Error),
@@ -304,13 +315,13 @@ enum Trouble {
 }
 
 /// A block that one source fetches; missing again unless it is kept.
-struct Claim<'a> {
-    swarm: &'a Swarm,
+struct Claim<'a, N> {
+    swarm: &'a Swarm<N>,
     block: usize,
     kept: bool,
 }
 
-impl Drop for Claim<'_> {
+impl<N> Drop for Claim<'_, N> {
     fn drop(&mut self) {
         if !self.kept {
             lock(&self.swarm.state).missing.insert(self.block);

@@ -1,4 +1,4 @@
-//! One servent that has a file: the connection to it, and what it says of the file.
+//! One host that has a file: the connection to it, and what it says of the file.
 
 use std::io;
 use std::net::SocketAddr;
@@ -43,7 +43,7 @@ pub(super) enum Answer {
 
 /// A connection to a source.
 #[derive(Debug)]
-pub(super) struct Source {
+pub(crate) struct Source {
     stream: TcpStream,
     read: Vec<u8>,
     host: SocketAddr,
@@ -65,7 +65,7 @@ struct Answered {
 }
 
 impl Source {
-    pub(super) const fn new(
+    pub(crate) const fn new(
         stream: TcpStream,
         read: Vec<u8>,
         host: SocketAddr,
@@ -119,7 +119,7 @@ impl Source {
     }
 
     /// Asks for anything else: all of the body, if it is no more than `max`.
-    pub(super) async fn fetch(
+    pub(crate) async fn fetch(
         &mut self,
         target: &str,
         fields: &str,

@@ -20,9 +20,9 @@ const ALTERNATES_MAX: usize = 32;
 
 /// One file: whole, or as much of it as is verified.
 #[derive(Debug)]
-pub(super) struct Share {
-    pub(super) path: PathBuf,
-    pub(super) file: SharedFile,
+pub(crate) struct Share {
+    pub(crate) path: PathBuf,
+    pub(crate) file: SharedFile,
     /// It is being fetched: hits do not name it.
     pub(super) is_part: bool,
     tree: OnceLock<TigerTree>,
@@ -40,7 +40,7 @@ impl Share {
     }
 
     /// A whole file whose hashes are known. Its tree is made when somebody asks for it.
-    pub(super) fn known(path: PathBuf, file: SharedFile) -> Self {
+    pub(crate) fn known(path: PathBuf, file: SharedFile) -> Self {
         Self::new(path, file, None, true)
     }
 
@@ -50,7 +50,7 @@ impl Share {
     }
 
     /// Reads a file once, for all of its hashes. Takes as long as that takes.
-    pub(super) fn hash(path: &Path) -> io::Result<Self> {
+    pub(crate) fn hash(path: &Path) -> io::Result<Self> {
         let name = path.file_name().and_then(|name| name.to_str());
         let name = name.filter(|name| name.len() <= NAME_MAX && !name.contains('\0'));
         let name = name.ok_or_else(|| bad("a name that cannot be shared"))?.to_owned();
@@ -158,21 +158,21 @@ fn bad(why: &'static str) -> io::Error {
 
 /// All files by hash and by number.
 #[derive(Debug, Default)]
-pub(super) struct Shares {
+pub(crate) struct Shares {
     by_sha1: BTreeMap<Sha1, Arc<Share>>,
     by_index: BTreeMap<u32, Sha1>,
 }
 
 impl Shares {
-    pub(super) fn insert(&mut self, share: Arc<Share>) {
+    pub(crate) fn insert(&mut self, share: Arc<Share>) {
         self.by_sha1.insert(share.file.sha1, share);
     }
 
-    pub(super) fn number(&mut self, index: u32, sha1: Sha1) {
+    pub(crate) fn number(&mut self, index: u32, sha1: Sha1) {
         self.by_index.insert(index, sha1);
     }
 
-    pub(super) fn remove(&mut self, sha1: Sha1) {
+    pub(crate) fn remove(&mut self, sha1: Sha1) {
         self.by_sha1.remove(&sha1);
         self.by_index.retain(|_, of| *of != sha1);
     }
@@ -184,17 +184,17 @@ impl Shares {
         }
     }
 
-    pub(super) fn get(&self, sha1: Sha1) -> Option<Arc<Share>> {
+    pub(crate) fn get(&self, sha1: Sha1) -> Option<Arc<Share>> {
         self.by_sha1.get(&sha1).cloned()
     }
 
-    pub(super) fn at(&self, index: u32) -> Option<Arc<Share>> {
+    pub(crate) fn at(&self, index: u32) -> Option<Arc<Share>> {
         self.get(*self.by_index.get(&index)?)
     }
 }
 
 /// A poisoned lock guards data that is whole between statements.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -6,20 +6,18 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use hash::{Digest, Sha1 as Hasher};
-use search::gnutella::servent::{Command, NAME_MAX, SharedFile};
+use search::gnutella::servent::{NAME_MAX, SharedFile};
 use search::gnutella::{Sha1, TigerRoot, Urn};
 use tokio::sync::watch;
-use tokio::time::timeout;
 
 use super::shares::{Share, lock};
 use super::source::Source;
 use super::swarm::Swarm;
 use super::tiger_tree::{TigerTree, slice_of};
-use super::want::{FetchError, Fetched, From, Progress, Pushed, Want};
-use super::{Inner, thex};
+use super::want::{FetchError, Fetched, From, Progress, Want};
+use super::{Exchange, Network, thex};
 
 /// Sources that are asked for the tree.
 const TREE_SOURCES_MAX: usize = 8;
@@ -27,12 +25,10 @@ const TREE_SOURCES_MAX: usize = 8;
 const BLOCK_MAX: u64 = 16 << 20;
 /// Blocks of one file.
 const BLOCKS_MAX: u64 = 1 << 20;
-/// How long a servent that was sent a push may take to connect.
-const PUSHED: Duration = Duration::from_secs(20);
 
 /// Fetches a file to `to`; it is there under that name only when it is whole and verified.
-pub(super) async fn run(
-    inner: &Arc<Inner>,
+pub(crate) async fn run<N: Network>(
+    network: &Arc<N>,
     want: Want,
     to: &Path,
     told: watch::Sender<Progress>,
@@ -40,7 +36,7 @@ pub(super) async fn run(
     let part = part_of(to);
     let disk = |source| FetchError::Disk { path: part.clone(), source };
     let tree = match want.tree.filter(|_| want.len > 0) {
-        Some(root) => tree(inner, &want, root).await,
+        Some(root) => tree(&**network, &want, root).await,
         None => None,
     };
     let block = tree.as_ref().map_or_else(|| slice_of(want.len), |tree| tree.slice);
@@ -58,8 +54,8 @@ pub(super) async fn run(
     let opened = opening.await.map_err(|error| disk(io::Error::other(error)))?;
     let (file, kept) = opened.map_err(disk)?;
     // What is verified is given on while the rest still comes.
-    let offered = Offered::new(inner, by_tree, &share);
-    let swarm = Swarm::new(inner, share, file, block, blocks as usize, &kept, told);
+    let offered = Offered::new(network.exchange(), by_tree, &share);
+    let swarm = Swarm::new(network, share, file, block, blocks as usize, &kept, told);
     let ended = swarm.run(&want).await;
     drop(offered);
     let fetched = Fetched { by_tree, kept_blocks: kept.len() as u64, ..ended? };
@@ -123,17 +119,17 @@ fn hash(path: &Path) -> io::Result<Sha1> {
 }
 
 /// A part that others can have for as long as this lives.
-struct Offered<'a>(&'a Inner, Option<Sha1>);
+struct Offered<'a>(&'a Exchange, Option<Sha1>);
 
 impl<'a> Offered<'a> {
-    fn new(inner: &'a Inner, by_tree: bool, share: &Arc<Share>) -> Self {
+    fn new(exchange: &'a Exchange, by_tree: bool, share: &Arc<Share>) -> Self {
         let sha1 = share.file.sha1;
-        let mut shares = lock(&inner.shares);
+        let mut shares = lock(&exchange.shares);
         let is_offered = by_tree && shares.get(sha1).is_none();
         if is_offered {
             shares.insert(share.clone());
         }
-        Self(inner, is_offered.then_some(sha1))
+        Self(exchange, is_offered.then_some(sha1))
     }
 }
 
@@ -146,10 +142,10 @@ impl Drop for Offered<'_> {
 }
 
 /// The tree of hashes, from the first source that gives one with this root.
-async fn tree(inner: &Arc<Inner>, want: &Want, root: TigerRoot) -> Option<TigerTree> {
+async fn tree(network: &impl Network, want: &Want, root: TigerRoot) -> Option<TigerTree> {
     let target = format!("/uri-res/N2X?{}", Urn::Sha1(want.sha1).to_text());
     for from in want.sources.iter().take(TREE_SOURCES_MAX) {
-        let Ok(mut source) = connect(inner, from).await else { continue };
+        let Ok(mut source) = connect(network, from).await else { continue };
         let fetched = source.fetch(&target, "", thex::THEX_MAX).await;
         let Ok(Some(bytes)) = fetched else { continue };
         let tree = thex::read(&bytes, want.len, root, slice_of(want.len));
@@ -160,18 +156,13 @@ async fn tree(inner: &Arc<Inner>, want: &Want, root: TigerRoot) -> Option<TigerT
     None
 }
 
-/// A connection to a servent: by dialling it, or by asking it to dial us.
-pub(super) async fn connect(inner: &Arc<Inner>, from: &From) -> io::Result<Source> {
-    let node = inner.node();
-    let Some(push) = &from.push else {
-        let stream = inner.dialer.tcp(from.addr).await?;
-        return Ok(Source::new(stream, Vec::new(), from.addr, node));
+/// A connection to a host: by dialling it, or by having it asked to dial us.
+pub(super) async fn connect(network: &impl Network, from: &From) -> io::Result<Source> {
+    let exchange = network.exchange();
+    let (stream, read) = match &from.push {
+        None => (exchange.dialer.tcp(from.addr).await?, Vec::new()),
+        Some(pushed) => network.push(pushed).await?,
     };
-    let waiting = inner.await_giv(push.servent);
-    let Pushed { servent, index, proxies } = push.clone();
-    inner.tell(Command::Push { servent, index, proxies }).await;
-    let given = timeout(PUSHED, waiting).await?;
-    let (stream, read) = given.map_err(|_| io::Error::from(io::ErrorKind::NotConnected))?;
     let addr = stream.peer_addr()?;
-    Ok(Source::new(stream, read, addr, node))
+    Ok(Source::new(stream, read, addr, exchange.node()))
 }

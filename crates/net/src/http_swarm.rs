@@ -1,0 +1,110 @@
+//! Files that hosts give each other by HTTP/1.1, named by their SHA-1 (RFC 2169, HUGE): whole or as
+//! much of them as has come, in ranges, from many at once, verified by Tiger trees. `upload` and
+//! `queue` give, `fetch`, `swarm` and `source` take what `want` names, `shares` is what there is to
+//! give, `tiger_tree` and `thex` verify.
+//!
+//! How hosts find each other is a [`Network`]'s to know, and whatever else it answers by HTTP.
+
+mod fetch;
+mod queue;
+pub mod request;
+mod shares;
+mod source;
+mod swarm;
+mod thex;
+mod tiger_tree;
+mod upload;
+mod want;
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Mutex;
+
+use search::gnutella::Sha1;
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+
+use crate::dialer::Dialer;
+use queue::Queue;
+use request::Request;
+
+pub(crate) use fetch::run as fetch;
+pub(crate) use shares::{Share, Shares, lock};
+pub(crate) use source::Source;
+pub(crate) use upload::{send, serve, simple};
+pub use want::{FetchError, Fetched, From, NoSource, Progress, Pushed, Want};
+pub(crate) use want::{KNOWN_MAX, PROXIES_MAX};
+
+/// A connection that has been opened, and what has been read of it.
+pub(crate) type Given = (TcpStream, Vec<u8>);
+
+/// What a host gives and takes.
+pub(crate) struct Exchange {
+    /// Where it accepts connections.
+    address: SocketAddr,
+    /// Whether others can connect there.
+    is_open: bool,
+    /// Whether addresses of this host and of private networks are used.
+    local: bool,
+    slots: usize,
+    pub(crate) dialer: Dialer,
+    pub(crate) shares: Mutex<Shares>,
+    queue: Mutex<Queue>,
+    /// Whose turn it is to make a tree of hashes.
+    trees: Semaphore,
+}
+
+impl Exchange {
+    /// A host at `address` with so many upload slots.
+    pub(crate) fn new(address: SocketAddr, is_open: bool, local: bool, slots: usize) -> Self {
+        Self {
+            address,
+            is_open,
+            local,
+            slots,
+            dialer: Dialer::for_listeners(&[address], None),
+            shares: Mutex::default(),
+            queue: Mutex::new(Queue::new(slots)),
+            trees: Semaphore::new(1),
+        }
+    }
+
+    /// Where we accept connections, if we do.
+    fn node(&self) -> Option<SocketAddr> {
+        Some(self.address).filter(|_| self.is_open)
+    }
+
+    /// Somebody else has a file that we share, as a stranger says.
+    fn learn(&self, share: &Share, addr: SocketAddr) {
+        let usable = search::gnutella::servent::is_dialable(addr, self.local);
+        if usable && addr != self.address {
+            share.learn(addr);
+        }
+    }
+}
+
+/// A network whose hosts give each other files.
+pub(crate) trait Network: Send + Sync + 'static {
+    /// A search for hosts that have a file.
+    type Seek: Send;
+
+    /// What this host gives and takes.
+    fn exchange(&self) -> &Exchange;
+
+    /// A connection to a host that must be asked to open it.
+    fn push(&self, pushed: &Pushed) -> impl Future<Output = io::Result<Given>> + Send;
+
+    /// Begins to look for more who have a file; `None` if there is no way to.
+    fn seek(&self, sha1: Sha1) -> impl Future<Output = Option<Self::Seek>> + Send;
+
+    /// The next that has the wanted file; `None` if there are no more.
+    fn next(seek: &mut Self::Seek, want: &Want) -> impl Future<Output = Option<From>> + Send;
+
+    /// Answers a request that is not for a file.
+    fn answer(
+        &self,
+        stream: &mut TcpStream,
+        request: &Request,
+    ) -> impl Future<Output = io::Result<()>> + Send;
+}
