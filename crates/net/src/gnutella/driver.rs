@@ -114,6 +114,7 @@ pub(super) async fn run(
             () = tokio::time::sleep(wait) => {
                 if core.due.is_some_and(|due| due <= core.now()) {
                     core.due = None;
+                    core.forget();
                     core.input(|machine, cx| {
                         machine.on_timer(search::gnutella::servent::Timer, cx);
                     });
@@ -167,16 +168,12 @@ impl Core {
             Input::Command(command, answers) => {
                 let op = OpId(self.next_op);
                 self.next_op += 1;
-                self.asked.retain(|_, answers| !answers.is_closed());
                 if let Some(answers) = answers {
                     self.asked.insert(op, answers);
                 }
                 self.input(|machine, cx| machine.on_command(op, command, cx));
             }
-            Input::Unheard(op) => {
-                self.asked.remove(&op);
-                self.input(|machine, cx| machine.on_command(op, Command::StopSearch, cx));
-            }
+            Input::Unheard(op) => self.stop(op),
             Input::Share(file, answer) => {
                 let sha1 = file.sha1;
                 self.input(|machine, cx| machine.on_command(OpId(0), Command::Share(file), cx));
@@ -202,6 +199,18 @@ impl Core {
                 });
             }
         }
+    }
+
+    /// Ends searches whose answers nobody hears any more.
+    fn forget(&mut self) {
+        let unheard = self.asked.iter().filter(|(_, answers)| answers.is_closed());
+        let unheard: Vec<OpId> = unheard.map(|(op, _)| *op).collect();
+        unheard.into_iter().for_each(|op| self.stop(op));
+    }
+
+    fn stop(&mut self, op: OpId) {
+        self.asked.remove(&op);
+        self.input(|machine, cx| machine.on_command(op, Command::StopSearch, cx));
     }
 
     fn open(&mut self, stream: TcpStream, peer: SocketAddr, side: Side, read: Vec<u8>) {

@@ -1,10 +1,11 @@
 //! A node of Gnutella as a machine: a servent of version 0.4, a leaf or an ultrapeer.
 //!
 //! This file holds its state and routes each input to the part that answers it: `greeting` makes
-//! connections neighbours, `pings` keeps them and finds others, `querying` sends queries on and
-//! answers home, `dynamic` leads queries to one ultrapeer after the other, `tables` keeps who has
-//! which words, `pushes` reaches those who cannot be reached, `vendors` is the messages that vendors
-//! added, `upkeep` is what happens once a second. Transfers of files are not here.
+//! connections neighbours, `pings` keeps them and finds others, `searches` asks for our user,
+//! `querying` sends queries on and answers home, `dynamic` leads queries to one ultrapeer after the
+//! other, `tables` keeps who has which words, `pushes` reaches those who cannot be reached, `vendors`
+//! is the messages that vendors added, `upkeep` is what happens once a second. Transfers of files are
+//! not here.
 
 mod address;
 mod answers;
@@ -18,6 +19,7 @@ mod pings;
 mod pushes;
 mod querying;
 mod routes;
+mod searches;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -47,16 +49,9 @@ use hosts::Hosts;
 use peer::Peer;
 use pushes::PushLimit;
 use routes::Routes;
+use searches::Search;
 
 type Ctx<'a, C> = Cx<'a, Servent<C>>;
-
-/// A search of our own user.
-struct Search {
-    op: OpId,
-    found: u32,
-    begun: Instant,
-    message: Descriptor,
-}
 
 /// The machine of one servent.
 pub struct Servent<C: Address> {
@@ -325,6 +320,9 @@ impl<C: Address> StreamMachine for Servent<C> {
         self.led.retain(|_, led| led.from != Some(conn));
         if peer.is_up() {
             cx.emit(Event::Disconnected { peer: peer.contact });
+        }
+        if peer.is_ultrapeer() && self.role == Role::Leaf {
+            self.lose(cx.now());
         }
         self.seek(cx);
     }

@@ -71,8 +71,18 @@ struct Candidate {
 impl<C: Address> Servent<C> {
     /// Leads a query from now on, if there is room for it.
     pub(super) fn take_lead(&mut self, guid: Guid, led: Led, cx: &mut Ctx<'_, C>) {
-        let same = self.led.values().filter(|other| other.from.is_some() && other.from == led.from);
-        if self.led.len() >= limits::LED || same.count() >= limits::LED_PER_LEAF {
+        if let Some(leaf) = led.from {
+            let same = self.led.iter().filter(|(_, other)| other.from == Some(leaf));
+            let (count, oldest) = same.fold((0, None), |(count, oldest), (guid, other)| {
+                let older = oldest.filter(|(_, until)| *until <= other.until);
+                (count + 1, older.or(Some((*guid, other.until))))
+            });
+            // A leaf may have forgotten what it asked long ago; what it asks now matters.
+            if let Some((oldest, _)) = oldest.filter(|_| count >= limits::LED_PER_LEAF) {
+                self.led.remove(&oldest);
+            }
+        }
+        if self.led.len() >= limits::LED {
             self.counters.dropped += 1;
             return;
         }

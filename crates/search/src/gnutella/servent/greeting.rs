@@ -202,6 +202,7 @@ impl<C: Address> Servent<C> {
         self.refusals = 0;
         self.was_reached = false;
         self.led.clear();
+        self.lose(cx.now());
         for (conn, peer) in &self.peers {
             if Some(*conn) != keep && peer.is_up() {
                 cx.effect(Effect::Close(*conn, CloseReason::RoleChanged));

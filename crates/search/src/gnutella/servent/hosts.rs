@@ -18,8 +18,12 @@ pub const HOSTS_MAX: usize = 1_000;
 const PER_HOST: usize = 4;
 /// Dials in a row that may fail before an address is forgotten.
 const FAILURES_MAX: u8 = 3;
-/// How long an address rests after a dial.
+/// The same of one that has answered before: the network may have been away, not the host.
+const PROVEN_FAILURES_MAX: u8 = 12;
+/// How long an address rests after a dial; twice as long after each that failed, up to 16 minutes.
 const REST: Duration = Duration::from_secs(30);
+/// Failures after which the rest grows no longer.
+const RESTS_MAX: u8 = 5;
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Host {
@@ -95,7 +99,8 @@ impl<C: Address> Hosts<C> {
             ready.retain(|(_, proven)| *proven);
         }
         let contact = rng.pick(&ready)?.0;
-        self.hosts.get_mut(&contact)?.rests_until = now + REST;
+        let host = self.hosts.get_mut(&contact)?;
+        host.rests_until = now + REST * (1 << host.failures.min(RESTS_MAX));
         Some(contact)
     }
 
@@ -107,7 +112,8 @@ impl<C: Address> Hosts<C> {
             return;
         }
         host.failures += 1;
-        if host.failures >= FAILURES_MAX {
+        let most = if host.proven { PROVEN_FAILURES_MAX } else { FAILURES_MAX };
+        if host.failures >= most {
             self.hosts.remove(contact);
         }
     }
@@ -166,7 +172,9 @@ mod tests {
         hosts.hear(bad, &mut rng);
         hosts.dialled(&good, true);
         (0..3).for_each(|_| hosts.dialled(&bad, false));
+        (0..11).for_each(|_| hosts.dialled(&good, false));
         assert_eq!(hosts.len(), 1);
+        hosts.dialled(&good, true);
         assert_eq!(hosts.some(9, &mut rng), [good]);
         assert_eq!(hosts.save(), "127.0.0.1:1\n");
         assert_eq!(hosts.take(Instant::ZERO, &mut rng, |_| false), Some(good));

@@ -1,24 +1,25 @@
-//! Queries out and answers home: a query is sent on once, never back, and to leaves only if their
-//! words say that they may have it; a hit goes the way that its query came.
+//! Queries of others out and answers home: a query is sent on once, never back, and to leaves only if
+//! their words say that they may have it; a hit goes the way that its query came. Our own are in
+//! `searches`.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
-use machine::{ConnId, OpId};
+use machine::ConnId;
 
 use super::super::ggep::Builder;
 use super::super::handshake::Role;
 use super::super::{
     Descriptor, Extensions, Frame, Guid, Header, HitBuilder, HitFlags, Kind, MinSpeed, Query,
-    QueryHit, Record, Sha1, Trailer, Urn,
+    QueryHit, Record, Trailer, Urn,
 };
 use super::dynamic::Led;
 use super::library::SharedFile;
 use super::message::{Effect, Event, Found, limits};
 use super::pings::{packed_addr, unpacked};
 use super::routes::Via;
-use super::{Address, Ctx, Search, Servent};
+use super::{Address, Ctx, Servent};
 
 /// Speed that hits tell, in kbit/s; nobody measures it.
 const SPEED: u32 = 1_000;
@@ -43,8 +44,15 @@ impl<C: Address> Servent<C> {
             return;
         }
         if !self.questions.insert(header.guid, Via::Peer(conn)) {
-            self.counters.duplicates += 1;
-            return;
+            let home = self.questions.get(header.guid);
+            let leads_home =
+                |via| matches!(via, Via::Peer(home) if !self.peers.contains_key(&home));
+            if !home.is_some_and(leads_home) {
+                self.counters.duplicates += 1;
+                return;
+            }
+            // Whoever asked first is gone, and the answers with it.
+            self.questions.set(header.guid, Via::Peer(conn));
         }
         self.answer(conn, header, &query, cx);
         if self.role == Role::Leaf {
@@ -291,100 +299,6 @@ impl<C: Address> Servent<C> {
                     alternates: addresses(record.extensions(), b"ALT"),
                 }),
             );
-        }
-    }
-
-    pub(super) fn search(
-        &mut self,
-        op: OpId,
-        words: &str,
-        sha1: Option<Sha1>,
-        cx: &mut Ctx<'_, C>,
-    ) {
-        let criteria = words.trim();
-        let is_empty = criteria.is_empty() && sha1.is_none();
-        if is_empty || criteria.contains('\0') || self.searches.len() >= limits::SEARCHES {
-            return cx.answer(op, Event::SearchRefused);
-        }
-        let mut speed = MinSpeed::MARK.with(MinSpeed::GGEP_H);
-        if self.config.firewalled {
-            speed = speed.with(MinSpeed::FIREWALLED);
-        }
-        if self.role == Role::Leaf {
-            speed = speed.with(MinSpeed::LEAF_GUIDED);
-        }
-        let mut guid = Self::new_guid(cx);
-        if let Some(SocketAddr::V4(addr)) =
-            self.config.listen.filter(|_| self.config.out_of_band && !self.config.firewalled)
-        {
-            speed = speed.with(MinSpeed::OUT_OF_BAND);
-            guid.0[..4].copy_from_slice(&addr.ip().octets());
-            guid.0[13..15].copy_from_slice(&addr.port().to_le_bytes());
-        }
-        let extra = sha1.map_or_else(String::new, |sha1| Urn::Sha1(sha1).to_text());
-        // A hash alone is asked for with words that no file has.
-        let criteria = if criteria.is_empty() { "\\" } else { criteria };
-        let query = Query { speed, criteria: criteria.as_bytes(), extra: extra.as_bytes() };
-        let ttl = self.config.ttl.min(self.config.ttl_max);
-        let header = Header::new(guid, Kind::Query, ttl);
-        let message = query.to_vec().and_then(|payload| Descriptor::new(header, payload));
-        let Ok(message) = message else { return cx.answer(op, Event::SearchRefused) };
-        self.questions.insert(guid, Via::Us);
-        let begun = cx.now();
-        self.searches.insert(guid, Search { op, found: 0, begun, message: message.clone() });
-        if self.role == Role::Leaf {
-            let hubs: Vec<ConnId> = self.ups(None).collect();
-            for hub in hubs {
-                cx.effect(Effect::Send(hub, Frame::Message(message.clone())));
-            }
-            return;
-        }
-        self.tell_leaves(None, &message, &query, cx);
-        if self.config.dynamic {
-            let led = Led::new(&message, None, self.config.hits_wanted, cx.now());
-            self.take_lead(guid, led, cx);
-        } else {
-            // Our own query has not been forwarded: its life is spent from here.
-            self.flood_own(&message, cx);
-        }
-    }
-
-    /// Sends a query of our own to all ultrapeers.
-    fn flood_own(&mut self, message: &Descriptor, cx: &mut Ctx<'_, C>) {
-        let others: Vec<ConnId> = self
-            .peers
-            .iter()
-            .filter(|(_, peer)| peer.is_ultrapeer())
-            .map(|(conn, _)| *conn)
-            .collect();
-        for other in others {
-            self.counters.queries_sent += 1;
-            cx.effect(Effect::Send(other, Frame::Message(message.clone())));
-        }
-    }
-
-    /// Asks a new ultrapeer what we are looking for: another may have gone with our queries.
-    pub(super) fn ask_again(&mut self, conn: ConnId, cx: &mut Ctx<'_, C>) {
-        if self.role != Role::Leaf {
-            return;
-        }
-        let now = cx.now();
-        for search in self.searches.values().filter(|search| now - search.begun < limits::FRESH) {
-            cx.effect(Effect::Send(conn, Frame::Message(search.message.clone())));
-        }
-    }
-
-    pub(super) fn stop_search(&mut self, op: OpId, cx: &mut Ctx<'_, C>) {
-        let ended: Vec<Guid> = self
-            .searches
-            .iter()
-            .filter(|(_, search)| search.op == op)
-            .map(|(guid, _)| *guid)
-            .collect();
-        for guid in ended {
-            self.searches.remove(&guid);
-            self.led.remove(&guid);
-            self.tell_status(guid, u16::MAX, cx);
         }
     }
 }

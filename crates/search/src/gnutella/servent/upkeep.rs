@@ -48,6 +48,7 @@ impl<C: Address> Servent<C> {
         due.into_iter().for_each(|conn| self.ping(conn, cx));
         self.tell_tables(now, cx);
         self.lead(cx);
+        self.rename_lost(cx);
         self.waiting.retain(|_, (since, ..)| now - *since < limits::WAITING);
         self.answers.age(now, self.config.query_caching);
         self.consider_role(cx);

@@ -76,8 +76,12 @@ const HUBS: u32 = 8;
 const NODES: u32 = 30;
 
 fn net() -> StreamNet<World> {
+    net_of(7)
+}
+
+fn net_of(seed: u64) -> StreamNet<World> {
     let config = NetConfig {
-        seed: 7,
+        seed,
         latency: Duration::from_millis(30),
         verifying: Duration::ZERO,
         window: 8,
@@ -152,6 +156,51 @@ fn everything_stays_findable_while_ultrapeers_die_under_load() {
             let found = net.adapter().found.get(&seeker).cloned().unwrap_or_default();
             assert!(found.contains(&name), "{seeker} does not find {name}");
         }
+    }
+}
+
+/// Every leaf asks once, before or while half of the ultrapeers die, for what another leaf has; who
+/// has found nothing in time.
+fn unlucky(seed: u64) -> Vec<u32> {
+    const HUBS: u32 = 6;
+    let mut net = net_of(seed);
+    let mut rng = Rng::new(seed);
+    for node in 0..NODES {
+        let mode = if node < HUBS { Mode::Ultrapeer } else { Mode::Leaf };
+        net.add(servent(node, mode), Access::default());
+        net.command(node, share(node));
+        let known = (0..HUBS.min(node)).map(Place).collect();
+        net.command(node, Command::Join(known));
+    }
+    run(&mut net, 30);
+    let mut dying: Vec<u32> = (0..HUBS).collect();
+    rng.shuffle(&mut dying);
+    dying.truncate(3);
+    let leaves = NODES - HUBS;
+    let wanted = |node: u32| HUBS + (node - HUBS + 7) % leaves;
+    for node in HUBS..NODES {
+        // Some just before, some between, some when all of them are gone.
+        if node % 8 == 3 {
+            dying.pop().into_iter().for_each(|gone| net.crash(gone));
+        }
+        net.command(node, look_for(&std::format!("treasure of{:02}", wanted(node))));
+        let soon = net.now() + Duration::from_millis(rng.below(200));
+        while net.step(soon) {}
+    }
+    run(&mut net, 20);
+    let found = &net.adapter().found;
+    let has = |node: &u32| {
+        let name = std::format!("treasure of{:02}.bin", wanted(*node));
+        found.get(node).is_some_and(|names| names.contains(&name))
+    };
+    (HUBS..NODES).filter(|node| !has(node)).collect()
+}
+
+#[test]
+fn searches_outlive_the_ultrapeers_that_they_were_asked_of() {
+    let seeds = std::env::var("SHOAL_SEEDS").ok().and_then(|seeds| seeds.parse().ok());
+    for seed in 0..seeds.unwrap_or(20) {
+        assert_eq!(unlucky(seed), [0; 0], "seed {seed}");
     }
 }
 
