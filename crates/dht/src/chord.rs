@@ -182,6 +182,14 @@ impl<C: Contact> Chord<C> {
         }
     }
 
+    /// Asks for the lookups under way, once what is under way is near.
+    fn foresee_lookups(&self, near: &mut impl Near) {
+        let tasks = self.active.iter().flat_map(|active| active.tasks.iter());
+        for lookup in tasks.filter_map(|task| task.kind.lookup()) {
+            near.bring(core::slice::from_ref(lookup));
+        }
+    }
+
     const fn is_joining(&self) -> bool {
         matches!(self.status, Status::Joining)
     }
@@ -262,7 +270,7 @@ impl<C: Contact> Chord<C> {
             Kind::Adopt => self.adopt_timed_out(cx),
             Kind::Lookup(lookup) => self.lookup_timed_out(silent, lookup, cx),
             Kind::Forward(passing) => self.forward_timed_out(silent, *passing, cx),
-            Kind::Origin(lookup) => self.lookup_failed(lookup, cx),
+            Kind::Origin(lookup) => self.lookup_failed(*lookup, cx),
             Kind::Get(getting) => self.get_timed_out(*getting, cx),
             Kind::PutOffer { id, .. } => self.put_timed_out(id, cx),
             Kind::PutGive(giving) => self.put_timed_out(giving.id, cx),
@@ -479,8 +487,14 @@ impl<C: Contact> DatagramMachine for Chord<C> {
             Message::Neighbours { neighbours, .. } if round == 1 => {
                 near.bring(&neighbours.successors);
             }
-            Message::Owners { owners, .. } if round == 1 => near.bring(owners),
             _ if round == 0 => self.foresee_active(near),
+            Message::Refer { .. } | Message::Owner { .. } if round == 1 => {
+                self.foresee_lookups(near);
+            }
+            Message::Owners { owners, .. } if round == 1 => {
+                near.bring(owners);
+                self.foresee_lookups(near);
+            }
             _ => {}
         }
     }

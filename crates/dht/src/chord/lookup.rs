@@ -172,7 +172,7 @@ impl<C: Contact> Chord<C> {
 
     /// Begins to look for the owner of `key`.
     pub(super) fn look_up(&mut self, purpose: Purpose<C>, key: Key, cx: &mut Cx<'_, Self>) {
-        let lookup = Lookup::new(purpose, key);
+        let lookup = Box::new(Lookup::new(purpose, key));
         match self.config.style {
             Style::Iterative => self.first_step(lookup, cx),
             Style::Recursive { .. } => self.originate(lookup, cx),
@@ -186,7 +186,7 @@ impl<C: Contact> Chord<C> {
         key: Key,
         cx: &mut Cx<'_, Self>,
     ) {
-        self.first_step(Lookup::new(purpose, key), cx);
+        self.first_step(Box::new(Lookup::new(purpose, key)), cx);
     }
 
     /// Asks `first`, whoever that is, for the owner of `key`.
@@ -197,15 +197,15 @@ impl<C: Contact> Chord<C> {
         key: Key,
         cx: &mut Cx<'_, Self>,
     ) {
-        let mut lookup = Lookup::new(purpose, key);
+        let mut lookup = Box::new(Lookup::new(purpose, key));
         lookup.depth = 1;
         self.ask_next(first, lookup, cx);
     }
 
     /// Chooses from this node's own table whom to ask.
-    fn first_step(&mut self, mut lookup: Lookup<C>, cx: &mut Cx<'_, Self>) {
+    fn first_step(&mut self, mut lookup: Box<Lookup<C>>, cx: &mut Cx<'_, Self>) {
         if !self.is_member() {
-            return self.lookup_failed(lookup, cx);
+            return self.lookup_failed(*lookup, cx);
         }
         (lookup.depth, lookup.via, lookup.avoid) = (0, None, None);
         match self.route(Position::from(lookup.key), None, &lookup.failed) {
@@ -221,13 +221,13 @@ impl<C: Contact> Chord<C> {
                 lookup.depth = 1;
                 self.ask_next(next, lookup, cx);
             }
-            Step::Lost => self.lookup_failed(lookup, cx),
+            Step::Lost => self.lookup_failed(*lookup, cx),
         }
     }
 
-    fn ask_next(&mut self, to: C, mut lookup: Lookup<C>, cx: &mut Cx<'_, Self>) {
+    fn ask_next(&mut self, to: C, mut lookup: Box<Lookup<C>>, cx: &mut Cx<'_, Self>) {
         if lookup.requests >= self.config.lookup_requests_max {
-            return self.lookup_failed(lookup, cx);
+            return self.lookup_failed(*lookup, cx);
         }
         lookup.requests += 1;
         self.ask(to, Kind::Lookup(lookup), cx);
@@ -279,7 +279,7 @@ impl<C: Contact> Chord<C> {
     }
 
     /// `asked` is of no use: asks whoever referred to it for another, or begins anew.
-    fn step_back(&mut self, asked: C, mut lookup: Lookup<C>, cx: &mut Cx<'_, Self>) {
+    fn step_back(&mut self, asked: C, mut lookup: Box<Lookup<C>>, cx: &mut Cx<'_, Self>) {
         match lookup.via.take() {
             Some(via) => {
                 lookup.avoid = Some(asked);
@@ -294,13 +294,13 @@ impl<C: Contact> Chord<C> {
     pub(super) fn lookup_timed_out(
         &mut self,
         silent: C,
-        mut lookup: Lookup<C>,
+        mut lookup: Box<Lookup<C>>,
         cx: &mut Cx<'_, Self>,
     ) {
         lookup.timeouts = lookup.timeouts.saturating_add(1);
         lookup.failed.push(silent);
         if lookup.timeouts > self.config.lookup_timeouts_max {
-            return self.lookup_failed(lookup, cx);
+            return self.lookup_failed(*lookup, cx);
         }
         match lookup.owners.take() {
             Some(owners) => self.reach_owner(lookup, owners, cx),
@@ -311,12 +311,12 @@ impl<C: Contact> Chord<C> {
     /// `source` names the `owners`.
     pub(super) fn arrived(
         &mut self,
-        mut lookup: Lookup<C>,
+        mut lookup: Box<Lookup<C>>,
         owners: Box<[C]>,
         source: C,
         cx: &mut Cx<'_, Self>,
     ) {
-        let Some(&owner) = owners.first() else { return self.lookup_failed(lookup, cx) };
+        let Some(&owner) = owners.first() else { return self.lookup_failed(*lookup, cx) };
         let is_new = owner != self.me && owner != source;
         lookup.depth = lookup.depth.saturating_add(is_new.into());
         let for_user = matches!(lookup.purpose, Purpose::Locate(_));
@@ -324,14 +324,14 @@ impl<C: Contact> Chord<C> {
             return self.reach_owner(lookup, owners, cx);
         }
         lookup.via = Some(source);
-        self.lookup_done(lookup, &owners[..owners.len().min(SUCCESSORS_MAX)], cx);
+        self.lookup_done(*lookup, &owners[..owners.len().min(SUCCESSORS_MAX)], cx);
     }
 
     /// Asks the first owner that has not failed whether it lives.
-    fn reach_owner(&mut self, mut lookup: Lookup<C>, owners: Box<[C]>, cx: &mut Cx<'_, Self>) {
+    fn reach_owner(&mut self, mut lookup: Box<Lookup<C>>, owners: Box<[C]>, cx: &mut Cx<'_, Self>) {
         let owner = owners.iter().find(|owner| !lookup.failed.contains(owner)).copied();
         match owner {
-            None => self.lookup_failed(lookup, cx),
+            None => self.lookup_failed(*lookup, cx),
             Some(owner) if owner == self.me => self.owner_reached(lookup, &owners, owner, cx),
             Some(owner) => {
                 lookup.owners = Some(owners);
@@ -343,14 +343,14 @@ impl<C: Contact> Chord<C> {
     /// The owner lives.
     pub(super) fn owner_reached(
         &mut self,
-        lookup: Lookup<C>,
+        lookup: Box<Lookup<C>>,
         owners: &[C],
         owner: C,
         cx: &mut Cx<'_, Self>,
     ) {
         let at = owners.iter().position(|&other| other == owner).unwrap_or(0);
         let end = owners.len().min(at + SUCCESSORS_MAX);
-        self.lookup_done(lookup, &owners[at..end], cx);
+        self.lookup_done(*lookup, &owners[at..end], cx);
     }
 
     /// The lookup has succeeded.

@@ -48,12 +48,12 @@ impl<C: Contact> Passing<C> {
 
 impl<C: Contact> Chord<C> {
     /// Begins a lookup and waits for the owner's word.
-    pub(super) fn originate(&mut self, mut lookup: Lookup<C>, cx: &mut Cx<'_, Self>) {
+    pub(super) fn originate(&mut self, mut lookup: Box<Lookup<C>>, cx: &mut Cx<'_, Self>) {
         if !self.is_member() {
-            return self.lookup_failed(lookup, cx);
+            return self.lookup_failed(*lookup, cx);
         }
         match self.route(Position::from(lookup.key), None, &[]) {
-            Step::Lost => self.lookup_failed(lookup, cx),
+            Step::Lost => self.lookup_failed(*lookup, cx),
             Step::Mine => {
                 let owners = self.me_and_successors();
                 self.arrived(lookup, owners, self.me, cx);

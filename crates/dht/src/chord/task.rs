@@ -28,15 +28,15 @@ pub(super) enum Kind<C> {
     /// For its neighbours, before joining in front of it.
     Adopt,
     /// For the next word on a lookup.
-    Lookup(Lookup<C>),
+    Lookup(Box<Lookup<C>>),
     /// For its acknowledgement of a lookup that was passed on to it.
     Forward(Box<Passing<C>>),
     /// For the answer of whoever a recursive lookup leads to.
-    Origin(Lookup<C>),
+    Origin(Box<Lookup<C>>),
     /// For a value.
     Get(Box<Getting<C>>),
     /// Whether it wants the value of a put.
-    PutOffer { id: u32, key: Key },
+    PutOffer { id: u32, key: Box<Key> },
     /// For its word that it has stored the value of a put.
     PutGive(Box<PutGiving>),
     /// Which of the values that were offered it wants.
@@ -64,9 +64,14 @@ impl<C: Contact> Kind<C> {
 
     /// Whether it is a lookup for this.
     pub(super) fn is_lookup_for(&self, fits: impl Fn(&Purpose<C>) -> bool) -> bool {
+        self.lookup().is_some_and(|lookup| fits(&lookup.purpose))
+    }
+
+    /// The lookup that it is a step of, if it is one.
+    pub(super) fn lookup(&self) -> Option<&Lookup<C>> {
         match self {
-            Self::Lookup(lookup) | Self::Origin(lookup) => fits(&lookup.purpose),
-            _ => false,
+            Self::Lookup(lookup) | Self::Origin(lookup) => Some(lookup),
+            _ => None,
         }
     }
 
@@ -110,7 +115,7 @@ impl<C: Contact> Task<C> {
             Kind::Forward(passing) => passing.message(),
             Kind::Get(getting) => Message::Get { tag, key: getting.key },
             Kind::PutOffer { key, .. } => {
-                Message::Offer { tag, put: true, keys: Box::new([(*key, Version::default())]) }
+                Message::Offer { tag, put: true, keys: Box::new([(**key, Version::default())]) }
             }
             Kind::Offer(offering) => {
                 Message::Offer { tag, put: false, keys: offering.keys.as_slice().into() }
@@ -186,10 +191,13 @@ impl<C> Tasks<C> {
     pub(super) fn into_iter(self) -> impl Iterator<Item = Task<C>> {
         self.near.into_iter().flatten().chain(self.rest)
     }
+}
 
-    /// Bytes on the heap.
+impl<C: Contact> Tasks<C> {
+    /// Bytes on the heap, but for those of what moves values.
     pub(super) fn heap_bytes(&self) -> usize {
-        self.rest.capacity() * size_of::<Task<C>>()
+        let lookups = self.iter().filter(|task| task.kind.lookup().is_some()).count();
+        self.rest.capacity() * size_of::<Task<C>>() + lookups * size_of::<Lookup<C>>()
     }
 }
 

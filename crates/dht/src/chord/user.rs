@@ -153,7 +153,7 @@ impl<C: Contact> Chord<C> {
                 continue;
             }
             sent(&mut cost);
-            self.ask(holder, Kind::PutOffer { id, key }, cx);
+            self.ask(holder, Kind::PutOffer { id, key: Box::new(key) }, cx);
         }
         let takers = Vec::new();
         let putting = Putting { id, op, key, value, cost, number, takers, copies: 0, here };
