@@ -8,7 +8,10 @@
 use core::cmp::Ordering;
 use std::collections::BinaryHeap;
 
+use machine::Near;
+
 use crate::Node;
+use crate::memory::{Caches, prefer_large_pages};
 
 /// One thing that is to happen.
 #[derive(Clone, Copy, Debug)]
@@ -31,10 +34,12 @@ impl<B> Entry<B> {
     }
 }
 
-/// Nanoseconds that a bucket of the lowest level covers, as a power of two: 66 microseconds.
-const GRAIN_BITS: u32 = 16;
+/// Nanoseconds that a bucket of the lowest level covers, as a power of two: a millisecond. With finer
+/// ones, what a million nodes send within two hundred milliseconds is written to more places than the
+/// cache of a core holds.
+const GRAIN_BITS: u32 = 20;
 /// Buckets of a level, as a power of two.
-const LEVEL_BITS: u32 = 12;
+const LEVEL_BITS: u32 = 11;
 const BUCKETS: usize = 1 << LEVEL_BITS;
 const LEVELS: usize = 4;
 /// Entries of a chunk.
@@ -105,7 +110,11 @@ pub(crate) struct Wheel<B> {
 /// One more chunk, that is not part of anything; the free ones are used up.
 #[cold]
 fn grow<B: Copy>(pool: &mut Vec<Entry<B>>, links: &mut Vec<u32>, entry: Entry<B>) -> u32 {
+    let room = pool.capacity();
     pool.extend([entry; CHUNK]);
+    if pool.capacity() != room {
+        prefer_large_pages(pool);
+    }
     links.push(NONE);
     links.len() as u32 - 1
 }
@@ -282,13 +291,18 @@ impl<B: Copy> Wheel<B> {
                 break;
             }
             let (mut chunk, mut filled) = self.empty(0, at);
+            let first_held = self.held.len();
             while chunk != NONE {
                 let begin = chunk as usize * CHUNK;
+                Caches.bring(&self.pool[begin..begin + CHUNK]);
+                self.held.push(chunk);
+                chunk = self.links[chunk as usize];
+            }
+            for chunk in &self.held[first_held..] {
+                let begin = *chunk as usize * CHUNK;
                 let entries = self.pool[begin..begin + filled].iter().zip(begin as u64..);
                 let began = self.began;
                 self.run.extend(entries.map(|(entry, at)| (entry.time - began) << 32 | at));
-                self.held.push(chunk);
-                chunk = self.links[chunk as usize];
                 filled = CHUNK;
             }
             self.cursor = number + 1;
