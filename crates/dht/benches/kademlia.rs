@@ -13,6 +13,9 @@ use machine::dht::{Command as Dht, Contact, Key};
 use machine::{Cx, DatagramMachine, Instant, OpId, Outbox, Output, Rng, Wire};
 use sim::{Latency, Link, Node, Settings, World};
 
+#[path = "support/allocator.rs"]
+mod allocator;
+
 type Machine = Kademlia<Node>;
 
 struct Flags {
@@ -23,22 +26,8 @@ struct Flags {
     seed: u64,
 }
 
-/// What makes the allocator of glibc ask for large pages: tables of a million nodes are read all
-/// over, and walking page tables would cost as much as reading them. And what lets a thread keep the
-/// memory of as many replies as come within a window.
-const TUNABLES: (&str, &str) =
-    ("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1:glibc.malloc.tcache_count=2000");
-
 fn main() {
-    #[cfg(target_os = "linux")]
-    if std::env::var_os(TUNABLES.0).is_none()
-        && let Ok(program) = std::env::current_exe()
-    {
-        use std::os::unix::process::CommandExt;
-        let mut command = std::process::Command::new(program);
-        let error = command.args(std::env::args_os().skip(1)).env(TUNABLES.0, TUNABLES.1).exec();
-        eprintln!("without the allocator's tunables: {error}");
-    }
+    allocator::tune();
     let mut flags = Flags { nodes: 100_000, seconds: 600, session: 10_800, threads: 1, seed: 1 };
     let mut what = vec!["sim", "answer"];
     let args: Vec<String> = std::env::args().skip(1).collect();

@@ -398,7 +398,7 @@ impl<C: Contact> Chord<C> {
         match task.map(|task| task.kind) {
             Some(Kind::Lookup(mut lookup)) => {
                 let owners = lookup.owners.take().unwrap_or_default();
-                self.owner_reached(lookup, &owners, from, cx);
+                self.owner_reached(*lookup, &owners, from, cx);
             }
             Some(Kind::Greet) => self.greeted(from, cx),
             _ => {}

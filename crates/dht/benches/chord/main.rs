@@ -6,7 +6,7 @@
 //! of predecessors, timeouts), with a lookup per node and minute and one node in 2,000 crashing,
 //! and another joining, every minute. `static` is what the simulators in the comparison do: exact
 //! tables, recursive lookups, nothing fails. `wheel` is the dynamic ring on one thread, and beside
-//! it a bare timing wheel that does the same memory touches (`replay`).
+//! it a bare timing wheel that does the same memory touches, those of the heap too (`replay`, `heap`).
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -17,6 +17,9 @@ use machine::dht::{Command, Contact, Key, Report};
 use machine::{Instant, OpId, Rng};
 use sim::{Latency, Link, Node, Settings, World};
 
+#[path = "../support/allocator.rs"]
+mod allocator;
+mod heap;
 mod replay;
 #[path = "../support/usage.rs"]
 mod usage;
@@ -33,6 +36,7 @@ struct Run {
 }
 
 fn main() {
+    allocator::tune();
     // Cargo adds an argument of its own.
     let args: Vec<_> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
     let number =

@@ -4,16 +4,17 @@
 //!
 //! The same memory touches are these. There is an arena with an element as large as a node's slot
 //! of the world for each node. An input reads every line of its node's element, as the world brings
-//! all of them near, and writes the first. Whatever concerns a request under way (answers, timers,
-//! commands) reads and writes a second place of its own, as machines keep that apart. A message is
-//! written in its full size into a pool when it is sent, and read and freed when it arrives. Not
-//! done again: what messages and requests have on the heap, and the memory of events. In return the
-//! wheel reads, in order, what it is to do next: 16 bytes for each entry that it is given.
+//! all of them near, and writes the first. A message is written in its full size into a pool when it
+//! is sent, and read and freed when it arrives. What machines have on the heap is taken there, filled,
+//! read and given back by the same inputs in the same sizes (`heap`). An entry is as large as one of
+//! the world. Not done again: the memory of events. In return the wheel reads, in order, what it is
+//! to do next: 16 bytes for each entry that it is given, and 8 for each use of the heap.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Instant as Clock;
 
+use super::heap::{self, Heap, Use, Uses};
 use dht::chord::{Chord, Message};
 use machine::Instant;
 use sim::observer::{Input, Made};
@@ -27,8 +28,6 @@ type Machine = Chord<Node>;
 const LINE: usize = 8;
 /// Bytes of a slot of the world besides the machine.
 const SLOT: usize = 16;
-/// Words of the place for what is under way.
-const UNDER_WAY: usize = 2 * LINE;
 
 /// What an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +50,9 @@ struct Entry {
     kind: Kind,
 }
 
+/// How often at most an input uses the heap, on average.
+const USES_MAX: usize = 6;
+
 /// What happened in a run.
 #[derive(Default)]
 struct Record {
@@ -62,6 +64,8 @@ struct Record {
     /// Inputs that nothing in the record led to.
     given: Vec<Entry>,
     kinds: Vec<Kind>,
+    /// How much was known of the heap when each came.
+    marks: Vec<usize>,
 }
 
 fn kind(message: &Message<Node>) -> Kind {
@@ -70,15 +74,25 @@ fn kind(message: &Message<Node>) -> Kind {
 
 impl Observer<Machine> for Record {
     fn input(&mut self, at: Instant, node: Node, input: Input<'_, Machine>) {
+        self.marks.push(heap::watch(false));
         self.inputs.push((at.as_nanos(), node.slot()));
         self.counts.push(0);
         self.kinds.push(match input {
             Input::Message { message, .. } => kind(message),
             _ => Kind::Own,
         });
+        heap::watch(true);
     }
 
     fn made(&mut self, _: Instant, node: Node, made: Made<'_, Machine>) {
+        heap::watch(false);
+        self.note(node, made);
+        heap::watch(true);
+    }
+}
+
+impl Record {
+    fn note(&mut self, node: Node, made: Made<'_, Machine>) {
         let entry = match made {
             Made::Message { to, message, arrives: Some(at) } => {
                 Entry { time: at.as_nanos(), slot: to.slot(), kind: kind(message) }
@@ -94,9 +108,7 @@ impl Observer<Machine> for Record {
             self.made.push(entry);
         }
     }
-}
 
-impl Record {
     /// Finds out which entries found nobody, and which inputs nothing led to.
     fn settle(&mut self, end: u64) {
         let mut order: Vec<u32> = (0..self.made.len() as u32).collect();
@@ -136,11 +148,15 @@ struct Waiting {
     /// Of the message in the pool; of nothing, for what is no message.
     message: u32,
     kind: Kind,
+    /// For who sent it and which of what it sent, which order what is at one time.
+    _rest: [u32; 2],
 }
 
-/// Buckets of 131 microseconds in a round of 4,096, and rounds.
-const GRAIN: u32 = 17;
-const ROUND: u32 = GRAIN + 12;
+const _: () = assert!(size_of::<Waiting>() == 32, "as large as an entry of the world");
+
+/// Buckets of a millisecond in a round of 512, and rounds.
+const GRAIN: u32 = 20;
+const ROUND: u32 = GRAIN + 9;
 const ROUNDS: usize = 256;
 
 struct Wheel {
@@ -167,7 +183,6 @@ struct Memory {
     /// Words of an element.
     stride: usize,
     nodes: Vec<u64>,
-    under_way: Vec<u64>,
     messages: Vec<[u64; MESSAGE]>,
     free: Vec<u32>,
     /// Of all that was read, so that it is read.
@@ -193,11 +208,11 @@ impl Memory {
                 }
             };
         }
-        Waiting { time: entry.time, slot: entry.slot, message, kind: entry.kind }
+        Waiting { time: entry.time, slot: entry.slot, message, kind: entry.kind, _rest: [0; 2] }
     }
 
     fn touch(&mut self, entry: Waiting) {
-        let Waiting { slot, message, kind, .. } = entry;
+        let Waiting { slot, message, .. } = entry;
         if let Some(content) = self.messages.get(message as usize) {
             self.sum = content.iter().fold(self.sum, |sum, word| sum.wrapping_add(*word));
             self.free.push(message);
@@ -208,47 +223,47 @@ impl Memory {
             self.sum = self.sum.wrapping_add(line[0]);
         }
         element[0] += 1;
-        if matches!(kind, Kind::Answer | Kind::Own) {
-            let first = slot as usize * UNDER_WAY;
-            let place = &mut self.under_way[first..first + UNDER_WAY];
-            self.sum = self.sum.wrapping_add(place[LINE]);
-            place[0] += 1;
-        }
     }
 
-    #[allow(unsafe_code)]
     fn prefetch(&self, entry: &Waiting) {
-        #[cfg(target_arch = "x86_64")]
-        {
-            use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            let fetch = |word: *const u64| {
-                // SAFETY: a prefetch reads nothing: it is a hint, for which any address will do.
-                unsafe { _mm_prefetch::<_MM_HINT_T0>(word.cast()) }
-            };
-            let first = self.nodes.as_ptr().wrapping_add(entry.slot as usize * self.stride);
-            (0..self.stride).step_by(LINE).for_each(|at| fetch(first.wrapping_add(at)));
-            fetch(self.messages.as_ptr().wrapping_add(entry.message as usize).cast());
-            if matches!(entry.kind, Kind::Answer | Kind::Own) {
-                let first = self.under_way.as_ptr().wrapping_add(entry.slot as usize * UNDER_WAY);
-                fetch(first);
-                fetch(first.wrapping_add(LINE));
-            }
+        let first = self.nodes.as_ptr().wrapping_add(entry.slot as usize * self.stride);
+        for at in (0..self.stride).step_by(LINE) {
+            heap::prefetch(first.wrapping_add(at).cast());
         }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = entry;
+        let message = self.messages.as_ptr().wrapping_add(entry.message as usize);
+        heap::prefetch(message.cast());
     }
 }
 
 /// How far ahead memory is asked for.
 const AHEAD: usize = 12;
 
+/// Where one is in the uses of the heap.
+struct Place<'a> {
+    counts: core::slice::Iter<'a, u16>,
+    uses: core::slice::Iter<'a, Use>,
+}
+
+impl<'a> Place<'a> {
+    fn new(uses: &'a Uses) -> Self {
+        Self { counts: uses.counts.iter(), uses: uses.list.iter() }
+    }
+
+    /// What the next input does.
+    fn next(&mut self) -> &'a [Use] {
+        let count = self.counts.next().map_or(0, |count| usize::from(*count));
+        let (next, rest) = self.uses.as_slice().split_at(count);
+        self.uses = rest.iter();
+        next
+    }
+}
+
 /// Replays a record up to `end`; seconds of CPU time, and how many entries came out.
-fn replay(record: &Record, slots: usize, end: u64) -> (f64, u64) {
+fn replay(record: &Record, uses: &Uses, slots: usize, end: u64) -> (f64, u64) {
     let stride = (SLOT + size_of::<Machine>()).div_ceil(8);
     let mut memory = Memory {
         stride,
         nodes: vec![1; slots * stride],
-        under_way: vec![1; slots * UNDER_WAY],
         messages: Vec::new(),
         free: Vec::new(),
         sum: 0,
@@ -264,25 +279,43 @@ fn replay(record: &Record, slots: usize, end: u64) -> (f64, u64) {
         wheel.push(entry);
     }
     let (mut inputs, mut made) = (record.counts.iter(), record.made.iter());
+    let mut heap = Heap::new(uses);
+    let (mut now, mut near, mut far) = (Place::new(uses), Place::new(uses), Place::new(uses));
     let mut taken = 0;
     let cpu = cpu_seconds();
     'all: loop {
         for at in 0..wheel.near.len() {
             let mut bucket = core::mem::take(&mut wheel.near[at]);
             bucket.sort_unstable_by_key(|entry| (entry.time, entry.slot));
-            bucket.iter().take(AHEAD).for_each(|entry| memory.prefetch(entry));
+            let is_input = |entry: &&Waiting| entry.kind != Kind::Lost;
+            for _ in bucket.iter().take(2 * AHEAD).filter(is_input) {
+                far.next().iter().for_each(|one| heap.look_up(*one));
+            }
+            for entry in bucket.iter().take(AHEAD) {
+                memory.prefetch(entry);
+                if is_input(&entry) {
+                    near.next().iter().for_each(|one| heap.bring_near(*one));
+                }
+            }
             for (at, entry) in bucket.iter().enumerate() {
                 if entry.time > end {
                     break 'all;
                 }
+                if bucket.get(at + 2 * AHEAD).filter(is_input).is_some() {
+                    far.next().iter().for_each(|one| heap.look_up(*one));
+                }
                 if let Some(next) = bucket.get(at + AHEAD) {
                     memory.prefetch(next);
+                    if is_input(&next) {
+                        near.next().iter().for_each(|one| heap.bring_near(*one));
+                    }
                 }
                 memory.touch(*entry);
                 taken += 1;
                 if entry.kind == Kind::Lost {
                     continue;
                 }
+                now.next().iter().for_each(|one| heap.act(*one));
                 for _ in 0..inputs.next().copied().unwrap_or(0) {
                     if let Some(entry) = made.next() {
                         let entry = memory.send(*entry);
@@ -302,7 +335,7 @@ fn replay(record: &Record, slots: usize, end: u64) -> (f64, u64) {
         bucket.drain(..).for_each(|entry| wheel.push(entry));
         wheel.far[round] = bucket;
     }
-    std::hint::black_box(memory.sum);
+    std::hint::black_box((memory.sum, heap));
     (cpu_seconds() - cpu, taken)
 }
 
@@ -313,7 +346,9 @@ pub(super) fn print(run: Run) {
     let mut ring = Ring::new(run);
     ring.warm_up();
     ring.world.observe(record.clone());
+    heap::prepare(run.nodes * run.seconds as usize * USES_MAX);
     (0..run.seconds).for_each(|_| ring.pass_second());
+    heap::watch(false);
     let end = ring.world.now().as_nanos();
     let hash = ring.world.trace_hash();
     drop(ring);
@@ -330,17 +365,22 @@ pub(super) fn print(run: Run) {
 
     let mut record = record.borrow_mut();
     record.settle(end);
+    let whose: Vec<u32> = record.inputs.iter().map(|input| input.1).collect();
+    let holds: Vec<bool> =
+        record.kinds.iter().map(|kind| matches!(kind, Kind::Answer | Kind::Own)).collect();
+    let uses = Uses::read(&record.marks, &whose, &holds);
     let slots = run.nodes + run.comers() * run.seconds as usize;
-    let (bare, taken) = replay(&record, slots, end);
+    let (bare, taken) = replay(&record, &uses, slots, end);
     println!(
         "{{\"nodes\":{},\"simulated_s\":{},\"messages\":{messages},\"timers\":{timers},\
-         \"inputs\":{},\"lost\":{},\"world_cpu_s\":{cpu:.2},\"world_wall_s\":{:.2},\
+         \"inputs\":{},\"lost\":{},\"heap_uses\":{},\"world_cpu_s\":{cpu:.2},\"world_wall_s\":{:.2},\
          \"bare_cpu_s\":{bare:.2},\"world_messages_per_cpu_s\":{:.0},\
          \"bare_messages_per_cpu_s\":{:.0},\"ratio\":{:.3}}}",
         run.nodes,
         run.seconds,
         record.inputs.len(),
         taken - record.inputs.len() as u64,
+        uses.list.len(),
         wall.as_secs_f64(),
         messages as f64 / cpu,
         messages as f64 / bare,

@@ -332,7 +332,7 @@ impl<C: Contact> Chord<C> {
         let owner = owners.iter().find(|owner| !lookup.failed.contains(owner)).copied();
         match owner {
             None => self.lookup_failed(*lookup, cx),
-            Some(owner) if owner == self.me => self.owner_reached(lookup, &owners, owner, cx),
+            Some(owner) if owner == self.me => self.owner_reached(*lookup, &owners, owner, cx),
             Some(owner) => {
                 lookup.owners = Some(owners);
                 self.ask_next(owner, lookup, cx);
@@ -343,14 +343,14 @@ impl<C: Contact> Chord<C> {
     /// The owner lives.
     pub(super) fn owner_reached(
         &mut self,
-        lookup: Box<Lookup<C>>,
+        lookup: Lookup<C>,
         owners: &[C],
         owner: C,
         cx: &mut Cx<'_, Self>,
     ) {
         let at = owners.iter().position(|&other| other == owner).unwrap_or(0);
         let end = owners.len().min(at + SUCCESSORS_MAX);
-        self.lookup_done(*lookup, &owners[at..end], cx);
+        self.lookup_done(lookup, &owners[at..end], cx);
     }
 
     /// The lookup has succeeded.
