@@ -265,6 +265,10 @@ impl<C: Contact> Prefixed<C, LeafAsk, Leaf<C>> for Tables<C> {
         config.rows_every > 0
     }
 
+    fn rivals_max(_: &Config) -> Option<usize> {
+        None
+    }
+
     fn onward(node: &Pastry<C>, key: &Key, level: u8, but: C) -> Option<(u8, Vec<C>)> {
         let (me, here) = (node.me(), node.topology());
         let base = here.core.table.base();

@@ -28,6 +28,9 @@ pub(crate) trait Prefixed<C: Contact, A, O>:
     fn per_slot(config: &Self::Config) -> usize;
     /// Whether somebody else is asked for a row when one of it is silent.
     fn repairs_rows(config: &Self::Config) -> bool;
+    /// Of the nodes in a row that somebody sends, most that are measured only because they might be
+    /// nearer than those in their full slots; `None` for all.
+    fn rivals_max(config: &Self::Config) -> Option<usize>;
     /// Whom a walk to `key` goes on with once `level` digits are resolved, not counting `but`;
     /// `None` if nobody is nearer.
     fn onward(node: &Overlay<Self>, key: &Key, level: u8, but: C) -> Option<(u8, Vec<C>)>;
@@ -80,6 +83,26 @@ pub(crate) fn consider<C: Contact, A, O, T: Prefixed<C, A, O>>(
     }
     node.topology.core_mut().pinging += 1;
     node.ask_own(who, Ask::Ping, cx);
+}
+
+/// Asks those of a row who would fill a slot whether they live, and `rivals` of the others.
+fn consider_some<C: Contact, A, O, T: Prefixed<C, A, O>>(
+    node: &mut Overlay<T>,
+    mut row: Vec<C>,
+    mut rivals: usize,
+    cx: &mut Cx<'_, Overlay<T>>,
+) {
+    let (me, limit) = (node.me(), T::per_slot(node.config()));
+    while !row.is_empty() {
+        let who = row.swap_remove(cx.rng().below(row.len() as u64) as usize);
+        let table = &node.topology().core().table;
+        let Some((level, digit)) = table.place(me, who) else { continue };
+        let has_room = table.slot(level, digit).len() < limit;
+        if (has_room || rivals > 0) && T::lacks(node, who) {
+            rivals -= usize::from(!has_room);
+            consider(node, who, cx);
+        }
+    }
 }
 
 /// Takes in `who`, a member that has just answered.
@@ -281,7 +304,10 @@ pub(crate) fn on_answer<C: Contact, A, O, T: Prefixed<C, A, O>>(
             let fits = |who: &C| base.shared(&who.key(), &from.key()) >= usize::from(level);
             // A row with somebody who does not belong there is nobody's row.
             if level == asked && contacts.iter().all(fits) {
-                contacts.iter().for_each(|&who| consider(node, who, cx));
+                match T::rivals_max(node.config()) {
+                    None => contacts.iter().for_each(|&who| consider(node, who, cx)),
+                    Some(rivals) => consider_some(node, contacts.into_vec(), rivals, cx),
+                }
             }
         }
         (Ask::Walk, _) => step(node, cx),

@@ -35,6 +35,8 @@ pub struct Config {
     pub pointer_life: Duration,
     /// Every how many ticks a node asks somebody of its table for a row; 0 for never.
     pub rows_every: u32,
+    /// Nodes of such a row that are measured although their slots are full.
+    pub rivals: usize,
     /// Every how many ticks a node walks to its own place by way of somebody it began with or has
     /// lost; 0 for never.
     pub merge_every: u32,
@@ -53,6 +55,7 @@ impl Default for Config {
             publish_keys: 16,
             pointer_life: Duration::from_secs(60),
             rows_every: 1,
+            rivals: 4,
             merge_every: 8,
             fault: None,
         }

@@ -279,6 +279,10 @@ impl<C: Contact> Prefixed<C, PointerAsk<C>, Pointing<C>> for Tables<C> {
         config.rows_every > 0 && !config.has(Fault::StaleTable)
     }
 
+    fn rivals_max(config: &Config) -> Option<usize> {
+        Some(config.rivals)
+    }
+
     fn onward(node: &Tapestry<C>, key: &Key, level: u8, but: C) -> Option<(u8, Vec<C>)> {
         surrogate(node, key, level, Some(but))
     }
