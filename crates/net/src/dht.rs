@@ -22,7 +22,8 @@ pub use chord::{ChordNode, ChordWire};
 pub use identity::{IdentityError, SigningKey, is_signed};
 pub use krpc::{KademliaConfig, KademliaNode, Krpc};
 pub use overlay::{
-    OVERLAYS, Overlay, OverlayKind, OverlayNode, OverlayState, Sketch, SketchLink, SketchZone,
+    CHORD, OVERLAYS, Overlay, OverlayKind, OverlayNode, OverlayState, Sketch, SketchLink,
+    SketchZone,
 };
 pub use state::{Saved, StateError, StateFile};
 

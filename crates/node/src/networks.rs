@@ -1,21 +1,24 @@
-//! The networks of a node beside its transfers. One thread drives the node of Chord, and looks at
-//! the tables of Kademlia, which the session drives; what pictures are drawn from is in `picture`.
+//! The networks of a node beside its transfers. One thread looks at the tables of Kademlia, which the
+//! session drives; the other networks have theirs in modules of their own. What pictures are drawn
+//! from is in `picture`.
 
-mod chord;
 pub(crate) mod gnutella;
+mod kept;
 pub(crate) mod napster;
 pub(crate) mod overlays;
 mod picture;
 mod shares;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use net::dht::{BootstrapError, KademliaNode, resolve};
+use tokio::net::UdpSocket;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{LocalSet, spawn_local};
 
@@ -24,12 +27,11 @@ pub use picture::{
     Standing, Swarm, SwarmNode, Table, Verb, Zone,
 };
 
-use chord::Chord;
-pub(crate) use chord::{ChordStatus, ChordWish};
 pub(crate) use gnutella::{Gnutella, GnutellaWish};
 pub(crate) use napster::{Napster, NapsterWish};
+pub(crate) use overlays::OverlayWish;
 use overlays::Overlays;
-pub(crate) use picture::KademliaCounts;
+pub(crate) use picture::{KademliaCounts, overlaid, ring};
 
 /// Nodes that one may begin with, in one request.
 pub(crate) const PEERS_MAX: usize = 64;
@@ -76,9 +78,6 @@ enum Request {
     Tables(Vec<KademliaNode>, SyncSender<Vec<(Table, KademliaCounts)>>),
     /// Whether these names lead anywhere.
     Resolve(Vec<String>, SyncSender<Result<(), BootstrapError>>),
-    JoinChord(ChordWish, SyncSender<Result<(), NetworkError>>),
-    LeaveChord(SyncSender<()>),
-    Ring(SyncSender<Option<(Ring, usize)>>),
 }
 
 /// The thread, from outside.
@@ -86,34 +85,31 @@ enum Request {
 pub(crate) struct Networks {
     requests: Mutex<Option<UnboundedSender<Request>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
-    chord: Arc<Mutex<ChordStatus>>,
     /// Whether the session takes part in Kademlia.
     pub(crate) kademlia: AtomicBool,
     pub(crate) gnutella: Gnutella,
     pub(crate) napster: Napster,
-    /// The other hash tables.
+    /// The other hash tables, Chord among them.
     pub(crate) overlays: Overlays,
     /// A swarm of others that is shown.
     pub(crate) shown: Mutex<Option<Pictured>>,
 }
 
 impl Networks {
-    pub(crate) fn start(kademlia: bool) -> io::Result<Self> {
-        let chord = Arc::new(Mutex::new(ChordStatus::default()));
+    /// What is kept of them is in `folder`.
+    pub(crate) fn start(kademlia: bool, folder: &Path) -> io::Result<Self> {
         let (requests, asked) = unbounded_channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let status = chord.clone();
         let thread = std::thread::Builder::new()
             .name("shoal-networks".into())
-            .spawn(move || LocalSet::new().block_on(&runtime, serve(asked, status)))?;
+            .spawn(move || LocalSet::new().block_on(&runtime, serve(asked)))?;
         Ok(Self {
             requests: Mutex::new(Some(requests)),
             thread: Mutex::new(Some(thread)),
-            chord,
             kademlia: AtomicBool::new(kademlia),
             gnutella: Gnutella::default(),
             napster: Napster::default(),
-            overlays: Overlays::default(),
+            overlays: Overlays::new(folder),
             shown: Mutex::default(),
         })
     }
@@ -152,32 +148,11 @@ impl Networks {
     pub(crate) fn resolve(&self, names: Vec<String>) -> Result<(), NetworkError> {
         Ok(self.ask(|answer| Request::Resolve(names, answer))??)
     }
-
-    /// Begins to become part of a ring; [`Self::chord`] says how that goes on.
-    pub(crate) fn join_chord(&self, wish: ChordWish) -> Result<(), NetworkError> {
-        self.ask(|answer| Request::JoinChord(wish, answer))?
-    }
-
-    pub(crate) fn leave_chord(&self) -> Result<(), NetworkError> {
-        self.ask(Request::LeaveChord)
-    }
-
-    /// How it stands with Chord.
-    pub(crate) fn chord(&self) -> ChordStatus {
-        lock(&self.chord).clone()
-    }
-
-    /// What a picture of the ring is drawn from, and how many values are held.
-    pub(crate) fn ring(&self) -> Option<(Ring, usize)> {
-        self.ask(Request::Ring).ok().flatten()
-    }
 }
 
 /// The thread's work: until nobody can ask any more.
-async fn serve(mut asked: UnboundedReceiver<Request>, status: Arc<Mutex<ChordStatus>>) {
-    let chord = Chord::new(status);
+async fn serve(mut asked: UnboundedReceiver<Request>) {
     while let Some(request) = asked.recv().await {
-        let chord = chord.clone();
         spawn_local(async move {
             // Whoever asked may have gone away, everywhere here.
             match request {
@@ -195,20 +170,20 @@ async fn serve(mut asked: UnboundedReceiver<Request>, status: Arc<Mutex<ChordSta
                     }
                     let _ = answer.send(resolved);
                 }
-                Request::JoinChord(wish, answer) => {
-                    let _ = answer.send(chord.join(wish).await);
-                }
-                Request::LeaveChord(answer) => {
-                    chord.leave().await;
-                    let _ = answer.send(());
-                }
-                Request::Ring(answer) => {
-                    let _ = answer.send(chord.ring().await);
-                }
             }
         });
     }
-    chord.leave().await;
+}
+
+/// Our address on the way to `first`.
+async fn towards(first: SocketAddr) -> Result<IpAddr, NetworkError> {
+    let no_way = |source| NetworkError::NoWay { address: first, source };
+    let any: IpAddr =
+        if first.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    // Nothing is sent: connecting a UDP socket only looks up the route.
+    let socket = UdpSocket::bind((any, 0)).await.map_err(no_way)?;
+    socket.connect(first).await.map_err(no_way)?;
+    Ok(socket.local_addr().map_err(no_way)?.ip())
 }
 
 /// A poisoned lock guards data that is whole between statements.

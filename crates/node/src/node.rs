@@ -167,7 +167,7 @@ impl Node {
         }
         let config = layers.config();
         let session = Session::start(config.session())?;
-        let networks = Networks::start(config.network.dht).map_err(SessionError::Start)?;
+        let networks = Networks::start(config.network.dht, &folder).map_err(SessionError::Start)?;
         let (events, _) = broadcast::channel(EVENTS_BEHIND_MAX);
         let transfers = Transfers::restore(state.records()?);
         let library = Library::start(state.clone(), &folder)?;

@@ -6,16 +6,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::dht::chord::{Chord, Config, DATAGRAM_MAX, Event, Message, Packet, Peer};
+use ::dht::chord::{BITS, Chord, Config, DATAGRAM_MAX, Event, Message, Packet, Peer};
 use machine::Wire;
-use machine::dht::{Command, Report};
+use machine::dht::{Command, Key, Report};
 use tokio::net::UdpSocket;
 
+use super::overlay::{Overlay, RATE_PER_HOST, Sketch, SketchLink};
 use crate::datagram::{self, Arrival, Gone, Handle, Protocol};
-
-/// Datagrams per second that are heard from one host: a node says about thirty to each of its
-/// neighbours when rings change, and a user's commands come on top.
-const RATE_PER_HOST: u32 = 2_000;
 
 /// Chord's own format as the messages of its virtual nodes.
 #[derive(Clone, Copy, Debug)]
@@ -119,5 +116,36 @@ impl ChordNode {
             let _ = tokio::time::timeout(patience, leave).await;
         }
         self.handle.stop().await;
+    }
+}
+
+impl Overlay for Chord<Peer> {
+    const NAME: &'static str = "chord";
+    const TITLE: &'static str = "Chord";
+    const SUMMARY: &'static str = "A ring with fingers that halve the distance";
+    const DATAGRAM_MAX: usize = DATAGRAM_MAX;
+
+    fn at(me: Peer) -> Self {
+        Self::new(me, Arc::new(Config::responsive()))
+    }
+
+    /// Of a finger the rank is its index; a node is named once, by its nearest finger.
+    fn sketch(&self) -> Sketch {
+        let me = self.me();
+        let mut sketch = Sketch::default();
+        sketch.line("predecessor", self.predecessor().filter(|&peer| peer != me));
+        sketch.line("successor", self.successors().iter().copied().filter(|&peer| peer != me));
+        let before = sketch.links.len();
+        for rank in 0..BITS {
+            let Some(peer) = self.finger(rank).filter(|&peer| peer != me) else { continue };
+            if sketch.links[before..].iter().all(|link| link.peer != peer) {
+                sketch.links.push(SketchLink { what: "finger", rank, peer });
+            }
+        }
+        sketch
+    }
+
+    fn held(&self) -> Vec<Key> {
+        self.keys().collect()
     }
 }

@@ -1,6 +1,6 @@
-//! Hash tables of which one machine runs behind each socket, whose messages are their own datagrams
-//! and whose places follow from their addresses. Each is registered once, in [`OVERLAYS`]; what is
-//! its own to say of it, it says by [`Overlay`].
+//! Hash tables of which one machine runs behind each socket and whose places follow from their
+//! addresses. Each is registered once, in [`OVERLAYS`] if its messages are datagrams of their own,
+//! as [`CHORD`] otherwise; what is its own to say of it, it says by [`Overlay`].
 
 use std::fmt;
 use std::future::Future;
@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ::dht::can::Can;
-use ::dht::chord::Peer;
+use ::dht::chord::{Chord, Peer};
 use ::dht::kelips::Kelips;
 use ::dht::pastry::Pastry;
 use ::dht::tapestry::Tapestry;
@@ -22,6 +22,7 @@ use machine::{DatagramMachine, Wire};
 use tokio::net::UdpSocket;
 
 use super::ask;
+use super::chord::ChordWire;
 use crate::datagram::{self, Arrival, Event, Gone, Handle, Protocol};
 
 /// Every such hash table: a new one is another line here.
@@ -33,11 +34,20 @@ pub static OVERLAYS: &[OverlayKind] = &[
     OverlayKind::of::<Viceroy<Peer>>(),
 ];
 
-/// Datagrams per second that are heard from one host, as Chord hears them.
-const RATE_PER_HOST: u32 = 2_000;
+/// Chord with one virtual node.
+pub static CHORD: OverlayKind = OverlayKind {
+    name: Chord::<Peer>::NAME,
+    title: Chord::<Peer>::TITLE,
+    summary: Chord::<Peer>::SUMMARY,
+    start: |socket| OverlayNode::start(socket, ChordWire),
+};
+
+/// Datagrams per second that are heard from one host: a node says about thirty to each of its
+/// neighbours when others come and go, and a user's commands come on top.
+pub(super) const RATE_PER_HOST: u32 = 2_000;
 
 /// A machine that runs live by nothing more than this.
-pub trait Overlay: Dht + DatagramMachine<Contact = Peer, Message: Wire> + 'static {
+pub trait Overlay: Dht + DatagramMachine<Contact = Peer> + 'static {
     /// What users call it, in lower case.
     const NAME: &'static str;
     /// Its name for people.
@@ -132,8 +142,9 @@ impl Eq for OverlayKind {}
 impl OverlayKind {
     /// The kind that `M` is a machine of.
     #[must_use]
-    pub const fn of<M: Overlay>() -> Self {
-        Self { name: M::NAME, title: M::TITLE, summary: M::SUMMARY, start: OverlayNode::start::<M> }
+    pub const fn of<M: Overlay<Message: Wire>>() -> Self {
+        let start = |socket| OverlayNode::start(socket, OverlayWire::<M>(PhantomData));
+        Self { name: M::NAME, title: M::TITLE, summary: M::SUMMARY, start }
     }
 
     /// A node of it on a socket of its own, driven from the current `LocalSet`.
@@ -150,7 +161,7 @@ impl OverlayKind {
 #[derive(Clone, Copy, Debug)]
 struct OverlayWire<M>(PhantomData<fn() -> M>);
 
-impl<M: Overlay> Protocol for OverlayWire<M> {
+impl<M: Overlay<Message: Wire>> Protocol for OverlayWire<M> {
     type Machine = M;
     const DATAGRAM_MAX: usize = M::DATAGRAM_MAX;
 
@@ -197,7 +208,7 @@ trait AnyHandle {
     fn stop(&self) -> Soon<'_, ()>;
 }
 
-impl<M: Overlay> AnyHandle for Handle<OverlayWire<M>> {
+impl<P: Protocol<Machine: Overlay>> AnyHandle for Handle<P> {
     fn address(&self) -> SocketAddr {
         self.address()
     }
@@ -230,7 +241,7 @@ impl<M: Overlay> AnyHandle for Handle<OverlayWire<M>> {
     }
 }
 
-/// A node of any of [`OVERLAYS`], from outside. A clone is the same.
+/// A node of [`CHORD`] or any of [`OVERLAYS`], from outside. A clone is the same.
 #[derive(Clone)]
 pub struct OverlayNode {
     handle: Rc<dyn AnyHandle>,
@@ -244,17 +255,16 @@ impl fmt::Debug for OverlayNode {
 }
 
 impl OverlayNode {
-    fn start<M: Overlay>(socket: UdpSocket) -> io::Result<Self> {
+    fn start<P: Protocol<Machine: Overlay>>(socket: UdpSocket, wire: P) -> io::Result<Self> {
         let address = socket.local_addr()?;
         if address.ip().is_unspecified() {
             let why = "such a node listens at the address that others know it by";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
         }
-        let machine = M::at(Peer::new(address, 0));
+        let machine = P::Machine::at(Peer::new(address, 0));
         let rules = datagram::Config { rate_per_host: Some(RATE_PER_HOST) };
-        let wire = OverlayWire::<M>(PhantomData);
         let (handle, _) = datagram::spawn(socket, wire, vec![machine], rules)?;
-        Ok(Self { handle: Rc::new(handle), name: M::NAME })
+        Ok(Self { handle: Rc::new(handle), name: P::Machine::NAME })
     }
 
     /// Its contact, with its place.

@@ -95,9 +95,7 @@ impl Gnutella {
         let listen = match (wish.listen, known.first()) {
             // Others are told this address: it must be one.
             (Some(listen), _) if !listen.ip().is_unspecified() => listen,
-            (_, Some(&first)) => {
-                SocketAddr::new(runtime.block_on(super::chord::towards(first))?, port)
-            }
+            (_, Some(&first)) => SocketAddr::new(runtime.block_on(super::towards(first))?, port),
             (_, None) => SocketAddr::new(loopback().ip(), port),
         };
         let config = Config { firewalled: wish.firewalled, ..Config::new(listen, wish.mode) };

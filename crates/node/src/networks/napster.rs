@@ -110,7 +110,7 @@ impl Napster {
         let server = server.ok_or_else(|| NetworkError::NotIpv4(wish.server.clone()))?;
         let listen = match wish.listen {
             Some(listen) => listen,
-            None => SocketAddr::new(runtime.block_on(super::chord::towards(server))?, 0),
+            None => SocketAddr::new(runtime.block_on(super::towards(server))?, 0),
         };
         let SocketAddr::V4(listen) = listen else {
             return Err(NetworkError::NotIpv4(listen.to_string()));

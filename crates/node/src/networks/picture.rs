@@ -3,8 +3,9 @@
 
 use std::net::SocketAddr;
 
+use ::dht::chord::{BITS, Peer, Position};
 use machine::dht::Contact;
-use net::dht::KademliaNode;
+use net::dht::{KademliaNode, Sketch, SketchLink};
 use net::session::Transport;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -297,4 +298,49 @@ pub(super) async fn table(node: &KademliaNode) -> Option<(Table, KademliaCounts)
         Some((Table { id, buckets: (0..table.depth()).map(bucket).collect() }, counts))
     });
     look.await.ok().flatten()
+}
+
+/// What the picture of a ring is drawn from.
+pub(crate) fn ring(me: Peer, sketch: &Sketch) -> Ring {
+    let place = |peer: Peer| Place { id: peer.key().to_string(), address: peer.addr() };
+    let of = |what: &'static str| sketch.links.iter().filter(move |link| link.what == what);
+    let from = Position::new(me.key().front());
+    let finger = |link: &SketchLink| Finger {
+        index: link.rank,
+        start: from.plus(1 << link.rank.min(BITS - 1)).key().to_string(),
+        node: place(link.peer),
+    };
+    Ring {
+        id: me.key().to_string(),
+        address: me.addr(),
+        predecessor: of("predecessor").next().map(|link| place(link.peer)),
+        successors: of("successor").map(|link| place(link.peer)).collect(),
+        fingers: of("finger").map(finger).collect(),
+    }
+}
+
+/// What the picture of a node of `system` is drawn from.
+pub(crate) fn overlaid(system: &'static str, me: Peer, sketch: Sketch) -> Overlaid {
+    let links = sketch.links.into_iter().map(|link| Linked {
+        what: link.what,
+        rank: link.rank,
+        id: link.peer.key().to_string(),
+        address: link.peer.addr(),
+    });
+    let zones = sketch.zones.into_iter().map(|zone| Zone {
+        owner: zone.owner,
+        left: zone.corner[0],
+        top: zone.corner[1],
+        width: zone.size[0],
+        height: zone.size[1],
+    });
+    Overlaid {
+        system,
+        id: me.key().to_string(),
+        address: me.addr(),
+        rank: sketch.rank,
+        ranks: sketch.ranks,
+        links: links.collect(),
+        zones: zones.collect(),
+    }
 }

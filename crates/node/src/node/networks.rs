@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use net::dht::CHORD as CHORD_KIND;
 use net::session::PeerStats;
 use serde_json::json;
 
@@ -12,7 +13,7 @@ use super::{Node, NodeError};
 use crate::networks::gnutella::{self, NAME as GNUTELLA};
 use crate::networks::napster::NAME as NAPSTER;
 use crate::networks::{
-    ChordWish, Edge, GnutellaWish, NapsterWish, Network, NetworkError, PEERS_MAX, Picture,
+    Edge, GnutellaWish, NapsterWish, Network, NetworkError, OverlayWish, PEERS_MAX, Picture,
     Pictured, Standing, Swarm, SwarmNode, Verb, lock,
 };
 use crate::view::{NetworkState, Peer};
@@ -22,7 +23,7 @@ const PICTURE_PEERS_MAX: usize = 500;
 
 const BITTORRENT: &str = "bittorrent";
 const KADEMLIA: &str = "kademlia";
-const CHORD: &str = "chord";
+const CHORD: &str = CHORD_KIND.name;
 const DEMO: &str = "demo";
 
 impl From<NetworkError> for NodeError {
@@ -102,7 +103,8 @@ impl Node {
                     ("chord.listen", json!(address)),
                     ("chord.bootstrap", json!(peers)),
                 ];
-                self.networks.join_chord(ChordWish { listen, known: peers })?;
+                let wish = OverlayWish { listen, known: peers };
+                self.networks.overlays.join(&CHORD_KIND, wish)?;
                 self.remember(&kept);
                 Ok(self.chord().network)
             }
@@ -163,7 +165,7 @@ impl Node {
                 Ok(self.kademlia().network)
             }
             CHORD => {
-                self.networks.leave_chord()?;
+                self.networks.overlays.leave(&CHORD_KIND);
                 self.remember(&[("chord.join", json!(false))]);
                 Ok(self.chord().network)
             }
@@ -227,14 +229,7 @@ impl Node {
                 tracing::warn!(%error, "Napster is not joined");
             }
         }
-        let chord = self.config().chord;
-        if !chord.join {
-            return;
-        }
-        let wish = ChordWish { listen: chord.address(), known: chord.bootstrap };
-        if let Err(error) = self.networks.join_chord(wish) {
-            tracing::warn!(%error, "Chord is not joined");
-        }
+        self.resume_overlays();
     }
 
     /// The networks in short.
@@ -243,7 +238,10 @@ impl Node {
         let own = [
             NetworkState { name: BITTORRENT, state: Standing::Up },
             NetworkState { name: KADEMLIA, state: kademlia },
-            NetworkState { name: CHORD, state: self.networks.chord().standing },
+            NetworkState {
+                name: CHORD,
+                state: self.networks.overlays.status(&CHORD_KIND).standing,
+            },
             NetworkState { name: GNUTELLA, state: self.networks.gnutella.standing() },
             NetworkState { name: NAPSTER, state: self.networks.napster.look().standing },
         ];
@@ -330,31 +328,6 @@ impl Node {
         let largest = tables.into_iter().max_by_key(|(_, counts)| counts.nodes);
         let picture = largest.map_or(Picture::None, |(table, _)| Picture::Kademlia(table));
         Pictured { network, picture }
-    }
-
-    fn chord(&self) -> Pictured {
-        let status = self.networks.chord();
-        let (ring, values) = self.networks.ring().unzip();
-        let places = ring.iter().flat_map(|ring| {
-            let fingers = ring.fingers.iter().map(|finger| &finger.node);
-            ring.predecessor.iter().chain(&ring.successors).chain(fingers)
-        });
-        let mut known: Vec<_> = places.map(|place| place.address).collect();
-        known.sort_unstable();
-        known.dedup();
-        let network = Network {
-            name: CHORD,
-            title: "Chord".to_owned(),
-            state: status.standing,
-            error: status.error,
-            addresses: status.address.into_iter().collect(),
-            peers: known.len(),
-            verbs: self.verbs(CHORD, &[Verb::Join, Verb::Lookup]),
-            can_join: ring.is_none(),
-            can_leave: ring.is_some(),
-            detail: json!({ "values": values.unwrap_or(0) }),
-        };
-        Pictured { network, picture: ring.map_or(Picture::None, Picture::Chord) }
     }
 
     /// How it is a servent of Gnutella, by the settings.
