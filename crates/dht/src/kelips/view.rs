@@ -72,6 +72,24 @@ pub(super) struct Home<C> {
     pub(super) heard: Tenths,
 }
 
+/// A node that is dead, or taken for it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Gone<C> {
+    contact: C,
+    /// The last heartbeat that is known, and when it was heard of.
+    beat: u32,
+    heard: Tenths,
+    since: Tenths,
+}
+
+impl<C> Gone<C> {
+    /// What its heartbeat would be by now if it lived, of which `share` is counted: what others
+    /// have heard before it died goes around for a while, but does not advance.
+    const fn due(&self, at: Tenths, round: Tenths, share: u32) -> u32 {
+        self.beat.saturating_add(at.saturating_sub(self.heard) / (round * share))
+    }
+}
+
 /// Most who are remembered to be gone.
 const GONE_MAX: usize = 1_024;
 /// How many of those who fell silent are asked now and then whether they are back.
@@ -95,8 +113,8 @@ pub struct Groups<C> {
     pub(super) contacts: Arc<Vec<(u32, Known<C>)>>,
     /// Where values of its group are.
     pub(super) tuples: BTreeMap<Key, Vec<Home<C>>>,
-    /// Who is gone, with the last heartbeat that is known, and since when.
-    pub(super) gone: Vec<(C, u32, Tenths)>,
+    /// Who is gone.
+    pub(super) gone: Vec<Gone<C>>,
     /// What the next rounds of gossip must tell, and in how many of them.
     pub(super) fresh: Vec<(Entry<C>, u8)>,
     pub(super) fresh_tuples: Vec<(Key, C, u8)>,
@@ -196,7 +214,7 @@ impl<C: Contact> Groups<C> {
                 * self.contacts.capacity()
                 * size_of::<(u32, Known<C>)>()
             + homes
-            + self.gone.capacity() * size_of::<(C, u32, Tenths)>()
+            + self.gone.capacity() * size_of::<Gone<C>>()
             + self.fresh.capacity() * size_of::<(Entry<C>, u8)>()
             + self.fresh_tuples.capacity() * size_of::<(Key, C, u8)>()
     }
@@ -267,8 +285,9 @@ impl<C: Contact> Groups<C> {
             }
             return Learnt::Refreshed;
         }
-        if let Some(place) = self.gone.iter().position(|(gone, ..)| *gone == entry.contact) {
-            if !first_hand && entry.beat <= self.gone[place].1 && !config.has(Fault::AnyBeat) {
+        if let Some(place) = self.gone.iter().position(|gone| gone.contact == entry.contact) {
+            let due = self.gone[place].due(at, round, 2);
+            if !first_hand && entry.beat <= due && !config.has(Fault::AnyBeat) {
                 return Learnt::Nothing;
             }
             self.gone.swap_remove(place);
@@ -325,6 +344,15 @@ impl<C: Contact> Groups<C> {
         }
     }
 
+    /// The heartbeat that whoever begins anew as `who` must be ahead of.
+    pub(super) fn beat_of(&self, who: C, config: &Config, now: Instant) -> u32 {
+        let round = in_tenths(config.round()).max(1);
+        let gone = self.gone.iter().filter(|gone| gone.contact == who);
+        let gone = gone.map(|gone| gone.due(tenths(now), round, 1)).max();
+        let known = self.members.iter().filter(|known| known.contact == who);
+        known.map(|known| known.beat).chain(gone).max().unwrap_or(0)
+    }
+
     /// `who` lives.
     pub(super) fn touch(&mut self, who: C, now: Instant) {
         let at = tenths(now);
@@ -343,7 +371,7 @@ impl<C: Contact> Groups<C> {
 
     /// `who` is dead, or taken for it: only a later heartbeat brings it back.
     pub(super) fn bury(&mut self, who: C, now: Instant) {
-        let Some(&Known { beat, .. }) = self.known(who) else { return };
+        let Some(&Known { beat, heard, .. }) = self.known(who) else { return };
         let group = group_of(&who.key(), self.groups);
         if group == self.group {
             if let Ok(place) = self.find_member(who) {
@@ -361,7 +389,7 @@ impl<C: Contact> Groups<C> {
         if self.gone.len() >= GONE_MAX {
             self.gone.remove(0);
         }
-        self.gone.push((who, beat, tenths(now)));
+        self.gone.push(Gone { contact: who, beat, heard, since: tenths(now) });
     }
 
     /// `who` is silent, and may be dead or out of reach.
@@ -392,7 +420,7 @@ impl<C: Contact> Groups<C> {
         for who in stale {
             self.lose(who, now);
         }
-        self.gone.retain(|(.., since)| at.saturating_sub(*since) <= patience.saturating_mul(4));
+        self.gone.retain(|it| at.saturating_sub(it.since) <= patience.saturating_mul(4));
         let patience = in_tenths(self.tuple_patience(config));
         let old = |home: &Home<C>| at.saturating_sub(home.heard) > patience;
         if self.tuples.values().any(|homes| homes.iter().any(old)) {
@@ -410,7 +438,7 @@ impl<C: Contact> Groups<C> {
         {
             return Learnt::Nothing;
         }
-        if self.gone.iter().any(|(gone, beat, _)| *gone == tuple.home && tuple.beat <= *beat) {
+        if self.gone.iter().any(|gone| gone.contact == tuple.home && tuple.beat <= gone.beat) {
             return Learnt::Nothing;
         }
         if self.tuples.len() >= config.keys_max && !self.tuples.contains_key(&tuple.key) {
