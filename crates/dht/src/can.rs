@@ -105,6 +105,30 @@ pub enum Said<C> {
     },
 }
 
+impl<C> Said<C> {
+    /// The same among other contacts.
+    #[must_use]
+    pub fn map<D>(self, to: impl Fn(C) -> D) -> Said<D> {
+        let kin =
+            |kin: Box<[(C, u8)]>| kin.into_iter().map(|(it, depth)| (to(it), depth)).collect();
+        match self {
+            Self::Hello { claims } => Said::Hello { claims },
+            Self::Update { claims, kin: list } => Said::Update { claims, kin: kin(list) },
+            Self::Claims { claims, kin: list } => Said::Claims { claims, kin: kin(list) },
+            Self::Conflict { with } => Said::Conflict { with: to(with) },
+            Self::Join { point, last } => Said::Join { point, last },
+            Self::Refer { to: other, last } => Said::Refer { to: to(other), last },
+            Self::Welcome { claim, neighbours } => {
+                let neighbours =
+                    neighbours.into_iter().map(|(it, claim)| (to(it), claim)).collect();
+                Said::Welcome { claim, neighbours }
+            }
+            Self::Handover { claims, kin: list } => Said::Handover { claims, kin: kin(list) },
+            Self::Adopt { claim, hops } => Said::Adopt { claim, hops },
+        }
+    }
+}
+
 /// Why a node has asked another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ask {

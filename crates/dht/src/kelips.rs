@@ -74,6 +74,34 @@ pub enum Said<C> {
     Goodbye,
 }
 
+impl<C> Said<C> {
+    /// The same among other contacts.
+    #[must_use]
+    pub fn map<D>(self, to: impl Fn(C) -> D) -> Said<D> {
+        let list = |entries: Box<[Entry<C>]>| -> Box<[Entry<D>]> {
+            let entry = |it: Entry<C>| Entry { contact: to(it.contact), beat: it.beat };
+            entries.into_iter().map(entry).collect()
+        };
+        match self {
+            Self::Gossip { entries, tuples } => {
+                let tuple = |it: Tuple<C>| Tuple {
+                    key: it.key,
+                    home: to(it.home),
+                    number: it.number,
+                    beat: it.beat,
+                };
+                let tuples = tuples.into_iter().map(tuple).collect();
+                Said::Gossip { entries: list(entries), tuples }
+            }
+            Self::WhoIsThere { group, after } => Said::WhoIsThere { group, after },
+            Self::View { beat, entries, next } => Said::View { beat, entries: list(entries), next },
+            Self::Ping => Said::Ping,
+            Self::Pong { beat } => Said::Pong { beat },
+            Self::Goodbye => Said::Goodbye,
+        }
+    }
+}
+
 /// Why a node has asked another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ask {
@@ -279,10 +307,7 @@ impl<C: Contact> Topology for Groups<C> {
             Said::Gossip { entries, tuples } => node.on_gossip(from, &entries, &tuples, cx),
             Said::WhoIsThere { group, after } if node.is_member() => {
                 let (entries, next) = node.page(group, after);
-                let gone = node.topology.gone.iter().filter(|(gone, ..)| *gone == from);
-                let known = node.topology.members.iter().filter(|known| known.contact == from);
-                let beats = gone.map(|(_, beat, _)| *beat).chain(known.map(|known| known.beat));
-                let beat = beats.max().unwrap_or(0);
+                let beat = node.topology.beat_of(from, &node.config, cx.now());
                 node.reply(from, tag, Said::View { beat, entries, next }, cx);
             }
             Said::Ping => {

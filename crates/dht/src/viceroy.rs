@@ -85,6 +85,31 @@ pub enum Said<C> {
     },
 }
 
+impl<C> Said<C> {
+    /// The same among other contacts.
+    #[must_use]
+    pub fn map<D>(self, to: impl Fn(C) -> D) -> Said<D> {
+        let list = |list: Box<[Levelled<C>]>| -> Box<[Levelled<D>]> {
+            let one = |it: Levelled<C>| Levelled { contact: to(it.contact), level: it.level };
+            list.into_iter().map(one).collect()
+        };
+        match self {
+            Self::WhoIsBeside => Said::WhoIsBeside,
+            Self::Beside { level, predecessor, successors } => {
+                let successors = list(successors);
+                Said::Beside { level, predecessor: predecessor.map(&to), successors }
+            }
+            Self::Notify => Said::Notify,
+            Self::Level { level } => Said::Level { level },
+            Self::Suggest { contact, hops } => Said::Suggest { contact: to(contact), hops },
+            Self::Goodbye { predecessor, successors } => {
+                let successors = list(successors);
+                Said::Goodbye { predecessor: predecessor.map(&to), successors }
+            }
+        }
+    }
+}
+
 /// Which link of the butterfly is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Link {

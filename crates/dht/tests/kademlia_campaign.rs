@@ -11,8 +11,7 @@ use std::time::Duration;
 
 use dht::kademlia::krpc::Packet;
 use dht::kademlia::{
-    Body, Command, Config, Event, Found, Kademlia, Message, Naming, Peer, Reply, bencoded,
-    immutable_key,
+    Body, Command, Config, Event, Found, Kademlia, Message, Naming, Peer, bencoded, immutable_key,
 };
 use machine::dht::{Command as Dht, Contact, Key, Report, Value};
 use machine::{Instant, OpId, Rng, Wire};
@@ -271,25 +270,9 @@ fn node(peer: &Peer) -> Node {
     Node::from_raw(ip.to_bits() as u32)
 }
 
-/// The same message between other contacts.
-fn translate<A, B>(message: &Message<A>, contact: fn(&A) -> B) -> Message<B> {
-    let body = match &message.body {
-        Body::Query { read_only, query } => {
-            Body::Query { read_only: *read_only, query: query.clone() }
-        }
-        Body::Reply(Reply { nodes, token, found }) => Body::Reply(Reply {
-            nodes: nodes.iter().map(contact).collect(),
-            token: token.clone(),
-            found: found.clone(),
-        }),
-        Body::Refusal(refusal) => Body::Refusal(*refusal),
-    };
-    Message { transaction: message.transaction, body }
-}
-
 /// Takes a message through KRPC, as a datagram between peers.
 fn travel(message: &Message<Node>) -> Result<Message<Node>, String> {
-    let sent = translate(message, peer);
+    let sent = message.clone().map(|contact| peer(&contact));
     let (mut bytes, mut again) = (Vec::new(), Vec::new());
     Packet::new(Key::default(), peer(&Node::new(0, 0)).addr, sent.clone()).encode(&mut bytes);
     let packet = Packet::decode(&bytes).map_err(|error| format!("{error}: {sent:?}"))?;
@@ -298,7 +281,7 @@ fn travel(message: &Message<Node>) -> Result<Message<Node>, String> {
     if packet.message != sent || again != bytes {
         return Err(format!("{sent:?} became {:?} on the wire", packet.message));
     }
-    Ok(translate(&packet.message, node))
+    Ok(packet.message.map(|contact| node(&contact)))
 }
 
 fn run(seed: u64, bug: Bug) -> Result<(), String> {

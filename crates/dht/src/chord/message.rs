@@ -219,3 +219,46 @@ impl<C> Message<C> {
         )
     }
 }
+
+impl<C> Message<C> {
+    /// The same among other contacts.
+    #[must_use]
+    pub fn map<D>(self, to: impl Fn(C) -> D) -> Message<D> {
+        let list = |contacts: Box<[C]>| -> Box<[D]> { contacts.into_iter().map(&to).collect() };
+        let beside = |said: Neighbours<C>| Neighbours {
+            predecessor: said.predecessor.map(&to),
+            successors: list(said.successors),
+        };
+        match self {
+            Self::Neighbours { tag, neighbours } => {
+                Message::Neighbours { tag, neighbours: beside(neighbours) }
+            }
+            Self::Goodbye { neighbours } => Message::Goodbye { neighbours: beside(neighbours) },
+            Self::Find { tag, key, avoid, list } => {
+                Message::Find { tag, key, avoid: avoid.map(to), list }
+            }
+            Self::Refer { tag, to: next } => Message::Refer { tag, to: to(next) },
+            Self::Owner { tag, owner } => Message::Owner { tag, owner: to(owner) },
+            Self::Owners { tag, owners } => Message::Owners { tag, owners: list(owners) },
+            Self::Route { tag, origin, key, hops, timeouts, last, list } => {
+                Message::Route { tag, origin: to(origin), key, hops, timeouts, last, list }
+            }
+            Self::Arrived { tag, hops, timeouts, successors } => {
+                Message::Arrived { tag, hops, timeouts, successors: successors.map(list) }
+            }
+            Self::Suggest { contact } => Message::Suggest { contact: to(contact) },
+            Self::Ack { tag } => Message::Ack { tag },
+            Self::GetNeighbours { tag } => Message::GetNeighbours { tag },
+            Self::Notify => Message::Notify,
+            Self::Ping { tag } => Message::Ping { tag },
+            Self::Pong { tag } => Message::Pong { tag },
+            Self::Get { tag, key } => Message::Get { tag, key },
+            Self::Value { tag, item } => Message::Value { tag, item },
+            Self::Absent { tag } => Message::Absent { tag },
+            Self::Offer { tag, put, keys } => Message::Offer { tag, put, keys },
+            Self::Want { tag, wanted } => Message::Want { tag, wanted },
+            Self::Give { tag, token, item } => Message::Give { tag, token, item },
+            Self::Kept { tag } => Message::Kept { tag },
+        }
+    }
+}

@@ -188,6 +188,21 @@ pub enum Refusal {
     Other(i32),
 }
 
+impl<C> Message<C> {
+    /// The same among other contacts.
+    #[must_use]
+    pub fn map<D>(self, to: impl Fn(C) -> D) -> Message<D> {
+        let body = match self.body {
+            Body::Query { read_only, query } => Body::Query { read_only, query },
+            Body::Reply(Reply { nodes, token, found }) => {
+                Body::Reply(Reply { nodes: nodes.into_iter().map(to).collect(), token, found })
+            }
+            Body::Refusal(refusal) => Body::Refusal(refusal),
+        };
+        Message { transaction: self.transaction, body }
+    }
+}
+
 impl Query {
     /// What nodes are wanted close to, if any are.
     pub(super) fn target(&self) -> Option<&Key> {

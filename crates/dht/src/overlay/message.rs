@@ -92,3 +92,26 @@ pub enum Message<C, S> {
         said: S,
     },
 }
+
+impl<C, S> Message<C, S> {
+    /// The same among other contacts; `own` carries over what only its overlay says.
+    #[must_use]
+    pub fn map<D, R>(self, to: impl Fn(C) -> D, own: impl FnOnce(S) -> R) -> Message<D, R> {
+        let list = |contacts: Box<[C]>| contacts.into_iter().map(&to).collect();
+        match self {
+            Self::Find { tag, key, stage } => Message::Find { tag, key, stage },
+            Self::Nearer { tag, stage, nodes } => {
+                Message::Nearer { tag, stage, nodes: list(nodes) }
+            }
+            Self::Owners { tag, owners } => Message::Owners { tag, owners: list(owners) },
+            Self::Get { tag, key } => Message::Get { tag, key },
+            Self::Value { tag, item } => Message::Value { tag, item },
+            Self::Absent { tag } => Message::Absent { tag },
+            Self::Offer { tag, put, keys } => Message::Offer { tag, put, keys },
+            Self::Want { tag, bits, number } => Message::Want { tag, bits, number },
+            Self::Give { tag, item } => Message::Give { tag, item },
+            Self::Kept { tag } => Message::Kept { tag },
+            Self::Own { tag, said } => Message::Own { tag, said: own(said) },
+        }
+    }
+}

@@ -21,6 +21,19 @@ pub enum Leaf<C> {
     },
 }
 
+impl<C> Leaf<C> {
+    /// The same among other contacts.
+    #[must_use]
+    pub fn map<D>(self, to: impl Fn(C) -> D) -> Leaf<D> {
+        match self {
+            Self::GetLeaves => Leaf::GetLeaves,
+            Self::Leaves { contacts } => {
+                Leaf::Leaves { contacts: contacts.into_iter().map(to).collect() }
+            }
+        }
+    }
+}
+
 /// What a Pastry node waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeafAsk {

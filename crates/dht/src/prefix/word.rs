@@ -75,6 +75,29 @@ pub enum Said<C, O> {
     Own(O),
 }
 
+impl<C, O> Said<C, O> {
+    /// The same among other contacts; `own` carries over what only its network says.
+    #[must_use]
+    pub fn map<D, P>(self, to: impl Fn(C) -> D, own: impl FnOnce(O) -> P) -> Said<D, P> {
+        let list = |contacts: Box<[C]>| -> Box<[D]> { contacts.into_iter().map(&to).collect() };
+        Said::Word(match self {
+            Self::Own(it) => return Said::Own(own(it)),
+            Self::Word(Word::Ping) => Word::Ping,
+            Self::Word(Word::Pong { member }) => Word::Pong { member },
+            Self::Word(Word::Walk { level, member }) => Word::Walk { level, member },
+            Self::Word(Word::Way { done, level, next, contacts }) => {
+                Word::Way { done, level, next: list(next), contacts: list(contacts) }
+            }
+            Self::Word(Word::GetRow { level }) => Word::GetRow { level },
+            Self::Word(Word::Row { level, contacts }) => {
+                Word::Row { level, contacts: list(contacts) }
+            }
+            Self::Word(Word::Hello) => Word::Hello,
+            Self::Word(Word::Goodbye { contacts }) => Word::Goodbye { contacts: list(contacts) },
+        })
+    }
+}
+
 /// Why a node has asked another something of the network's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ask<O> {

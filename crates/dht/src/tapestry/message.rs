@@ -50,6 +50,29 @@ pub enum Pointing<C> {
     Busy,
 }
 
+impl<C> Pointing<C> {
+    /// The same among other contacts.
+    #[must_use]
+    pub fn map<D>(self, to: impl Fn(C) -> D) -> Pointing<D> {
+        match self {
+            Self::Publish { key, holder, level, seconds } => {
+                Pointing::Publish { key, holder: to(holder), level, seconds }
+            }
+            Self::Taken => Pointing::Taken,
+            Self::Published { key, holders, spare } => Pointing::Published {
+                key,
+                holders: holders.into_iter().map(&to).collect(),
+                spare: spare.into_iter().map(&to).collect(),
+            },
+            Self::Multicast { newcomer, shared, level } => {
+                Pointing::Multicast { newcomer: to(newcomer), shared, level }
+            }
+            Self::Multicasted => Pointing::Multicasted,
+            Self::Busy => Pointing::Busy,
+        }
+    }
+}
+
 /// What a Tapestry node waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PointerAsk<C> {

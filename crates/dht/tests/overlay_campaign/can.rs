@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use dht::can::{Config, Fault, Message, Said, Zone, Zones};
+use dht::can::{Config, Fault, Message, Zone, Zones};
 use dht::overlay::Rules;
 use machine::Rng;
 use machine::dht::Key;
@@ -41,7 +41,7 @@ impl Subject for Zones<Node> {
     }
 
     fn travel(message: &Message<Node>) -> Result<Message<Node>, String> {
-        wire::travel(message, |said| map(said, wire::peer), |said| map(said, wire::node))
+        wire::travel(message, |said| said.map(wire::peer), |said| said.map(wire::node))
     }
 
     fn always(world: &Sim<Self>, _: Weather) -> Option<String> {
@@ -104,24 +104,6 @@ impl Subject for Zones<Node> {
 pub enum Defect {
     Can(Fault),
     NoRepair,
-}
-
-fn map<C, D>(said: Said<C>, to: impl Fn(C) -> D) -> Said<D> {
-    let kin = |kin: Box<[(C, u8)]>| kin.into_iter().map(|(it, depth)| (to(it), depth)).collect();
-    match said {
-        Said::Hello { claims } => Said::Hello { claims },
-        Said::Update { claims, kin: list } => Said::Update { claims, kin: kin(list) },
-        Said::Claims { claims, kin: list } => Said::Claims { claims, kin: kin(list) },
-        Said::Conflict { with } => Said::Conflict { with: to(with) },
-        Said::Join { point, last } => Said::Join { point, last },
-        Said::Refer { to: other, last } => Said::Refer { to: to(other), last },
-        Said::Welcome { claim, neighbours } => {
-            let neighbours = neighbours.into_iter().map(|(it, claim)| (to(it), claim)).collect();
-            Said::Welcome { claim, neighbours }
-        }
-        Said::Handover { claims, kin: list } => Said::Handover { claims, kin: kin(list) },
-        Said::Adopt { claim, hops } => Said::Adopt { claim, hops },
-    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use dht::kelips::{Config, Entry, Fault, Groups, Message, Said, Tuple};
+use dht::kelips::{Config, Fault, Groups, Message};
 use dht::overlay::Rules;
 use machine::Rng;
 use machine::dht::Key;
@@ -33,7 +33,7 @@ impl Subject for Groups<Node> {
     }
 
     fn travel(message: &Message<Node>) -> Result<Message<Node>, String> {
-        wire::travel(message, |said| map(said, wire::peer), |said| map(said, wire::node))
+        wire::travel(message, |said| said.map(wire::peer), |said| said.map(wire::node))
     }
 
     fn always(_: &Sim<Self>, _: Weather) -> Option<String> {
@@ -99,30 +99,6 @@ impl Subject for Groups<Node> {
 pub enum Defect {
     Kelips(Fault),
     NoRepair,
-}
-
-fn map<C, D>(said: Said<C>, to: impl Fn(C) -> D) -> Said<D> {
-    let list = |entries: Box<[Entry<C>]>| -> Box<[Entry<D>]> {
-        let entry = |it: Entry<C>| Entry { contact: to(it.contact), beat: it.beat };
-        entries.into_iter().map(entry).collect()
-    };
-    match said {
-        Said::Gossip { entries, tuples } => {
-            let tuple = |it: Tuple<C>| Tuple {
-                key: it.key,
-                home: to(it.home),
-                number: it.number,
-                beat: it.beat,
-            };
-            let tuples = tuples.into_iter().map(tuple).collect();
-            Said::Gossip { entries: list(entries), tuples }
-        }
-        Said::WhoIsThere { group, after } => Said::WhoIsThere { group, after },
-        Said::View { beat, entries, next } => Said::View { beat, entries: list(entries), next },
-        Said::Ping => Said::Ping,
-        Said::Pong { beat } => Said::Pong { beat },
-        Said::Goodbye => Said::Goodbye,
-    }
 }
 
 #[test]

@@ -5,7 +5,6 @@
 mod can;
 mod kelips;
 mod pastry;
-mod prefix;
 mod repair;
 mod run;
 mod tapestry;

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dht::overlay::Rules;
-use dht::pastry::{Config, Fault, Leaf, Message, Pastry, Tables};
+use dht::pastry::{Config, Fault, Message, Pastry, Tables};
 use dht::prefix::Base;
 use machine::Rng;
 use machine::dht::{Contact, Key};
 use sim::Node;
 
 use crate::run::{Failure, Sim, Subject, Weather};
-use crate::{found, prefix, weather, wire};
+use crate::{found, weather, wire};
 
 /// What tests plant.
 #[derive(Clone, Copy, Debug)]
@@ -52,8 +52,8 @@ impl Subject for Tables<Node> {
     fn travel(message: &Message<Node>) -> Result<Message<Node>, String> {
         wire::travel(
             message,
-            |said| prefix::map(said, wire::peer, |own| map(own, wire::peer)),
-            |said| prefix::map(said, wire::node, |own| map(own, wire::node)),
+            |said| said.map(wire::peer, |own| own.map(wire::peer)),
+            |said| said.map(wire::node, |own| own.map(wire::node)),
         )
     }
 
@@ -121,15 +121,6 @@ fn astray(it: &Pastry<Node>, key: &Key) -> Option<String> {
     let shared = |node: Node| base.shared(&node.key(), key);
     let onward = shared(next) > shared(me) || apart(next) < apart(me);
     (!onward).then(|| format!("{me} passes {key} on to {next}, which is no nearer"))
-}
-
-fn map<C, D>(own: Leaf<C>, to: impl Fn(C) -> D) -> Leaf<D> {
-    match own {
-        Leaf::GetLeaves => Leaf::GetLeaves,
-        Leaf::Leaves { contacts } => {
-            Leaf::Leaves { contacts: contacts.into_iter().map(to).collect() }
-        }
-    }
 }
 
 #[test]

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use dht::overlay::Rules;
 use dht::prefix::Base;
-use dht::tapestry::{Config, Fault, Message, Pointing, Tables, Tapestry};
+use dht::tapestry::{Config, Fault, Message, Tables, Tapestry};
 use machine::Rng;
 use machine::dht::{Contact, Key};
 use sim::Node;
 
 use crate::run::{Failure, Sim, Subject, Weather};
-use crate::{found, prefix, weather, wire};
+use crate::{found, weather, wire};
 
 /// What tests plant.
 #[derive(Clone, Copy, Debug)]
@@ -49,8 +49,8 @@ impl Subject for Tables<Node> {
     fn travel(message: &Message<Node>) -> Result<Message<Node>, String> {
         wire::travel(
             message,
-            |said| prefix::map(said, wire::peer, |own| map(own, wire::peer)),
-            |said| prefix::map(said, wire::node, |own| map(own, wire::node)),
+            |said| said.map(wire::peer, |own| own.map(wire::peer)),
+            |said| said.map(wire::node, |own| own.map(wire::node)),
         )
     }
 
@@ -112,25 +112,6 @@ fn root(world: &Sim<Tables<Node>>, from: Node, key: &Key) -> Option<Node> {
             None => return Some(here),
             Some((next, resolved)) => (here, level) = (next, resolved),
         }
-    }
-}
-
-fn map<C, D>(own: Pointing<C>, to: impl Fn(C) -> D) -> Pointing<D> {
-    match own {
-        Pointing::Publish { key, holder, level, seconds } => {
-            Pointing::Publish { key, holder: to(holder), level, seconds }
-        }
-        Pointing::Taken => Pointing::Taken,
-        Pointing::Published { key, holders, spare } => Pointing::Published {
-            key,
-            holders: holders.into_iter().map(&to).collect(),
-            spare: spare.into_iter().map(&to).collect(),
-        },
-        Pointing::Multicast { newcomer, shared, level } => {
-            Pointing::Multicast { newcomer: to(newcomer), shared, level }
-        }
-        Pointing::Multicasted => Pointing::Multicasted,
-        Pointing::Busy => Pointing::Busy,
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use dht::overlay::Rules;
-use dht::viceroy::{Butterfly, Config, DEGREE, Fault, Levelled, Link, Message, Said};
+use dht::viceroy::{Butterfly, Config, DEGREE, Fault, Link, Message};
 use machine::Rng;
 use machine::dht::{Contact, Key};
 use sim::Node;
@@ -33,7 +33,7 @@ impl Subject for Butterfly<Node> {
     }
 
     fn travel(message: &Message<Node>) -> Result<Message<Node>, String> {
-        wire::travel(message, |said| map(said, wire::peer), |said| map(said, wire::node))
+        wire::travel(message, |said| said.map(wire::peer), |said| said.map(wire::node))
     }
 
     fn always(world: &Sim<Self>, _: Weather) -> Option<String> {
@@ -94,27 +94,6 @@ impl Subject for Butterfly<Node> {
 pub enum Defect {
     Viceroy(Fault),
     NoRepair,
-}
-
-fn map<C, D>(said: Said<C>, to: impl Fn(C) -> D) -> Said<D> {
-    let list = |list: Box<[Levelled<C>]>| -> Box<[Levelled<D>]> {
-        let one = |it: Levelled<C>| Levelled { contact: to(it.contact), level: it.level };
-        list.into_iter().map(one).collect()
-    };
-    match said {
-        Said::WhoIsBeside => Said::WhoIsBeside,
-        Said::Beside { level, predecessor, successors } => {
-            let successors = list(successors);
-            Said::Beside { level, predecessor: predecessor.map(&to), successors }
-        }
-        Said::Notify => Said::Notify,
-        Said::Level { level } => Said::Level { level },
-        Said::Suggest { contact, hops } => Said::Suggest { contact: to(contact), hops },
-        Said::Goodbye { predecessor, successors } => {
-            let successors = list(successors);
-            Said::Goodbye { predecessor: predecessor.map(&to), successors }
-        }
-    }
 }
 
 #[test]

@@ -35,34 +35,13 @@ where
     S: Clone + PartialEq + Debug,
     L: Speech + Debug,
 {
-    let sent = map(message.clone(), peer, there);
+    let sent = message.clone().map(peer, there);
     let mut bytes = Vec::new();
     sent.encode(&mut bytes);
     let heard = Message::decode(&bytes).map_err(|error| format!("{message:?}: {error}"))?;
-    let heard = map(heard, node, back);
+    let heard = heard.map(node, back);
     match heard == *message {
         true => Ok(heard),
         false => Err(format!("{message:?} became {heard:?}")),
-    }
-}
-
-fn map<C, D, S, R>(
-    message: Message<C, S>,
-    to: impl Fn(C) -> D,
-    own: impl Fn(S) -> R,
-) -> Message<D, R> {
-    let list = |contacts: Box<[C]>| contacts.into_iter().map(&to).collect();
-    match message {
-        Message::Find { tag, key, stage } => Message::Find { tag, key, stage },
-        Message::Nearer { tag, stage, nodes } => Message::Nearer { tag, stage, nodes: list(nodes) },
-        Message::Owners { tag, owners } => Message::Owners { tag, owners: list(owners) },
-        Message::Get { tag, key } => Message::Get { tag, key },
-        Message::Value { tag, item } => Message::Value { tag, item },
-        Message::Absent { tag } => Message::Absent { tag },
-        Message::Offer { tag, put, keys } => Message::Offer { tag, put, keys },
-        Message::Want { tag, bits, number } => Message::Want { tag, bits, number },
-        Message::Give { tag, item } => Message::Give { tag, item },
-        Message::Kept { tag } => Message::Kept { tag },
-        Message::Own { tag, said } => Message::Own { tag, said: own(said) },
     }
 }

@@ -2,6 +2,7 @@
 //! questions, asked of the machines that run live.
 
 mod build;
+mod bytes;
 pub(super) mod churn;
 pub(super) mod standing;
 
@@ -55,12 +56,14 @@ struct Network<M: Simulated> {
     newcomer: Box<dyn Fn(Node) -> M>,
     /// How many nodes a node knows, each once.
     contacts: fn(&M) -> usize,
+    /// How long a message is as a datagram, in bytes.
+    length: fn(&M::Message) -> usize,
 }
 
 /// What is done with a network, whatever its system.
 trait Experiment {
     type Outcome;
-    fn run<M: Dht + Simulated>(self, network: Network<M>) -> Self::Outcome;
+    fn run<M: Dht + Simulated + 'static>(self, network: Network<M>) -> Self::Outcome;
 }
 
 /// A side of the plane on which all nodes lie, as time one way.

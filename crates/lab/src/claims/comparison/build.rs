@@ -10,7 +10,7 @@ use machine::Rng;
 use machine::dht::Contact;
 use sim::{Link, Node, Settings, World};
 
-use super::{Experiment, Network, System, plane};
+use super::{Experiment, Network, System, bytes, plane};
 
 /// How many candidates of a slot a node of Pastry or Tapestry has measured.
 const SAMPLES: usize = 8;
@@ -66,6 +66,7 @@ impl Plan {
             world,
             nodes,
             newcomer: Box::new(move |node| chord::Chord::new(node, config.clone())),
+            length: bytes::chord,
             contacts: |node| {
                 let known = node.successors().iter().chain(node.fingers()).copied();
                 distinct(known.chain(node.predecessor()))
@@ -103,6 +104,7 @@ impl Plan {
             world,
             nodes,
             newcomer: Box::new(move |node| kademlia::Kademlia::new(node, config.clone(), [0; 16])),
+            length: bytes::kademlia,
             contacts: |node| distinct(node.table().nodes()),
         }
     }
@@ -120,6 +122,7 @@ impl Plan {
             world,
             nodes,
             newcomer: newcomer(config),
+            length: bytes::pastry,
             contacts: |node| {
                 let tables = node.topology();
                 let table = tables.entries().iter().map(|entry| entry.contact);
@@ -142,6 +145,7 @@ impl Plan {
             world,
             nodes,
             newcomer: newcomer(config),
+            length: bytes::tapestry,
             contacts: |node| distinct(node.topology().entries().iter().map(|it| it.contact)),
         }
     }
@@ -165,6 +169,7 @@ impl Plan {
             world,
             nodes,
             newcomer: newcomer(config),
+            length: bytes::can,
             contacts: |node| distinct(node.topology().neighbours()),
         }
     }
@@ -183,6 +188,7 @@ impl Plan {
             world,
             nodes,
             newcomer: newcomer(config),
+            length: bytes::kelips,
             contacts: |node| {
                 let view = node.topology();
                 distinct(view.members().chain(view.contacts().map(|(_, contact)| contact)))
@@ -206,6 +212,7 @@ impl Plan {
             world,
             nodes,
             newcomer: newcomer(config),
+            length: bytes::viceroy,
             contacts: |node| distinct(node.topology().links()),
         }
     }

@@ -8,6 +8,7 @@ use machine::{Instant, OpId, Rng};
 use sim::{Change, Node, Simulated, Span};
 
 use super::build::Plan;
+use super::bytes::Scales;
 use super::{Experiment, Network, SYSTEMS, System, random_key};
 use crate::claim::{Claim, Provenance};
 use crate::claims::percentile;
@@ -115,6 +116,8 @@ struct Row {
     stored: f64,
     /// Messages that a node sent in a second, upkeep and all.
     messages: f64,
+    /// Bytes of those, with the heads of UDP and IPv4.
+    bytes: f64,
     hops: f64,
     /// Median, in milliseconds.
     latency: f64,
@@ -246,7 +249,7 @@ impl<M: Dht + Simulated> Town<M> {
 impl Experiment for Live {
     type Outcome = Row;
 
-    fn run<M: Dht + Simulated>(self, network: Network<M>) -> Row {
+    fn run<M: Dht + Simulated + 'static>(self, network: Network<M>) -> Row {
         let (up, nodes) = (network.nodes.clone(), network.nodes.len() as f64);
         let mut churn = sim::Churn::new(self.seed, &up, self.sessions, Span::Constant(SECOND));
         let rng = Rng::new(self.seed);
@@ -254,10 +257,13 @@ impl Experiment for Live {
         let warm = Instant::ZERO + self.warm_up as u32 * SECOND;
         let mut town = Town { network, up, keys, asked, tally, warm, rng };
         let end = self.warm_up + self.seconds;
-        let mut sent = 0;
+        let scales = Scales::new(town.network.length);
+        town.network.world.observe(scales.clone());
+        let (mut sent, mut bytes) = (0, 0);
         for second in 0..end + PATIENCE {
             if second == self.warm_up {
                 sent = town.network.world.counts().sent;
+                scales.borrow_mut().take();
             }
             let next = town.network.world.now() + SECOND;
             town.change(&mut churn, next);
@@ -265,6 +271,7 @@ impl Experiment for Live {
                 town.ask(second);
             } else if second == end {
                 sent = town.network.world.counts().sent - sent;
+                bytes = scales.borrow_mut().take();
             }
             town.network.world.run_until(next);
             town.heed();
@@ -283,6 +290,7 @@ impl Experiment for Live {
             found: share(tally.found, tally.gets),
             stored: share(tally.stored, tally.puts),
             messages: sent as f64 / self.seconds as f64 / nodes,
+            bytes: bytes as f64 / self.seconds as f64 / nodes,
             hops: share(tally.hops, tally.found),
             timeouts: share(tally.timeouts, tally.found),
             latency: percentile(&mut tally.took, 0.5) * 1_000.0,
@@ -333,6 +341,7 @@ fn measure(run: &Run<'_>) -> Result<Outcome, ParamError> {
             "found, %",
             "stored, %",
             "messages/s per node",
+            "bytes/s per node",
             "hops",
             "timeouts",
             "median ms",
@@ -345,6 +354,7 @@ fn measure(run: &Run<'_>) -> Result<Outcome, ParamError> {
                     (row.found * 1_000.0).round() / 10.0,
                     (row.stored * 1_000.0).round() / 10.0,
                     row.messages,
+                    row.bytes,
                     row.hops,
                     row.timeouts,
                     row.latency,
@@ -376,12 +386,14 @@ fn measure(run: &Run<'_>) -> Result<Outcome, ParamError> {
         };
         plot("Values found", "share", |row| row.found);
         plot("Messages of a node", "messages/s", |row| row.messages);
+        plot("Bytes of a node", "bytes/s", |row| row.bytes);
     }
     outcome.note(
         "A value a second is put by a random member, and one that was put at least a minute before is \
          asked for; nobody puts anything again. Whoever goes falls silent, and somebody new comes a \
          second later. All hold three copies and keep up their tables in rounds of the same length; \
-         what a round does is each system's own.",
+         what a round does is each system's own. Bytes are those of the datagrams that live nodes \
+         send, with their heads of UDP and IPv4.",
     );
     Ok(outcome)
 }

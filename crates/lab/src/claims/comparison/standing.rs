@@ -67,7 +67,7 @@ struct LookUp {
 impl Experiment for LookUp {
     type Outcome = Row;
 
-    fn run<M: Dht + Simulated>(self, mut network: Network<M>) -> Row {
+    fn run<M: Dht + Simulated + 'static>(self, mut network: Network<M>) -> Row {
         let mut rng = Rng::new(self.seed);
         let sample = 2_000.min(network.nodes.len());
         let contacts: Vec<f64> = (0..sample)
