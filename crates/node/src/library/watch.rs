@@ -173,8 +173,8 @@ impl Watcher {
     pub(super) fn watch(&mut self, dir: &Path) {
         let Some(watcher) = &mut self.watcher else { return };
         if let Err(error) = watcher.watch(dir, RecursiveMode::NonRecursive) {
-            // It may be gone already, which its parent is told.
-            if !matches!(error.kind, ErrorKind::PathNotFound) && dir.exists() {
+            // It may be gone already, or be gone and there again: its parent is told of both.
+            if !is_gone(&error) && dir.exists() {
                 self.trouble.get_or_insert_with(|| in_words(&error));
             }
         }
@@ -186,6 +186,16 @@ impl Watcher {
             // Gone folders are watched no longer anyway.
             let _ = watcher.unwatch(dir);
         }
+    }
+}
+
+/// Whether there was no such folder.
+fn is_gone(error: &notify::Error) -> bool {
+    use std::io::ErrorKind::{NotADirectory, NotFound};
+    match &error.kind {
+        ErrorKind::PathNotFound => true,
+        ErrorKind::Io(error) => matches!(error.kind(), NotFound | NotADirectory),
+        _ => false,
     }
 }
 
