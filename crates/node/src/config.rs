@@ -299,9 +299,10 @@ impl TransfersSection {
             Some(own.unwrap_or(of_all)).filter(|time| *time > 0).map(Duration::from_secs)
         };
         SeedUntil {
-            ratio: Some(record.seed_ratio.unwrap_or(self.seed_ratio)).filter(|ratio| *ratio > 0.0),
-            time: seconds(record.seed_time, self.seed_time),
-            idle: seconds(record.seed_idle, self.seed_idle),
+            ratio: Some(record.rules.seed_ratio.unwrap_or(self.seed_ratio))
+                .filter(|ratio| *ratio > 0.0),
+            time: seconds(record.rules.seed_time, self.seed_time),
+            idle: seconds(record.rules.seed_idle, self.seed_idle),
         }
     }
 
@@ -309,11 +310,11 @@ impl TransfersSection {
     #[must_use]
     pub(crate) fn torrent_limits(&self, record: &Record) -> TorrentLimits {
         TorrentLimits {
-            upload: record.upload_limit,
-            download: record.download_limit,
-            connections: Some(record.max_connections.unwrap_or(self.max_connections)),
-            precedence: record.bandwidth.precedence(),
-            exempt: record.unlimited,
+            upload: record.rules.upload_limit,
+            download: record.rules.download_limit,
+            connections: Some(record.rules.max_connections.unwrap_or(self.max_connections)),
+            precedence: record.rules.bandwidth.precedence(),
+            exempt: record.rules.unlimited,
         }
     }
 

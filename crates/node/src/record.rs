@@ -53,6 +53,36 @@ impl Bandwidth {
     }
 }
 
+/// What a user wants of a transfer, as it is written down and as it is shown.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct Rules {
+    /// Words of the user's.
+    pub labels: Vec<String>,
+    /// Its place in the queue, from 0.
+    pub queue_position: u64,
+    /// Whether it is fetched from the beginning to the end.
+    pub sequential: bool,
+    /// It stops sharing at this ratio.
+    pub seed_ratio: Option<f64>,
+    /// It stops sharing after so many seconds.
+    pub seed_time: Option<u64>,
+    /// It stops sharing after so many seconds in which nobody fetched anything.
+    pub seed_idle: Option<u64>,
+    /// Most bytes per second sent, of its own.
+    pub upload_limit: Option<u64>,
+    /// Most bytes per second received, of its own.
+    pub download_limit: Option<u64>,
+    /// Whether the limits on all transfers together do not hold for it.
+    pub unlimited: bool,
+    /// Whether it comes before others where those limits hold.
+    pub bandwidth: Bandwidth,
+    /// Most connections of its own at once; without it, as the settings say.
+    pub max_connections: Option<usize>,
+    /// Whether it runs whatever the queue says.
+    pub forced: bool,
+}
+
 /// A transfer as it is written down. Fields may be added, with a default.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -71,40 +101,21 @@ pub struct Record {
     pub completed: Option<u64>,
     /// It does nothing until it is resumed.
     pub paused: bool,
-    /// Fetch from the beginning to the end.
-    pub sequential: bool,
+    /// What the user wants of it.
+    #[serde(flatten)]
+    pub rules: Rules,
     /// It is the user's own files: they are never written.
     pub published: bool,
     /// Size and time of last change (nanoseconds) of published files when they were hashed.
     pub stamps: Vec<(u64, i64)>,
     /// Files that are not wanted as [`Priority::Normal`], by their index.
     pub priorities: Vec<(usize, Priority)>,
-    /// Words of the user's.
-    pub labels: Vec<String>,
     /// Trackers beyond those of the source.
     pub trackers: Vec<String>,
     /// Trackers instead of those of the source.
     pub tracker_list: Option<Vec<String>>,
     /// Peers that the user named.
     pub peers: Vec<SocketAddr>,
-    /// Stop sharing at this ratio.
-    pub seed_ratio: Option<f64>,
-    /// Stop sharing after so many seconds.
-    pub seed_time: Option<u64>,
-    /// Stop sharing after so many seconds in which nobody fetched anything.
-    pub seed_idle: Option<u64>,
-    /// Most bytes per second sent.
-    pub upload_limit: Option<u64>,
-    /// Most bytes per second received.
-    pub download_limit: Option<u64>,
-    /// The limits on all transfers together do not hold for it.
-    pub unlimited: bool,
-    /// Whether it comes before others where those limits hold.
-    pub bandwidth: Bandwidth,
-    /// Most connections at once.
-    pub max_connections: Option<usize>,
-    /// It runs whatever the queue says.
-    pub forced: bool,
     /// Where files lie, as elements below `dir`, if not where their names would put them.
     pub renames: BTreeMap<usize, Vec<String>>,
     /// Where its files were before they were moved or renamed, until that is done.
@@ -113,8 +124,6 @@ pub struct Record {
     pub seeding_time: u64,
     /// Seconds in which it was fetched.
     pub downloading_time: u64,
-    /// Its place in the queue.
-    pub queue_position: u64,
     /// Payload bytes received, ever.
     pub downloaded: u64,
     /// Payload bytes sent, ever.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::networks::Standing;
-use crate::record::{Bandwidth, Priority};
+use crate::record::{Priority, Rules};
 
 /// What a transfer is doing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -81,36 +81,15 @@ pub struct Transfer {
     /// The folder in which its files lie.
     #[schema(value_type = String)]
     pub dir: PathBuf,
-    /// Words of the user's.
-    pub labels: Vec<String>,
-    /// Its place in the queue, from 0.
-    pub queue_position: u64,
-    /// Whether it is fetched from the beginning to the end.
-    pub sequential: bool,
+    /// What the user wants of it.
+    #[serde(flatten)]
+    pub rules: Rules,
     /// Whether its peers come from its trackers alone.
     pub private: bool,
     /// Whether it is the user's own files, which are never written.
     pub published: bool,
-    /// It stops sharing at this ratio.
-    pub seed_ratio: Option<f64>,
-    /// It stops sharing after so many seconds.
-    pub seed_time: Option<u64>,
-    /// It stops sharing after so many seconds in which nobody fetched anything.
-    pub seed_idle: Option<u64>,
-    /// Most bytes per second sent, of its own.
-    pub upload_limit: Option<u64>,
-    /// Most bytes per second received, of its own.
-    pub download_limit: Option<u64>,
-    /// Whether the limits on all transfers together do not hold for it.
-    pub unlimited: bool,
-    /// Whether it comes before others where those limits hold.
-    pub bandwidth: Bandwidth,
-    /// Most connections of its own at once; without it, as the settings say.
-    pub max_connections: Option<usize>,
     /// Bytes copied so far, while its files are on their way to another disk.
     pub bytes_moved: Option<u64>,
-    /// Whether it runs whatever the queue says.
-    pub forced: bool,
     /// How many files it has.
     pub files: usize,
 }

@@ -57,7 +57,7 @@ fn a_node_goes_on_where_it_ended() {
 
     let to = taker.start();
     let back = await_state(&to, &id, State::Seeding);
-    assert_eq!(back.labels, ["mine"]);
+    assert_eq!(back.rules.labels, ["mine"]);
     assert_eq!(
         back.progress.downloaded, before.progress.downloaded,
         "what was counted is not counted twice"

@@ -134,7 +134,7 @@ fn a_transfer_has_limits_of_its_own_that_are_remembered() {
     };
     pair.to.add(AddRequest { paused: true, ..pair.request() }).expect("added");
     let limited = pair.change(limits);
-    assert_eq!((limited.upload_limit, limited.download_limit), (Some(7), Some(1_000)));
+    assert_eq!((limited.rules.upload_limit, limited.rules.download_limit), (Some(7), Some(1_000)));
     pair.to.resume(&pair.id).expect("resumed");
     await_that(&pair.to, &pair.id, |transfer| transfer.progress.downloaded > 0);
     // At that rate the whole would take half an hour.
@@ -147,9 +147,9 @@ fn a_transfer_has_limits_of_its_own_that_are_remembered() {
     drop(to);
     let to = taker.start();
     let back = await_state(&to, &id, State::Seeding);
-    assert_eq!((back.upload_limit, back.download_limit), (Some(7), Some(1_000_000)));
+    assert_eq!((back.rules.upload_limit, back.rules.download_limit), (Some(7), Some(1_000_000)));
     let lifted = Change { upload_limit: Some(None), ..Change::default() };
-    assert_eq!(to.change(&id, lifted).expect("changed").upload_limit, None);
+    assert_eq!(to.change(&id, lifted).expect("changed").rules.upload_limit, None);
     to.shutdown();
     from.shutdown();
 }

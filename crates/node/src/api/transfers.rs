@@ -82,7 +82,7 @@ async fn list(
     transfers.retain(|transfer| {
         let name = || transfer.name.as_deref().unwrap_or_default().to_lowercase();
         query.state.is_none_or(|state| state == transfer.state)
-            && query.label.as_ref().is_none_or(|label| transfer.labels.contains(label))
+            && query.label.as_ref().is_none_or(|label| transfer.rules.labels.contains(label))
             && text.as_ref().is_none_or(|text| name().contains(text.as_str()))
     });
     let total = transfers.len();

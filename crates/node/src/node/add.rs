@@ -14,7 +14,7 @@ use net::store::Journal;
 use super::transfers::{Entry, id_of};
 use super::{Node, NodeError, lock, moves, rename, unix_now};
 use crate::paths;
-use crate::record::{Priority, Record};
+use crate::record::{Priority, Record, Rules};
 use crate::view::Transfer;
 
 /// What a transfer is added by.
@@ -133,8 +133,11 @@ impl Node {
         let mut record = Record {
             dir,
             paused: request.paused,
-            sequential: request.sequential,
-            labels: request.labels,
+            rules: Rules {
+                sequential: request.sequential,
+                labels: request.labels,
+                ..Rules::default()
+            },
             trackers: request.trackers,
             peers: request.peers,
             ..Record::default()
@@ -347,7 +350,7 @@ impl Node {
             trusted,
             read_only: record.published,
             state_dir: Some(state_dir),
-            sequential: record.sequential,
+            sequential: record.rules.sequential,
             trackers: record.trackers.clone(),
             peers: record.peers.clone(),
             seed_until: config.transfers.seed_until(record),

@@ -78,7 +78,7 @@ impl Node {
         self.end_in_turn(id)?;
         self.with(id, |entry| {
             entry.record.paused = true;
-            entry.record.forced = false;
+            entry.record.rules.forced = false;
             entry.error = None;
         })?;
         self.save(id)?;
@@ -110,13 +110,13 @@ impl Node {
         let runs_well = self.with(id, |entry| {
             let failed = entry.state().0 == crate::view::State::Failed;
             let done = entry.state().0 == crate::view::State::Finished;
-            entry.torrent.is_some() && !failed && !done && entry.record.forced >= forced
+            entry.torrent.is_some() && !failed && !done && entry.record.rules.forced >= forced
         })?;
         if !runs_well {
             self.end_in_turn(id)?;
             self.with(id, |entry| {
                 entry.record.paused = false;
-                entry.record.forced |= forced;
+                entry.record.rules.forced |= forced;
             })?;
             self.save(id)?;
             self.begin_in_turn(id)?;
@@ -341,34 +341,34 @@ impl Node {
 
 fn apply(record: &mut Record, change: &Change) {
     if let Some(sequential) = change.sequential {
-        record.sequential = sequential;
+        record.rules.sequential = sequential;
     }
     if let Some(ratio) = change.seed_ratio {
-        record.seed_ratio = ratio;
+        record.rules.seed_ratio = ratio;
     }
     if let Some(time) = change.seed_time {
-        record.seed_time = time;
+        record.rules.seed_time = time;
     }
     if let Some(time) = change.seed_idle {
-        record.seed_idle = time;
+        record.rules.seed_idle = time;
     }
     if let Some(limit) = change.upload_limit {
-        record.upload_limit = limit;
+        record.rules.upload_limit = limit;
     }
     if let Some(limit) = change.download_limit {
-        record.download_limit = limit;
+        record.rules.download_limit = limit;
     }
     if let Some(unlimited) = change.unlimited {
-        record.unlimited = unlimited;
+        record.rules.unlimited = unlimited;
     }
     if let Some(bandwidth) = change.bandwidth {
-        record.bandwidth = bandwidth;
+        record.rules.bandwidth = bandwidth;
     }
     if let Some(connections) = change.max_connections {
-        record.max_connections = connections;
+        record.rules.max_connections = connections;
     }
     if let Some(labels) = &change.labels {
-        record.labels.clone_from(labels);
+        record.rules.labels.clone_from(labels);
     }
     for &(index, priority) in &change.files {
         record.set_priority(index, priority);
@@ -390,7 +390,7 @@ fn must_begin_anew(before: &Record, after: &Record) -> bool {
         let skips = record.priorities.iter().filter(|(_, priority)| *priority == Priority::Skip);
         skips.map(|(index, _)| *index).collect()
     };
-    before.sequential != after.sequential
+    before.rules.sequential != after.rules.sequential
         || before.trackers != after.trackers
         || before.tracker_list != after.tracker_list
         || skipped(before) != skipped(after)
@@ -398,7 +398,7 @@ fn must_begin_anew(before: &Record, after: &Record) -> bool {
 
 /// When a transfer of its own has shared enough.
 fn goals(record: &Record) -> (Option<f64>, Option<u64>, Option<u64>) {
-    (record.seed_ratio, record.seed_time, record.seed_idle)
+    (record.rules.seed_ratio, record.rules.seed_time, record.rules.seed_idle)
 }
 
 /// Where a file of a torrent lies on disk.

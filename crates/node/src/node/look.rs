@@ -19,7 +19,7 @@ impl Node {
     pub fn transfers(&self) -> Vec<Transfer> {
         let transfers = self.lock_transfers();
         let mut all: Vec<_> = transfers.iter().map(|(id, entry)| entry.view(id)).collect();
-        all.sort_by_key(|transfer| transfer.queue_position);
+        all.sort_by_key(|transfer| transfer.rules.queue_position);
         all.extend(transfers.fetches.iter().map(|(id, fetch)| fetch.view(id)));
         all.extend(transfers.hashing.values().cloned());
         all

@@ -10,7 +10,7 @@ use net::session::Progress;
 use super::add::{AddSource, stamps};
 use super::{Node, NodeError};
 use crate::paths;
-use crate::record::Record;
+use crate::record::{Record, Rules};
 use crate::view::{State, Transfer};
 
 /// Files that may be hashed at once.
@@ -155,7 +155,7 @@ impl Work {
         let record = Record {
             stamps: stamps(&metainfo.info, &dir),
             published: true,
-            labels: self.options.labels.clone(),
+            rules: Rules { labels: self.options.labels.clone(), ..Rules::default() },
             dir,
             ..Record::default()
         };

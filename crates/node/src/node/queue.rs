@@ -40,13 +40,13 @@ fn who_runs(transfers: &Transfers, places: Places) -> BTreeSet<String> {
             !entry.record.paused && !away
         })
         .collect();
-    waiting.sort_by_key(|(_, entry)| entry.record.queue_position);
+    waiting.sort_by_key(|(_, entry)| entry.record.rules.queue_position);
     let (mut fetching, mut sharing) = (places.fetching, places.sharing);
     let mut runs = BTreeSet::new();
     for (id, entry) in waiting {
         let left = if is_complete(entry) { &mut sharing } else { &mut fetching };
         let has_place = match left {
-            _ if entry.record.forced || entry.is_stalled(places.stalled) => true,
+            _ if entry.record.rules.forced || entry.is_stalled(places.stalled) => true,
             None => true,
             Some(0) => false,
             Some(places) => {
@@ -147,7 +147,7 @@ mod tests {
         let mut transfers = Transfers::default();
         for (place, kind) in queue.chars().enumerate() {
             let mut record = Record { paused: kind == 'p', ..Record::default() };
-            record.forced = kind.is_uppercase();
+            record.rules.forced = kind.is_uppercase();
             record.seen.bytes_wanted = 1;
             record.seen.bytes_have = u64::from(kind.eq_ignore_ascii_case(&'s'));
             let id = format!("{place:040x}");

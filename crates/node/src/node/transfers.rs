@@ -174,7 +174,7 @@ impl Transfers {
     /// Takes a new transfer in, with a number of its own and at the end of the queue.
     pub(super) fn insert(&mut self, id: String, mut entry: Entry) {
         entry.record.number = self.next_number();
-        entry.record.queue_position = self.entries.len() as u64;
+        entry.record.rules.queue_position = self.entries.len() as u64;
         self.removed.retain(|removed| *removed != id);
         self.entries.insert(id, entry);
     }
@@ -202,10 +202,10 @@ impl Transfers {
 
     pub(super) fn remove(&mut self, id: &str) -> Option<Entry> {
         let entry = self.entries.remove(id)?;
-        let gap = entry.record.queue_position;
+        let gap = entry.record.rules.queue_position;
         for other in self.entries.values_mut() {
-            if other.record.queue_position > gap {
-                other.record.queue_position -= 1;
+            if other.record.rules.queue_position > gap {
+                other.record.rules.queue_position -= 1;
                 (other.unsaved, other.untold) = (true, true);
             }
         }
@@ -237,7 +237,7 @@ impl Transfers {
         let mut order: Vec<(u64, String)> = self
             .entries
             .iter()
-            .map(|(other, entry)| (entry.record.queue_position, other.clone()))
+            .map(|(other, entry)| (entry.record.rules.queue_position, other.clone()))
             .filter(|(_, other)| other != id)
             .collect();
         order.sort();
@@ -245,9 +245,9 @@ impl Transfers {
         order.insert(place, (position, id.to_owned()));
         for (position, (_, other)) in (0..).zip(order) {
             if let Some(entry) = self.entries.get_mut(&other)
-                && entry.record.queue_position != position
+                && entry.record.rules.queue_position != position
             {
-                entry.record.queue_position = position;
+                entry.record.rules.queue_position = position;
                 (entry.unsaved, entry.untold) = (true, true);
             }
         }
@@ -437,21 +437,10 @@ impl Entry {
             added: record.added,
             completed: record.completed,
             dir: record.dir.clone(),
-            labels: record.labels.clone(),
-            queue_position: record.queue_position,
-            sequential: record.sequential,
+            rules: record.rules.clone(),
             private: seen.private,
             published: record.published,
-            seed_ratio: record.seed_ratio,
-            seed_time: record.seed_time,
-            seed_idle: record.seed_idle,
-            upload_limit: record.upload_limit,
-            download_limit: record.download_limit,
-            unlimited: record.unlimited,
-            bandwidth: record.bandwidth,
-            max_connections: record.max_connections,
             bytes_moved: self.moving,
-            forced: record.forced,
             files: seen.files,
             ..Transfer::default()
         };
@@ -521,8 +510,10 @@ mod tests {
     }
 
     fn order(transfers: &Transfers) -> Vec<String> {
-        let mut all: Vec<_> =
-            transfers.iter().map(|(id, entry)| (entry.record.queue_position, id.clone())).collect();
+        let mut all: Vec<_> = transfers
+            .iter()
+            .map(|(id, entry)| (entry.record.rules.queue_position, id.clone()))
+            .collect();
         all.sort();
         assert!(all.iter().zip(0..).all(|((position, _), place)| *position == place));
         all.into_iter().map(|(_, id)| id).collect()

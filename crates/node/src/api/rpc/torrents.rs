@@ -247,8 +247,8 @@ pub(super) fn set(node: &Arc<Node>, arguments: &Arguments) -> Answer {
                 (Some(2..), _) => Some(Some(0)),
                 (_, None) => None,
             },
-            upload_limit: limit(arguments, "upload", transfer.upload_limit),
-            download_limit: limit(arguments, "download", transfer.download_limit),
+            upload_limit: limit(arguments, "upload", transfer.rules.upload_limit),
+            download_limit: limit(arguments, "download", transfer.rules.download_limit),
             unlimited: flag(arguments, "honorsSessionLimits").map(|honors| !honors),
             labels: texts(arguments.get("labels")),
             queue_position: number("queuePosition"),
@@ -316,7 +316,7 @@ pub(super) fn move_in_queue(
 ) -> Answer {
     let count = node.transfers().len() as u64;
     for transfer in chosen(node, arguments)? {
-        let position = Some(to(transfer.queue_position, count));
+        let position = Some(to(transfer.rules.queue_position, count));
         node.change(&transfer.id, Change { queue_position: position, ..Change::default() })?;
     }
     Ok(json!({}))

@@ -162,21 +162,21 @@ impl Look<'_> {
             "isStalled" => {
                 json!(self.node.is_stalled(&transfer.id)?)
             }
-            "queuePosition" => json!(transfer.queue_position),
-            "labels" => json!(transfer.labels),
+            "queuePosition" => json!(transfer.rules.queue_position),
+            "labels" => json!(transfer.rules.labels),
             "magnetLink" => json!(transfer.magnet.as_deref().unwrap_or_default()),
             "torrentFile" | "group" => json!(""),
-            "sequentialDownload" => json!(transfer.sequential),
-            "seedRatioMode" => json!(mode(transfer.seed_ratio.map(|ratio| ratio > 0.0))),
-            "seedRatioLimit" => json!(transfer.seed_ratio.unwrap_or(0.0)),
-            "seedIdleMode" => json!(mode(transfer.seed_idle.map(|time| time > 0))),
-            "seedIdleLimit" => json!(transfer.seed_idle.unwrap_or(0).div_ceil(60)),
-            "uploadLimit" => json!(transfer.upload_limit.unwrap_or(0).div_ceil(KILO)),
-            "downloadLimit" => json!(transfer.download_limit.unwrap_or(0).div_ceil(KILO)),
-            "uploadLimited" => json!(transfer.upload_limit.is_some()),
-            "downloadLimited" => json!(transfer.download_limit.is_some()),
-            "honorsSessionLimits" => json!(!transfer.unlimited),
-            "bandwidthPriority" => json!(match transfer.bandwidth {
+            "sequentialDownload" => json!(transfer.rules.sequential),
+            "seedRatioMode" => json!(mode(transfer.rules.seed_ratio.map(|ratio| ratio > 0.0))),
+            "seedRatioLimit" => json!(transfer.rules.seed_ratio.unwrap_or(0.0)),
+            "seedIdleMode" => json!(mode(transfer.rules.seed_idle.map(|time| time > 0))),
+            "seedIdleLimit" => json!(transfer.rules.seed_idle.unwrap_or(0).div_ceil(60)),
+            "uploadLimit" => json!(transfer.rules.upload_limit.unwrap_or(0).div_ceil(KILO)),
+            "downloadLimit" => json!(transfer.rules.download_limit.unwrap_or(0).div_ceil(KILO)),
+            "uploadLimited" => json!(transfer.rules.upload_limit.is_some()),
+            "downloadLimited" => json!(transfer.rules.download_limit.is_some()),
+            "honorsSessionLimits" => json!(!transfer.rules.unlimited),
+            "bandwidthPriority" => json!(match transfer.rules.bandwidth {
                 Bandwidth::Low => -1,
                 Bandwidth::Normal => 0,
                 Bandwidth::High => 1,
@@ -186,7 +186,7 @@ impl Look<'_> {
             "secondsSeeding" => json!(self.node.times(&transfer.id)?.1),
             "maxConnectedPeers" | "peer-limit" => {
                 let usual = || self.node.config().transfers.max_connections;
-                json!(transfer.max_connections.unwrap_or_else(usual))
+                json!(transfer.rules.max_connections.unwrap_or_else(usual))
             }
             "pieceCount" => json!(transfer.progress.pieces_total),
             "file-count" => json!(transfer.files),
