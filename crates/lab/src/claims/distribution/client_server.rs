@@ -1,9 +1,8 @@
 //! A server that sends every copy against peers that pass on what they have.
 
-use bittorrent::picker::PieceOrder;
 use sim::stream::Access;
 
-use super::{LATENCY, PIECE_KIB, pieces};
+use super::{PIECE_KIB, swarm};
 use crate::claim::{Claim, Provenance};
 use crate::outcome::{Axis, Check, Outcome, Plot, Role, Series, Tolerance};
 use crate::param::{Kind, Param, ParamError};
@@ -61,17 +60,10 @@ fn measure(run: &Run<'_>) -> Result<Outcome, ParamError> {
     let source = (up * server) as u64;
     let scenario = |nodes: u64, acquainted: bool| {
         let access = Access { up: Some(up as u64), down: Some(source) };
-        Scenario {
-            seed: run.seed_of(nodes),
-            pieces: pieces(mebibytes, piece_kib),
-            piece_len: (piece_kib * 1024) as u32,
-            source: Access { up: Some(source), down: None },
-            leechers: vec![Leecher { access, rides: false }; nodes as usize],
-            latency: LATENCY,
-            order: PieceOrder::RarestFirst,
-            acquainted,
-            source_leaves_after: None,
-        }
+        let source = Access { up: Some(source), down: None };
+        let leechers = vec![Leecher { access, rides: false }; nodes as usize];
+        let swarm = swarm(run.seed_of(nodes), (mebibytes, piece_kib), source, leechers);
+        Scenario { acquainted, ..swarm }
     };
     let counts = run.params.ints("nodes");
     let jobs: Vec<(u64, bool)> =

@@ -1,15 +1,14 @@
 //! Tit-for-tat against free riders.
 
-use bittorrent::picker::PieceOrder;
 use sim::stream::Access;
 
-use super::{LATENCY, PIECE_KIB, pieces};
+use super::{PIECE_KIB, swarm};
 use crate::claim::{Claim, Provenance};
 use crate::claims::mean;
 use crate::outcome::{Axis, Check, Outcome, Plot, Role, Series};
 use crate::param::{Kind, Param, ParamError};
 use crate::run::Run;
-use crate::swarm::{Leecher, Scenario};
+use crate::swarm::Leecher;
 
 pub(crate) static CLAIM: Claim = Claim {
     id: "distribution.free_riders",
@@ -77,20 +76,12 @@ fn measure(run: &Run<'_>) -> Result<Outcome, ParamError> {
         |&(share, number), tell| {
             let access = Access { up: Some(UP), down: Some(16 * UP) };
             let giving = nodes as usize - riders(share);
-            let scenario = Scenario {
-                seed: run.seed_of(number),
-                pieces: pieces(mebibytes, piece_kib),
-                piece_len: (piece_kib * 1024) as u32,
-                source: Access { up: Some((seed_up * UP as f64) as u64), down: None },
-                leechers: (0..nodes as usize)
-                    .map(|leecher| Leecher { access, rides: leecher >= giving })
-                    .collect(),
-                latency: LATENCY,
-                order: PieceOrder::RarestFirst,
-                acquainted: true,
-                source_leaves_after: None,
-            };
-            let done = scenario.run(tell).done;
+            let source = Access { up: Some((seed_up * UP as f64) as u64), down: None };
+            let leechers = (0..nodes as usize)
+                .map(|leecher| Leecher { access, rides: leecher >= giving })
+                .collect();
+            let swarm = swarm(run.seed_of(number), (mebibytes, piece_kib), source, leechers);
+            let done = swarm.run(tell).done;
             (mean(&done[..giving]), mean(&done[giving..]))
         },
     );

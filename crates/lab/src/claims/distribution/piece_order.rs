@@ -1,9 +1,8 @@
 //! Rarest first against random and in sequence.
 
-use bittorrent::picker::PieceOrder;
 use sim::stream::Access;
 
-use super::{LATENCY, PIECE_KIB, pieces};
+use super::{ORDERS, PIECE_KIB, swarm};
 use crate::claim::{Claim, Provenance};
 use crate::claims::mean;
 use crate::outcome::{Axis, Check, Outcome, Plot, Role, Series};
@@ -60,12 +59,6 @@ const UP: u64 = 128 * 1024;
 /// time is told more exactly by the order of pieces than by when the last choice was.
 const ROUND: f64 = 10.0;
 
-const ORDERS: [(PieceOrder, &str); 3] = [
-    (PieceOrder::RarestFirst, "rarest first"),
-    (PieceOrder::Random, "random"),
-    (PieceOrder::Sequential, "in sequence"),
-];
-
 fn measure(run: &Run<'_>) -> Result<Outcome, ParamError> {
     let (nodes, mebibytes) = (run.params.int("nodes"), run.params.int("file"));
     let (piece_kib, runs) = (run.params.int("piece"), run.params.int("runs"));
@@ -86,18 +79,10 @@ fn measure(run: &Run<'_>) -> Result<Outcome, ParamError> {
         |_| 1.0,
         |&(share, order, number), tell| {
             let access = Access { up: Some(UP), down: Some(16 * UP) };
-            let scenario = Scenario {
-                seed: run.seed_of(number),
-                pieces: pieces(mebibytes, piece_kib),
-                piece_len: (piece_kib * 1024) as u32,
-                source: Access { up: Some((share * UP as f64) as u64), down: None },
-                leechers: vec![Leecher { access, rides: false }; nodes as usize],
-                latency: LATENCY,
-                order,
-                acquainted: true,
-                source_leaves_after: None,
-            };
-            scenario.run(tell).last()
+            let source = Access { up: Some((share * UP as f64) as u64), down: None };
+            let leechers = vec![Leecher { access, rides: false }; nodes as usize];
+            let swarm = swarm(run.seed_of(number), (mebibytes, piece_kib), source, leechers);
+            Scenario { order, ..swarm }.run(tell).last()
         },
     );
     let mut outcome = Outcome::default();

@@ -1,9 +1,8 @@
 //! Seeds that leave early: how many copies must be out before the seed may go.
 
-use bittorrent::picker::PieceOrder;
 use sim::stream::Access;
 
-use super::{LATENCY, PIECE_KIB, pieces};
+use super::{ORDERS, PIECE_KIB, swarm};
 use crate::claim::{Claim, Provenance};
 use crate::claims::mean;
 use crate::outcome::{Axis, Check, Outcome, Plot, Role, Series};
@@ -60,12 +59,6 @@ const UP: u64 = 256 * 1024;
 /// Copies by which rarest first must have put every piece among the leechers.
 const ENOUGH: f64 = 1.4;
 
-const ORDERS: [(PieceOrder, &str); 3] = [
-    (PieceOrder::RarestFirst, "rarest first"),
-    (PieceOrder::Random, "random"),
-    (PieceOrder::Sequential, "in sequence"),
-];
-
 fn measure(run: &Run<'_>) -> Result<Outcome, ParamError> {
     let (nodes, mebibytes) = (run.params.int("nodes"), run.params.int("file"));
     let (piece_kib, runs) = (run.params.int("piece"), run.params.int("runs"));
@@ -82,18 +75,10 @@ fn measure(run: &Run<'_>) -> Result<Outcome, ParamError> {
         |_| 1.0,
         |&(copies, order, number), tell| {
             let access = Access { up: Some(UP), down: Some(16 * UP) };
-            let scenario = Scenario {
-                seed: run.seed_of(number),
-                pieces: pieces(mebibytes, piece_kib),
-                piece_len: (piece_kib * 1024) as u32,
-                source: access,
-                leechers: vec![Leecher { access, rides: false }; nodes as usize],
-                latency: LATENCY,
-                order,
-                acquainted: true,
-                source_leaves_after: Some((copies * (mebibytes << 20) as f64) as u64),
-            };
-            let end = scenario.run(tell);
+            let leechers = vec![Leecher { access, rides: false }; nodes as usize];
+            let swarm = swarm(run.seed_of(number), (mebibytes, piece_kib), access, leechers);
+            let source_leaves_after = Some((copies * (mebibytes << 20) as f64) as u64);
+            let end = Scenario { order, source_leaves_after, ..swarm }.run(tell);
             let whole = end.done.iter().filter(|at| at.is_finite()).count();
             (whole as f64 / nodes as f64, mean(&end.progress))
         },
