@@ -23,7 +23,7 @@ pub use search::gnutella::handshake::Role;
 use search::gnutella::servent::{Command, Config as ServentConfig, Event, NAME_MAX, Servent};
 pub use search::gnutella::servent::{Counters, Found, Mode, SharedFile};
 use search::gnutella::{Descriptor, QueryHit, Vendor};
-pub use search::gnutella::{Guid, Sha1, TigerRoot};
+pub use search::gnutella::{Guid, Sha1, TigerRoot, Urn};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{self, Receiver, Sender, WeakSender};

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use crate::labs::LabRun;
 use crate::library::LibraryStatus;
 use crate::log::Entry;
+use crate::search::SavedSearch;
 use crate::view::{Status, Transfer};
 
 /// Something that happened.
@@ -23,6 +24,8 @@ pub enum Event {
     Lab(Arc<LabRun>),
     /// The library came further, at most once a second.
     Library(Arc<LibraryStatus>),
+    /// All searches that are kept: one has come, gone, or found something.
+    Searches(Arc<Vec<SavedSearch>>),
     /// News for people.
     Notice(Arc<Notice>),
 }

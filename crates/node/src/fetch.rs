@@ -9,6 +9,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::search::ContentId;
 
+/// Places at which one network has something.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Places {
+    /// The network.
+    pub network: String,
+    /// How it calls it, once for each place.
+    pub ids: Vec<String>,
+}
+
 /// What a network found, and is to bring.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -24,6 +34,18 @@ pub struct Wanted {
     /// How the network calls it ([`Hit::id`](crate::Hit::id)), once for each place that was found
     /// there. It is all that is kept: with these words it can be brought after a restart.
     pub ids: Vec<String>,
+    /// Other networks that bring it when this one cannot.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<Places>,
+}
+
+impl Wanted {
+    /// The same for each network that may bring it, the first one first.
+    pub(crate) fn of_each_network(&self) -> impl Iterator<Item = Self> + '_ {
+        let first = Places { network: self.network.clone(), ids: self.ids.clone() };
+        let all = std::iter::once(first).chain(self.others.iter().cloned());
+        all.map(|Places { network, ids }| Self { network, ids, others: Vec::new(), ..self.clone() })
+    }
 }
 
 /// How far it is.

@@ -21,7 +21,7 @@ pub mod view;
 
 pub use config::{API_LISTEN, Config, ConfigError, Kind, Layers, Origin, SETTINGS, Setting};
 pub use event::{Changed, Event, Notice};
-pub use fetch::{Brought, Fetcher, Wanted};
+pub use fetch::{Brought, Fetcher, Places, Wanted};
 pub use labs::{LabError, LabRun, Labs, Moments, RunState};
 pub use library::{
     FileQuery, FolderState, Library, LibraryError, LibraryFile, LibraryFiles, LibraryFolder,
@@ -34,6 +34,7 @@ pub use node::{
 };
 pub use record::Priority;
 pub use search::{
-    Asked, ContentId, Finder, Found, Hit, RESULTS_MAX, SearchQuery, SearchResult, Told, search,
+    Asked, ContentId, Finder, Found, Hit, Odd, RESULTS_MAX, SavedSearch, SearchQuery, SearchResult,
+    Told, search,
 };
 pub use state::StateError;

@@ -32,7 +32,7 @@ use bittorrent::metainfo::Metainfo;
 use crate::state::{State, StateError};
 use describe::{describe, metainfo};
 use index::{Index, IndexError};
-use query::Query;
+pub(crate) use query::{Query, kinds, name_words};
 use shared::{Folder, Inner, Shared};
 use store::{FileId, Known, Store};
 use watch::Desk;
@@ -287,6 +287,16 @@ impl Library {
             None => status.files,
         };
         Ok(LibraryFiles { files: self.describe(&ids)?, total })
+    }
+
+    /// A file with this content, by its SHA-1 or SHA-256.
+    pub(crate) fn with_content(
+        &self,
+        sha1: Option<[u8; 20]>,
+        sha256: Option<[u8; 32]>,
+    ) -> Result<Option<LibraryFile>, LibraryError> {
+        let Some(id) = self.shared.store.with_content(sha1, sha256)? else { return Ok(None) };
+        Ok(self.describe(&[id])?.pop())
     }
 
     fn describe(&self, ids: &[FileId]) -> Result<Vec<LibraryFile>, LibraryError> {

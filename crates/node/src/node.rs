@@ -15,6 +15,7 @@ mod overlays;
 mod publish;
 mod queue;
 mod rename;
+mod saved;
 mod schedule;
 mod shelf;
 mod transfers;
@@ -67,6 +68,9 @@ pub enum NodeError {
     /// No such file of the library.
     #[error("the library has no file {0}")]
     NoFile(u64),
+    /// No search of this name is kept.
+    #[error("there is no saved search {0}")]
+    NoSearch(String),
     /// It is here already.
     #[error("this torrent is here already")]
     Duplicate(String),
@@ -141,6 +145,7 @@ pub struct Node {
     library: Mutex<Option<Arc<Library>>>,
     finders: Mutex<Vec<Arc<dyn Finder>>>,
     fetchers: Mutex<Vec<Arc<dyn Fetcher>>>,
+    watching: saved::Watching,
     began: Instant,
     first_start: AtomicBool,
     ending: Mutex<bool>,
@@ -182,6 +187,7 @@ impl Node {
             library: Mutex::new(Some(Arc::new(library))),
             finders: Mutex::default(),
             fetchers: Mutex::default(),
+            watching: saved::Watching::default(),
             state,
             labs: Labs::new(events.clone()),
             networks,

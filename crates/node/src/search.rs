@@ -1,7 +1,15 @@
 //! Searching: the same question to everything that can be asked, side by side, and its answers
-//! merged by what they name. A network joins by implementing [`Finder`].
+//! merged by what they name. A network joins by implementing [`Finder`]. Here are its words and how
+//! finders are asked; `content` is what names a content, `narrow` what is left out, `merge` makes rows of hits, `rank` says which
+//! comes first, `spam` which look suspicious, `saved` are searches that people keep.
 
-use std::collections::HashMap;
+mod content;
+mod merge;
+mod narrow;
+mod rank;
+pub(crate) mod saved;
+mod spam;
+
 use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -12,6 +20,11 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+pub use content::ContentId;
+use merge::Merge;
+use narrow::Narrow;
+pub use saved::SavedSearch;
 
 /// Results of one search.
 pub const RESULTS_MAX: usize = 1000;
@@ -24,11 +37,26 @@ const HITS_WAITING_MAX: usize = 64;
 /// A question.
 #[derive(Clone, Debug)]
 pub struct SearchQuery {
-    /// What people typed.
+    /// What people typed: words, and what narrows them (`type:video`, `size:1M..1G`, `-word`,
+    /// `network:gnutella`, `sources:3`).
     pub words: String,
     /// Results of each network that are enough; over all of them there are at most
     /// [`RESULTS_MAX`].
     pub limit: usize,
+}
+
+impl SearchQuery {
+    /// The words alone, for those who do not understand what narrows them: what they find beyond it
+    /// is left out by [`search`].
+    #[must_use]
+    pub fn plain_words(&self) -> String {
+        let narrows = |word: &&str| {
+            word.starts_with('-') || word.starts_with("type:") || word.starts_with("size:")
+        };
+        let words: Vec<&str> =
+            self.words.split_whitespace().filter(|word| !narrows(word)).collect();
+        words.join(" ")
+    }
 }
 
 /// Something that can be asked: the library, the transfers, a network. It is asked on a thread of
@@ -52,51 +80,30 @@ pub trait Finder: Send + Sync {
         query: &SearchQuery,
         tell: &mut dyn FnMut(Hit) -> ControlFlow<()>,
     ) -> Result<(), String>;
+
+    /// Asks who has this content, and tells of it as [`find`](Self::find) does. Who cannot ask by
+    /// content has nothing to tell.
+    ///
+    /// # Errors
+    /// In words, when it cannot be asked.
+    fn locate(
+        &self,
+        _content: &ContentId,
+        _tell: &mut dyn FnMut(Hit) -> ControlFlow<()>,
+    ) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// What is known here, without asking anybody, of a content that some network found: by it
+    /// results of several networks turn out to be the same.
+    fn recognise(&self, _content: &ContentId) -> Option<Hit> {
+        None
+    }
 }
 
 impl fmt::Debug for dyn Finder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.network())
-    }
-}
-
-/// By what content is named, as far as it is known: in hexadecimal, the Tiger tree root in base32.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct ContentId {
-    /// SHA-1 of the whole (Gnutella, bitprint).
-    pub sha1: Option<String>,
-    /// SHA-256 of the whole.
-    pub sha256: Option<String>,
-    /// Root of the Tiger tree (bitprint, Direct Connect).
-    pub tth: Option<String>,
-    /// BEP 3 infohash.
-    pub infohash_v1: Option<String>,
-    /// BEP 52 infohash.
-    pub infohash_v2: Option<String>,
-}
-
-impl ContentId {
-    fn each(&self) -> [(&'static str, Option<&String>); 5] {
-        [
-            ("sha1", self.sha1.as_ref()),
-            ("sha256", self.sha256.as_ref()),
-            ("tth", self.tth.as_ref()),
-            ("infohash_v1", self.infohash_v1.as_ref()),
-            ("infohash_v2", self.infohash_v2.as_ref()),
-        ]
-    }
-
-    fn learn(&mut self, other: &Self) {
-        let learn = |mine: &mut Option<String>, its: &Option<String>| {
-            if mine.is_none() {
-                mine.clone_from(its);
-            }
-        };
-        learn(&mut self.sha1, &other.sha1);
-        learn(&mut self.sha256, &other.sha256);
-        learn(&mut self.tth, &other.tth);
-        learn(&mut self.infohash_v1, &other.infohash_v1);
-        learn(&mut self.infohash_v2, &other.infohash_v2);
     }
 }
 
@@ -152,6 +159,31 @@ pub struct SearchResult {
     pub content: ContentId,
     /// Everywhere it was found.
     pub found: Vec<Found>,
+    /// How well it answers the search; more is better.
+    #[serde(default)]
+    pub score: i32,
+    /// Why it looks like spam.
+    #[serde(default)]
+    pub odd: Vec<Odd>,
+}
+
+impl SearchResult {
+    /// What it is, whoever found it; without a content id, what its network calls it.
+    #[must_use]
+    pub fn key(&self) -> String {
+        let known = self.content.each().into_iter().find_map(|(_, id)| id);
+        known.map_or_else(|| format!("{}/{}", self.network, self.id), |id| id.to_ascii_lowercase())
+    }
+}
+
+/// Why a result looks like spam.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Odd {
+    /// Different contents go by its name.
+    Name,
+    /// Many contents have its length.
+    Size,
 }
 
 /// What one network has to say.
@@ -165,58 +197,13 @@ pub struct Asked {
     pub error: Option<String>,
 }
 
-/// Results so far, merged.
-#[derive(Debug, Default)]
-struct Merge {
-    results: Vec<SearchResult>,
-    /// Which result has a content id.
-    by_id: HashMap<(&'static str, String), usize>,
-}
-
-impl Merge {
-    /// Takes a hit in; returns the number of its result, and whether that is new.
-    fn add(&mut self, network: &str, hit: Hit) -> (usize, bool) {
-        let ids = hit.content.each();
-        let ids = ids.into_iter().filter_map(|(kind, id)| Some((kind, id?.to_ascii_lowercase())));
-        let ids: Vec<_> = ids.collect();
-        let known = ids.iter().find_map(|id| self.by_id.get(id).copied());
-        let found = Found { network: network.to_owned(), id: hit.id.clone(), sources: hit.sources };
-        let number = match known {
-            Some(number) => {
-                let result = &mut self.results[number];
-                result.content.learn(&hit.content);
-                result.sources = result.sources.saturating_add(hit.sources);
-                if result.found.len() < FOUND_MAX && !result.found.contains(&found) {
-                    result.found.push(found);
-                }
-                number
-            }
-            None => {
-                self.results.push(SearchResult {
-                    network: network.to_owned(),
-                    name: hit.name,
-                    length: hit.length,
-                    mime: hit.mime,
-                    id: hit.id,
-                    sources: hit.sources,
-                    content: hit.content,
-                    found: vec![found],
-                });
-                self.results.len() - 1
-            }
-        };
-        for id in ids {
-            self.by_id.entry(id).or_insert(number);
-        }
-        (number, known.is_none())
-    }
-}
-
 /// What a search tells while it goes on.
 #[derive(Clone, Copy, Debug)]
 pub enum Told<'a> {
-    /// A result that is new or has more sources, by its number.
+    /// A result that is new, has more sources, or looks suspicious now, by its number.
     Result(usize, &'a SearchResult),
+    /// The result with the first number turned out to be the one with the second.
+    Same(usize, usize),
     /// A network has nothing more to say.
     Asked(&'a Asked),
 }
@@ -237,16 +224,47 @@ struct Asking {
     results: usize,
 }
 
-/// Asks every finder, side by side, each for as long as its patience; `tell` hears of what comes,
-/// until it has had enough. Returns all results, in the order in which they came, and what each
-/// network had to say.
+/// What a finder is asked.
+#[derive(Clone, Debug)]
+enum Question {
+    Words(SearchQuery),
+    Content(ContentId),
+}
+
+/// Asks every finder that the query does not leave out, side by side, each for as long as its
+/// patience; `tell` hears of what comes, until it has had enough. Returns all results, the best
+/// first, and what each network had to say.
 pub fn search(
     finders: &[Arc<dyn Finder>],
     query: &SearchQuery,
     tell: &mut dyn FnMut(Told<'_>) -> ControlFlow<()>,
 ) -> (Vec<SearchResult>, Vec<Asked>) {
-    let began = Instant::now();
+    let narrow = Narrow::parse(&query.words);
     let limit = query.limit.min(RESULTS_MAX);
+    let asked = finders.iter().filter(|finder| narrow.asks(finder.network())).cloned();
+    let question = Question::Words(SearchQuery { words: narrow.words.clone(), limit });
+    run(finders, &asked.collect::<Vec<_>>(), &question, &narrow, limit, tell)
+}
+
+/// Asks every finder who has a content, as [`search`] does.
+pub(crate) fn locate(
+    finders: &[Arc<dyn Finder>],
+    content: &ContentId,
+    tell: &mut dyn FnMut(Told<'_>) -> ControlFlow<()>,
+) -> Vec<SearchResult> {
+    let question = Question::Content(content.clone());
+    run(finders, finders, &question, &Narrow::default(), RESULTS_MAX, tell).0
+}
+
+fn run(
+    all: &[Arc<dyn Finder>],
+    finders: &[Arc<dyn Finder>],
+    question: &Question,
+    narrow: &Narrow,
+    limit: usize,
+    tell: &mut dyn FnMut(Told<'_>) -> ControlFlow<()>,
+) -> (Vec<SearchResult>, Vec<Asked>) {
+    let began = Instant::now();
     let (sender, said) = sync_channel(HITS_WAITING_MAX);
     let mut asking = Vec::new();
     for (number, finder) in finders.iter().enumerate() {
@@ -257,10 +275,10 @@ pub fn search(
             enough: enough.clone(),
             results: 0,
         }));
-        ask(number, finder.clone(), query.clone(), sender.clone(), enough);
+        ask(number, finder.clone(), question.clone(), sender.clone(), enough);
     }
     drop(sender);
-    let mut merge = Merge::default();
+    let mut merge = Merge::new(narrow.query.words.clone());
     let mut asked = Vec::new();
     while let Some(deadline) = asking.iter().flatten().map(|asking| asking.deadline).min() {
         let wait = deadline.saturating_duration_since(Instant::now());
@@ -281,14 +299,18 @@ pub fn search(
                 let Some(finder) = asking.get_mut(number).and_then(Option::as_mut) else {
                     continue;
                 };
-                if finder.results < limit && merge.results.len() < RESULTS_MAX {
-                    let (result, is_new) = merge.add(finder.network, hit);
-                    finder.results += usize::from(is_new);
-                    if tell(Told::Result(result, &merge.results[result])).is_break() {
+                if finder.results < limit && merge.len() < RESULTS_MAX && narrow.admits(&hit) {
+                    let recognised = recognise(all, finder.network, &hit);
+                    let is_new = take(&mut merge, finder.network, hit, narrow, tell);
+                    finder.results += usize::from(is_new == ControlFlow::Continue(true));
+                    let known = recognised.into_iter();
+                    let go_on =
+                        known.map(|(network, hit)| take(&mut merge, network, hit, narrow, tell));
+                    if is_new.is_break() || go_on.into_iter().any(|told| told.is_break()) {
                         break;
                     }
                 }
-                if finder.results < limit && merge.results.len() < RESULTS_MAX {
+                if finder.results < limit && merge.len() < RESULTS_MAX {
                     continue;
                 }
                 (number, ("done", None))
@@ -304,27 +326,62 @@ pub fn search(
             break;
         }
     }
-    (merge.results, asked)
+    let mut results = merge.finish();
+    results.retain(|result| narrow.fits(result));
+    (results, asked)
+}
+
+/// What others know of a content that one network found.
+fn recognise(finders: &[Arc<dyn Finder>], network: &str, hit: &Hit) -> Vec<(&'static str, Hit)> {
+    if hit.content.is_empty() {
+        return Vec::new();
+    }
+    let others = finders.iter().filter(|finder| finder.network() != network);
+    others.filter_map(|finder| Some((finder.network(), finder.recognise(&hit.content)?))).collect()
+}
+
+/// Takes a hit in, and tells what changed by it; whether it is a result that nobody knew.
+fn take(
+    merge: &mut Merge,
+    network: &str,
+    hit: Hit,
+    narrow: &Narrow,
+    tell: &mut dyn FnMut(Told<'_>) -> ControlFlow<()>,
+) -> ControlFlow<(), bool> {
+    let added = merge.add(network, hit);
+    for gone in added.gone {
+        tell(Told::Same(gone, added.row))?;
+    }
+    for number in added.marked.into_iter().chain([added.row]) {
+        if let Some(result) = merge.row(number).filter(|result| narrow.fits(result)) {
+            tell(Told::Result(number, result))?;
+        }
+    }
+    ControlFlow::Continue(added.is_new)
 }
 
 /// Asks one finder on a thread of its own, which ends when nobody listens any more.
 fn ask(
     number: usize,
     finder: Arc<dyn Finder>,
-    query: SearchQuery,
+    question: Question,
     sender: SyncSender<(usize, Said)>,
     enough: Arc<AtomicBool>,
 ) {
     let refused = sender.clone();
     let run = move || {
-        let found = finder.find(&query, &mut |hit| {
+        let mut tell = |hit| {
             let heard = !enough.load(Ordering::Relaxed);
             if heard && sender.send((number, Said::Hit(hit))).is_ok() {
                 ControlFlow::Continue(())
             } else {
                 ControlFlow::Break(())
             }
-        });
+        };
+        let found = match question {
+            Question::Words(query) => finder.find(&query, &mut tell),
+            Question::Content(content) => finder.locate(&content, &mut tell),
+        };
         // The search may be over.
         let _ = sender.send((number, Said::Ended(found)));
     };
@@ -374,41 +431,6 @@ mod tests {
     ) -> (Vec<SearchResult>, Vec<Asked>) {
         let finders = finders.into_iter().map(|finder| Arc::new(finder) as Arc<dyn Finder>);
         search(&finders.collect::<Vec<_>>(), query, tell)
-    }
-
-    #[test]
-    fn what_is_the_same_is_one_result() {
-        let both = ContentId { infohash_v1: Some("ff".to_owned()), ..sha1("AA") };
-        let infohash = ContentId { infohash_v1: Some("FF".to_owned()), ..ContentId::default() };
-        let mut merge = Merge::default();
-        for (network, hit) in [
-            ("library", hit("a", 1, sha1("aa"))),
-            ("library", hit("b", 1, sha1("bb"))),
-            ("gnutella", hit("A", 5, both)),
-            ("gnutella", hit("c", 2, ContentId::default())),
-            ("bittorrent", hit("x", 7, infohash)),
-            // Without a content id nothing is known to be the same.
-            ("bittorrent", hit("c", 2, ContentId::default())),
-        ] {
-            merge.add(network, hit);
-        }
-        let summary: Vec<_> = merge
-            .results
-            .iter()
-            .map(|result| (result.name.as_str(), result.sources, result.found.len()))
-            .collect();
-        assert_eq!(summary, [("a", 13, 3), ("b", 1, 1), ("c", 2, 1), ("c", 2, 1)]);
-        assert_eq!(merge.results[0].content.infohash_v1.as_deref(), Some("ff"));
-    }
-
-    #[test]
-    fn places_of_one_result_are_bounded() {
-        let mut merge = Merge::default();
-        for number in 0..1000 {
-            merge.add("gnutella", hit(&number.to_string(), 1, sha1("aa")));
-        }
-        assert_eq!(merge.results.len(), 1);
-        assert_eq!((merge.results[0].sources, merge.results[0].found.len()), (1000, FOUND_MAX));
     }
 
     #[test]
@@ -469,6 +491,7 @@ mod tests {
         let (results, said) = search(&finders, &query, &mut |what| {
             told.push(match what {
                 Told::Result(number, result) => format!("{number} {}", result.name),
+                Told::Same(gone, number) => format!("{gone} is {number}"),
                 Told::Asked(asked) => format!("{} {}", asked.name, asked.state),
             });
             ControlFlow::Continue(())

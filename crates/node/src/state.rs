@@ -14,6 +14,7 @@ use redb::{
 };
 
 use crate::record::Record;
+use crate::search::saved::SavedRecord;
 
 /// Numbers about the file itself.
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
@@ -23,6 +24,9 @@ const TRANSFERS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("transf
 const TORRENTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("torrents");
 /// Settings changed while the node ran, by name, in JSON.
 const SETTINGS: TableDefinition<'_, &str, &str> = TableDefinition::new("settings");
+
+/// Searches that are kept, by name, in JSON.
+const SEARCHES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("searches");
 
 /// The key of the schema's version.
 const SCHEMA: &str = "schema";
@@ -39,6 +43,10 @@ const MIGRATIONS: &[Migration] = &[
         Ok(())
     },
     crate::library::create_tables,
+    |write| {
+        write.open_table(SEARCHES)?;
+        Ok(())
+    },
 ];
 
 /// Why the state cannot be used.
@@ -292,6 +300,51 @@ impl State {
     pub fn save_torrent(&self, id: &str, bytes: &[u8]) -> Result<(), StateError> {
         self.write(|write| {
             write.open_table(TORRENTS)?.insert(id, bytes)?;
+            Ok(())
+        })
+    }
+
+    /// Searches that are kept, by name.
+    ///
+    /// # Errors
+    /// When one cannot be read.
+    pub(crate) fn searches(&self) -> Result<Vec<(String, SavedRecord)>, StateError> {
+        let rows = self.read(|read| {
+            let table = read.open_table(SEARCHES)?;
+            let rows = table.iter()?.map(|row| {
+                let (name, bytes) = row?;
+                Ok((name.value().to_owned(), bytes.value().to_vec()))
+            });
+            rows.collect::<Result<Vec<_>, redb::Error>>()
+        })?;
+        let parse = |(id, bytes): (String, Vec<u8>)| match serde_json::from_slice(&bytes) {
+            Ok(record) => Ok((id, record)),
+            Err(source) => Err(StateError::Record { path: self.path.clone(), id, source }),
+        };
+        rows.into_iter().map(parse).collect()
+    }
+
+    /// Keeps a search under its name, or forgets it.
+    ///
+    /// # Errors
+    /// When that cannot be written.
+    pub(crate) fn save_search(
+        &self,
+        name: &str,
+        record: Option<&SavedRecord>,
+    ) -> Result<(), StateError> {
+        let bytes = record.map(serde_json::to_vec).transpose();
+        let bytes = bytes.map_err(|source| StateError::Record {
+            path: self.path.clone(),
+            id: name.to_owned(),
+            source,
+        })?;
+        self.write(|write| {
+            let mut table = write.open_table(SEARCHES)?;
+            match &bytes {
+                Some(bytes) => _ = table.insert(name, bytes.as_slice())?,
+                None => _ = table.remove(name)?,
+            }
             Ok(())
         })
     }

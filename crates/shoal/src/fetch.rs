@@ -18,6 +18,7 @@ use crate::exit::{Exit, Failure, bad_input, say};
 use crate::handover::{self, WhereArgs};
 use crate::inspect::full_path;
 use crate::report::say_json;
+use crate::rows::{self, Named};
 use crate::select::{Pick, numbered, parse_pick, resolve};
 use crate::source;
 use crate::text;
@@ -27,8 +28,8 @@ use crate::units::{parse_duration, size};
 /// Options of `shoal fetch`.
 #[derive(Args, Debug)]
 pub struct FetchArgs {
-    /// A .torrent file, a magnet link, a URL of a .torrent file, an infohash, or `-` for standard
-    /// input
+    /// A .torrent file, a magnet link, a URL of a .torrent file, an infohash, `-` for standard input,
+    /// urn:sha1:.. or urn:bitprint:.., or the number of a result of the last search
     source: String,
     /// Folder to put it in; made if it is missing. What is there already is checked and kept
     /// [default: this folder, or that of the node]
@@ -105,6 +106,11 @@ fn forget_journal(add: &AddTorrent) -> Result<(), Failure> {
 pub fn run(args: &FetchArgs) -> Result<Exit, Failure> {
     let here = args.list || !args.web_seeds.is_empty() || args.network.need_own_session();
     let node = args.place.node(here)?;
+    if let Some(named) = rows::named(&args.source, || args.place.config())? {
+        let node =
+            node.ok_or_else(|| bad_input("only a node that runs fetches that: `shoal up`"))?;
+        return fetch_named(args, &node, named);
+    }
     let source = source::load(&args.source, args.network.interface.as_deref())?;
     if let Some(node) = node {
         return hand_over(args, &node, source);
@@ -201,6 +207,29 @@ fn hand_over(args: &FetchArgs, node: &Client, source: Source) -> Result<Exit, Fa
     }
     let seeds = args.seed || args.seed_ratio.is_some() || args.seed_time.is_some();
     let watch = handover::Watch { timeout: args.timeout, seeds, json: args.json };
+    handover::watch(node, &transfer, &watch)
+}
+
+/// Has the node fetch what is no torrent, from every network that has it, and watches.
+fn fetch_named(args: &FetchArgs, node: &Client, named: Named) -> Result<Exit, Failure> {
+    let mut wish = match named {
+        Named::Row(result) => json!({"result": result}),
+        Named::Content(content) => {
+            let pairs = args.source.split_once('?').map_or("", |(_, pairs)| pairs);
+            let mut pairs = form_urlencoded::parse(pairs.as_bytes());
+            let name = pairs.find(|(name, _)| name == "dn").map(|(_, value)| value.into_owned());
+            json!({"content": content, "name": name})
+        }
+    };
+    if let Some(dir) = &args.output {
+        std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+        let dir = dir.canonicalize().with_context(|| dir.display().to_string())?;
+        wish["dir"] = json!(utf8(&dir)?);
+    }
+    let answer = node.send_json(Method::POST, "/api/v1/search/fetch", wish)?;
+    let transfer = handover::added(node, answer)?;
+    handover::remark(&format!("the node fetches it into {}", transfer.dir.display()));
+    let watch = handover::Watch { timeout: args.timeout, seeds: false, json: args.json };
     handover::watch(node, &transfer, &watch)
 }
 

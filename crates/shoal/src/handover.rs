@@ -11,6 +11,7 @@ use clap::Args;
 use hyper::{Method, StatusCode};
 use indicatif::ProgressBar;
 use net::session::{TorrentState, TorrentStats};
+use node::Config;
 use node::view::{State, Transfer};
 use serde_json::{Value, json};
 
@@ -37,6 +38,14 @@ pub struct WhereArgs {
 }
 
 impl WhereArgs {
+    /// The configuration of the node.
+    ///
+    /// # Errors
+    /// When it is malformed.
+    pub fn config(&self) -> Result<Config, Failure> {
+        Ok(load(self.config.as_ref())?.config())
+    }
+
     /// The node that is to do it, if one runs; it cannot when `here` says so.
     ///
     /// # Errors

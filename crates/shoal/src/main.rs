@@ -21,6 +21,7 @@ mod networks;
 mod progress;
 mod publish;
 mod report;
+mod rows;
 mod search;
 mod select;
 mod source;

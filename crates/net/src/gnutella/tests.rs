@@ -201,7 +201,7 @@ async fn gn_19_and_gn_20_requests_for_what_is_not_shared_are_refused() {
     let dir = tempfile::tempdir().expect("a folder");
     let node = start(config(Mode::Leaf), &[]);
     let file = share(&node, dir.path(), "reef.bin", 1_000).await;
-    let urn = search::gnutella::Urn::Sha1(file.sha1).to_text();
+    let urn = Urn::Sha1(file.sha1).to_text();
     let table = [
         ("/get/1/../../etc/passwd".to_owned(), "", "404"),
         ("/etc/passwd".to_owned(), "", "404"),

@@ -91,6 +91,7 @@ impl From<NodeError> for ApiError {
         match error {
             NodeError::NotFound(_)
             | NodeError::NoNetwork(_)
+            | NodeError::NoSearch(_)
             | NodeError::NoFolder(_)
             | NodeError::NoFile(_) => Self::new(StatusCode::NOT_FOUND, message),
             NodeError::Duplicate(id) => {

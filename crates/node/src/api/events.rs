@@ -25,7 +25,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Shared>> {
 }
 
 #[utoipa::path(get, path = "/api/v1/events", tag = "events",
-    description = "Server-sent events: status, transfers, library, log, lab and notice. A stream \
+    description = "Server-sent events: status, transfers, library, searches, log, lab and notice. A stream \
                    begins with status, all transfers and the library.",
     responses((status = 200, body = StreamEvent<'_>, content_type = "text/event-stream"),
         (status = 401, body = ErrorBody), (status = 503, body = ErrorBody)))]
@@ -90,6 +90,7 @@ fn text_of(event: &Event) -> Bytes {
         Event::Log(entry) => text("log", &**entry),
         Event::Lab(run) => text("lab", &**run),
         Event::Library(status) => text("library", &**status),
+        Event::Searches(saved) => text("searches", &**saved),
         Event::Notice(notice) => text("notice", &**notice),
     }
 }

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
@@ -23,7 +23,7 @@ use super::extract::{Json, Params};
 use super::sse::{self, StreamEvent, text};
 use super::{Ctx, Shared};
 use crate::node::{Node, NodeError};
-use crate::search::{Asked, SearchQuery, SearchResult, Told};
+use crate::search::{Asked, ContentId, SavedSearch, SearchQuery, SearchResult, Told};
 use crate::view::Transfer;
 
 /// A listener who reads nothing for so long is given up.
@@ -32,7 +32,11 @@ const UNREAD_MAX: Duration = Duration::from_secs(20);
 const LIMIT_DEFAULT: usize = 100;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Shared>> {
-    OpenApiRouter::new().routes(routes!(search)).routes(routes!(fetch))
+    OpenApiRouter::new()
+        .routes(routes!(search))
+        .routes(routes!(fetch))
+        .routes(routes!(saved))
+        .routes(routes!(save, forget))
 }
 
 /// A question.
@@ -40,12 +44,20 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Shared>> {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct Question {
-    /// Words that names begin with; `type:video`, `size:>1G` and `-word` narrow it.
-    q: String,
+    /// Words that names begin with. `type:video` (or `audio`, `image`, `document`, `archive`,
+    /// `program`, the end of a name, a MIME type), `size:>1G`, `size:1M..1G`, `-word`,
+    /// `network:gnutella` and `sources:3` (at least) narrow it. May be left out if there is `saved`.
+    q: Option<String>,
+    /// Ask the saved search of this name; what is found counts as seen from then on.
+    saved: Option<String>,
+    /// With `saved`, leave out what has been seen.
+    #[serde(default)]
+    unseen: bool,
     /// Results of each network that are enough: 100 if it is left out, at most 1000.
     limit: Option<usize>,
     /// Answer with server-sent events, as results come: `result`, with a `number` by which a later
-    /// one takes its place; `network`, which has nothing more to say; `done`.
+    /// one takes its place; `same`, when the result `number` turned out to be `of`; `network`, which
+    /// has nothing more to say; `done`.
     #[serde(default)]
     stream: bool,
 }
@@ -67,6 +79,13 @@ struct Numbered<'a> {
     result: &'a SearchResult,
 }
 
+/// Two results are one.
+#[derive(Serialize)]
+struct Same {
+    number: usize,
+    of: usize,
+}
+
 /// The end of a stream.
 #[derive(Serialize)]
 struct Done {
@@ -85,17 +104,24 @@ async fn search(
         let status = StatusCode::SERVICE_UNAVAILABLE;
         ApiError::new(status, "too many searches already").hint("Try again in some seconds")
     })?;
-    let limit = question.limit.unwrap_or(LIMIT_DEFAULT);
-    let query = SearchQuery { words: question.q, limit };
-    if question.stream {
+    let Question { q, saved, unseen, limit, stream } = question;
+    let limit = limit.unwrap_or(LIMIT_DEFAULT);
+    let sought = match (q, saved) {
+        (_, Some(name)) => Sought::Saved { name, limit, unseen },
+        (Some(words), None) => Sought::Words(SearchQuery { words, limit }),
+        (None, None) => {
+            return Err(ApiError::new(StatusCode::BAD_REQUEST, "`q` or `saved` is missing"));
+        }
+    };
+    if stream {
         let (texts, answer) = sse::stream();
         let runtime = Handle::current();
-        begin(&shared, place, move |node| tell(node, &query, &texts, &runtime))?;
+        begin(&shared, place, move |node| tell(node, &sought, &texts, &runtime))?;
         return Ok(answer);
     }
     let (sender, found) = oneshot::channel();
     begin(&shared, place, move |node| {
-        let found = node.search(&query, &mut |_| {
+        let found = sought.search(node, &mut |_| {
             if sender.is_closed() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         // Whoever asked may be gone.
@@ -105,10 +131,69 @@ async fn search(
     Ok(axum::Json(Answer { total: results.len(), results, networks }).into_response())
 }
 
-/// What to fetch: a result as the search told it.
+/// What is looked for.
+enum Sought {
+    Words(SearchQuery),
+    Saved { name: String, limit: usize, unseen: bool },
+}
+
+impl Sought {
+    fn search(
+        &self,
+        node: &Node,
+        tell: &mut dyn FnMut(Told<'_>) -> ControlFlow<()>,
+    ) -> Result<(Vec<SearchResult>, Vec<Asked>), NodeError> {
+        match self {
+            Self::Words(query) => node.search(query, tell),
+            Self::Saved { name, limit, unseen } => node.search_saved(name, *limit, *unseen, tell),
+        }
+    }
+}
+
+#[utoipa::path(get, path = "/api/v1/searches", tag = "search",
+    responses((status = 200, body = Vec<SavedSearch>), (status = 401, body = ErrorBody)))]
+async fn saved(State(shared): Ctx) -> Result<axum::Json<Vec<SavedSearch>>, ApiError> {
+    Ok(axum::Json(shared.run(|node| node.saved_searches()).await?))
+}
+
+/// What to keep watching for.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Save {
+    /// As `q` of a search.
+    words: String,
+}
+
+#[utoipa::path(put, path = "/api/v1/searches/{name}", tag = "search", request_body = Save,
+    params(("name" = String, Path)),
+    responses((status = 200, body = SavedSearch), (status = 400, body = ErrorBody),
+        (status = 401, body = ErrorBody), (status = 409, body = ErrorBody),
+        (status = 413, body = ErrorBody), (status = 415, body = ErrorBody)))]
+async fn save(
+    State(shared): Ctx,
+    Path(name): Path<String>,
+    Json(save): Json<Save>,
+) -> Result<axum::Json<SavedSearch>, ApiError> {
+    let saved = shared.run(move |node| node.save_search(&name, &save.words)).await?;
+    Ok(axum::Json(saved))
+}
+
+#[utoipa::path(delete, path = "/api/v1/searches/{name}", tag = "search",
+    params(("name" = String, Path)),
+    responses((status = 204), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody)))]
+async fn forget(State(shared): Ctx, Path(name): Path<String>) -> Result<StatusCode, ApiError> {
+    shared.run(move |node| node.forget_search(&name)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// What to fetch: a result as the search told it, or what names it alone.
 #[derive(Deserialize, ToSchema)]
 struct Fetch {
-    result: SearchResult,
+    result: Option<SearchResult>,
+    /// Digests: whoever has it is looked for first, which may take some seconds.
+    content: Option<ContentId>,
+    /// What to call it, with `content`.
+    name: Option<String>,
     /// The folder for its files; without one, the usual one.
     #[schema(value_type = Option<String>)]
     dir: Option<PathBuf>,
@@ -123,7 +208,12 @@ async fn fetch(
     State(shared): Ctx,
     Json(fetch): Json<Fetch>,
 ) -> Result<(StatusCode, axum::Json<Transfer>), ApiError> {
-    let begun = shared.run(move |node| node.fetch_found(&fetch.result, fetch.dir)).await?;
+    let begun = shared.run(move |node| match (fetch.result, fetch.content) {
+        (Some(result), _) => node.fetch_found(&result, fetch.dir),
+        (None, Some(content)) => node.fetch_content(&content, fetch.name, fetch.dir),
+        (None, None) => Err(NodeError::Invalid("`result` or `content` is missing".to_owned())),
+    });
+    let begun = begun.await?;
     Ok((StatusCode::CREATED, axum::Json(begun)))
 }
 
@@ -145,18 +235,19 @@ fn begin(
 }
 
 /// Searches, and tells of it as it goes on, until all is told or the listener is gone.
-fn tell(node: &Node, query: &SearchQuery, texts: &mpsc::Sender<Bytes>, runtime: &Handle) {
+fn tell(node: &Node, sought: &Sought, texts: &mpsc::Sender<Bytes>, runtime: &Handle) {
     let send = |text| match runtime.block_on(texts.send_timeout(text, UNREAD_MAX)) {
         Ok(()) => ControlFlow::Continue(()),
         Err(_) => ControlFlow::Break(()),
     };
-    let found = node.search(query, &mut |told| {
+    let found = sought.search(node, &mut |told| {
         send(match told {
+            Told::Same(number, of) => text("same", &Same { number, of }),
             Told::Result(number, result) => text("result", &Numbered { number, result }),
             Told::Asked(asked) => text("network", asked),
         })
     });
-    if let Ok((results, _)) = found {
-        let _ = send(text("done", &Done { total: results.len() }));
-    }
+    // A stream that has begun can only say how it ends.
+    let total = found.map_or(0, |(results, _)| results.len());
+    let _ = send(text("done", &Done { total }));
 }

@@ -13,22 +13,22 @@ const QUERY_LEN_MAX: usize = 1000;
 
 /// A query, understood.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Query {
+pub(crate) struct Query {
     /// Beginnings of words that must be there.
-    pub(super) words: Vec<String>,
+    pub(crate) words: Vec<String>,
     /// Beginnings of words that must not.
-    pub(super) without: Vec<String>,
+    pub(crate) without: Vec<String>,
     /// Kinds, one of which it must be: `video`, `mp4`, `video/mp4`.
-    pub(super) kinds: Vec<String>,
+    pub(crate) kinds: Vec<String>,
     /// Fewest bytes.
-    pub(super) len_min: Option<u64>,
+    pub(crate) len_min: Option<u64>,
     /// Most bytes.
-    pub(super) len_max: Option<u64>,
+    pub(crate) len_max: Option<u64>,
 }
 
 impl Query {
     /// Reads what somebody typed. Everything means something.
-    pub(super) fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         let text = &text[..text.floor_char_boundary(QUERY_LEN_MAX)];
         let mut query = Self::default();
         for part in text.split_whitespace() {
@@ -38,6 +38,12 @@ impl Query {
                 query.len_min = Some(len.saturating_add(1).max(query.len_min.unwrap_or(0)));
             } else if let Some(len) = part.strip_prefix("size:<").and_then(size) {
                 query.len_max = Some(len.saturating_sub(1).min(query.len_max.unwrap_or(u64::MAX)));
+            } else if let Some((least, most)) = part.strip_prefix("size:").and_then(range) {
+                query.len_min = least.max(query.len_min);
+                query.len_max = match (most, query.len_max) {
+                    (Some(most), Some(other)) => Some(most.min(other)),
+                    (most, other) => most.or(other),
+                };
             } else if let Some(word) = part.strip_prefix('-').filter(|word| !word.is_empty()) {
                 query.without.extend(plain_words(word));
             } else {
@@ -49,6 +55,14 @@ impl Query {
         query.kinds.truncate(WORDS_MAX);
         query
     }
+}
+
+/// Fewest and most bytes, one of which may be left out: `1M..1G`.
+fn range(text: &str) -> Option<(Option<u64>, Option<u64>)> {
+    let end = |text: &str| if text.is_empty() { Some(None) } else { size(text).map(Some) };
+    let (least, most) = text.split_once("..")?;
+    let both = (end(least)?, end(most)?);
+    (both != (None, None)).then_some(both)
 }
 
 /// A number of bytes with `K` or `KiB` behind it, powers of 1,024, or `KB`, powers of 1,000; so for
@@ -92,7 +106,7 @@ fn plain_words(text: &str) -> Vec<String> {
 
 /// Words by which a name is found: those that stand alone, and those that only a capital letter
 /// sets apart (`BigBuckBunny`).
-pub(super) fn name_words(name: &str) -> Vec<String> {
+pub(crate) fn name_words(name: &str) -> Vec<String> {
     let mut words = plain_words(name);
     let mut apart = String::with_capacity(name.len() + 8);
     let mut lower = false;
@@ -110,7 +124,7 @@ pub(super) fn name_words(name: &str) -> Vec<String> {
 }
 
 /// What kind of file it is, as `type:` takes it.
-pub(super) fn kinds(name: &str) -> Vec<String> {
+pub(crate) fn kinds(name: &str) -> Vec<String> {
     let mime = crate::mime::of_name(name);
     let mime = mime.split(';').next().unwrap_or(mime);
     let mut kinds = vec![mime.to_owned()];
@@ -139,6 +153,16 @@ mod tests {
         }
         for text in ["", "x", "1x", "1kx", "1..2", "ib", "1ib", "é"] {
             assert_eq!(size(text), None, "{text}");
+        }
+        for (text, least, most) in [
+            ("size:1K..1M", Some(1 << 10), Some(1 << 20)),
+            ("size:7..", Some(7), None),
+            ("size:..7", None, Some(7)),
+            ("size:5.. size:>9 size:..1K size:<20", Some(10), Some(19)),
+            ("size:.. size:x..1", None, None),
+        ] {
+            let query = Query::parse(text);
+            assert_eq!((query.len_min, query.len_max), (least, most), "{text}");
         }
         for text in ["", "   ", "--- ... \u{301}", "size:>", "size:>x", "type:"] {
             let query = Query::parse(text);

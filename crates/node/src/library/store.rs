@@ -9,7 +9,10 @@ use std::path::PathBuf;
 use redb::{ReadTransaction, ReadableTable, WriteTransaction};
 
 use super::digests::{Digests, Pieces};
-use super::tables::{CONTENTS, FILES, FOLDERS, INODES, NEXT, PATHS, PIECES, UNHASHED, UNINDEXED};
+use super::tables::{
+    CONTENTS, COPIES, FILES, FOLDERS, INODES, NEXT, PATHS, PIECES, SHA1, SHA256, UNHASHED,
+    UNINDEXED,
+};
 use super::walk::Stamp;
 use crate::state::{State, StateError};
 use work::Work;
@@ -318,6 +321,27 @@ impl Store {
                 }
             }
             Ok(())
+        })
+    }
+
+    /// The first file with a content of one of these names.
+    pub(super) fn with_content(
+        &self,
+        sha1: Option<[u8; 20]>,
+        sha256: Option<[u8; 32]>,
+    ) -> Result<Option<FileId>, StateError> {
+        self.read(|read| {
+            let mut content = None;
+            if let Some(sha1) = sha1 {
+                content = read.open_table(SHA1)?.get(sha1)?.map(|number| number.value());
+            }
+            if let Some(sha256) = sha256.filter(|_| content.is_none()) {
+                content = read.open_table(SHA256)?.get(sha256)?.map(|number| number.value());
+            }
+            let Some(content) = content else { return Ok(None) };
+            let copies = read.open_table(COPIES)?;
+            let first = copies.range((content, 0)..=(content, u64::MAX))?.next().transpose()?;
+            Ok(first.map(|(copy, _)| copy.value().1))
         })
     }
 

@@ -239,13 +239,31 @@ impl Finder for Gnutella {
     ) -> Result<(), String> {
         // Without it there is nothing to ask.
         let Some(running) = self.running() else { return Ok(()) };
-        let words: Vec<&str> =
-            query.words.split_whitespace().filter(|word| is_plain(word)).collect();
-        if words.is_empty() {
-            return Ok(());
+        let words = query.plain_words();
+        if !words.is_empty() {
+            running.ask(&words, None, tell);
         }
-        running.handle.block_on(async {
-            let mut search = running.node.search(&words.join(" "), None).await;
+        Ok(())
+    }
+
+    fn locate(
+        &self,
+        content: &ContentId,
+        tell: &mut dyn FnMut(Hit) -> ControlFlow<()>,
+    ) -> Result<(), String> {
+        let sha1 = content.sha1.as_deref().and_then(codec::hex::decode).map(Sha1);
+        if let (Some(running), Some(sha1)) = (self.running(), sha1) {
+            running.ask("", Some(sha1), tell);
+        }
+        Ok(())
+    }
+}
+
+impl Running {
+    /// Asks by words, by hash or both, and tells of what comes.
+    fn ask(&self, words: &str, sha1: Option<Sha1>, tell: &mut dyn FnMut(Hit) -> ControlFlow<()>) {
+        self.handle.block_on(async {
+            let mut search = self.node.search(words, sha1).await;
             let until = Instant::now() + ANSWERS;
             let mut next_until = until;
             while let Ok(Some(found)) = timeout_at(next_until.min(until), search.next()).await {
@@ -268,11 +286,5 @@ impl Finder for Gnutella {
                 }
             }
         });
-        Ok(())
     }
-}
-
-/// Whether a word is looked for, rather than narrows what is found.
-fn is_plain(word: &str) -> bool {
-    !word.starts_with('-') && !word.starts_with("type:") && !word.starts_with("size:")
 }

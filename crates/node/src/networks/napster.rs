@@ -321,7 +321,7 @@ impl Finder for Napster {
         let Some(client) = client else {
             return Err(lock(&running.trouble).clone().unwrap_or_else(|| "not logged in".into()));
         };
-        let query = Query::new(&query.words);
+        let query = Query::new(&query.plain_words());
         if query.words.is_empty() {
             return Ok(());
         }

@@ -11,10 +11,10 @@ use bittorrent::metainfo::path::sanitize;
 use net::session::Progress;
 
 use super::{AddRequest, AddSource, Node, NodeError, lock, parse_source, unix_now};
-use crate::fetch::{Brought, Fetcher, Wanted};
+use crate::fetch::{Brought, Fetcher, Places, Wanted};
 use crate::paths;
 use crate::record::Record;
-use crate::search::SearchResult;
+use crate::search::{ContentId, SearchResult};
 use crate::view::{State, Transfer};
 
 /// Fetches that are kept.
@@ -130,7 +130,7 @@ impl Node {
     }
 
     /// Fetches what a search found, into `dir` or the usual folder: by its infohash if it has one,
-    /// else from the first network that found it and brings what it finds.
+    /// else from the networks that found it and bring what they find: when one cannot, the next.
     ///
     /// # Errors
     /// When it is here already, no network that found it brings files, the folder is not allowed,
@@ -153,17 +153,29 @@ impl Node {
         if found.found.iter().any(|place| place.network == "library") {
             return Err(NodeError::Conflict("it is in your library already".to_owned()));
         }
-        let networks: Vec<&str> = found.found.iter().map(|place| place.network.as_str()).collect();
-        let Some(network) = networks.iter().find(|network| self.fetcher(network).is_some()) else {
-            return Err(NodeError::CannotFetch(networks.join(", ")));
+        let mut networks: Vec<Places> = Vec::new();
+        for place in &found.found {
+            let (network, id) = (place.network.clone(), place.id.clone());
+            match networks.iter_mut().find(|places| places.network == network) {
+                Some(places) => places.ids.push(id),
+                None => networks.push(Places { network, ids: vec![id] }),
+            }
+        }
+        let names: Vec<_> = networks.iter().map(|places| places.network.clone()).collect();
+        networks.retain(|places| self.fetcher(&places.network).is_some());
+        // The one with most places first.
+        networks.sort_by_key(|places| std::cmp::Reverse(places.ids.len()));
+        let mut networks = networks.into_iter();
+        let Some(first) = networks.next() else {
+            return Err(NodeError::CannotFetch(names.join(", ")));
         };
-        let places = found.found.iter().filter(|place| place.network == *network);
         let wanted = Wanted {
-            network: (*network).to_owned(),
+            network: first.network,
             name: found.name.clone(),
             length: found.length,
             content: content.clone(),
-            ids: places.map(|place| place.id.clone()).collect(),
+            ids: first.ids,
+            others: networks.collect(),
         };
         let config = self.config().transfers;
         let dir = dir.unwrap_or_else(|| config.download_dir.clone());
@@ -201,6 +213,30 @@ impl Node {
         }
         self.begin_fetch(&id);
         self.get(&id)
+    }
+
+    /// Fetches what these digests name, once somebody who has it is found.
+    ///
+    /// # Errors
+    /// When nobody who can be asked has it, or as [`Node::fetch_found`].
+    pub fn fetch_content(
+        &self,
+        content: &ContentId,
+        name: Option<String>,
+        dir: Option<PathBuf>,
+    ) -> Result<Transfer, NodeError> {
+        if content.is_empty() {
+            return Err(NodeError::Invalid("no digest names it".to_owned()));
+        }
+        let Some(mut found) = self.locate(content)? else {
+            return Err(NodeError::Conflict("nobody who can be asked has it now".to_owned()));
+        };
+        // What was asked for is what is verified, whatever strangers say beside it.
+        found.content.insist(content);
+        if let Some(name) = name {
+            found.name = name;
+        }
+        self.fetch_found(&found, dir)
     }
 
     /// Begins what waits for its first or next try.
@@ -419,13 +455,26 @@ impl Work {
     }
 
     fn bring(&self, tell: &mut dyn FnMut(Brought) -> ControlFlow<()>) -> Result<(), String> {
-        let network = &self.wanted.network;
-        let fetcher = self.node.upgrade().and_then(|node| node.fetcher(network));
-        let fetcher = fetcher.ok_or_else(|| format!("{network} is not there to bring it"))?;
         std::fs::create_dir_all(&self.folder)
             .map_err(|error| format!("{}: {error}", self.folder.display()))?;
         let whole = self.folder.join(WHOLE);
         // It may have been whole when the node was killed.
-        if whole.is_file() { Ok(()) } else { fetcher.fetch(&self.wanted, &whole, tell) }
+        if whole.is_file() {
+            return Ok(());
+        }
+        let mut why = Vec::new();
+        for wanted in self.wanted.of_each_network() {
+            let network = &wanted.network;
+            let fetcher = self.node.upgrade().and_then(|node| node.fetcher(network));
+            let brought = match fetcher {
+                Some(fetcher) => fetcher.fetch(&wanted, &whole, tell),
+                None => Err(format!("{network} is not there to bring it")),
+            };
+            match brought {
+                Ok(()) => return Ok(()),
+                Err(error) => why.push(error),
+            }
+        }
+        Err(why.join("; "))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::{Node, NodeError};
 use crate::library::{FileQuery, Library, LibraryFile};
@@ -9,6 +10,9 @@ use crate::search::{
     self, Asked, ContentId, Finder, Hit, RESULTS_MAX, SearchQuery, SearchResult, Told,
 };
 use crate::view::Transfer;
+
+/// How long others are looked for who have a content, once somebody has it.
+const LOCATE_MORE: Duration = Duration::from_secs(1);
 
 impl Node {
     /// Asks everything that can be asked; `tell` hears of what comes. Results that name the same
@@ -22,6 +26,32 @@ impl Node {
         tell: &mut dyn FnMut(Told<'_>) -> ControlFlow<()>,
     ) -> Result<(Vec<SearchResult>, Vec<Asked>), NodeError> {
         Ok(search::search(&self.finders()?, query, tell))
+    }
+
+    /// Asks every network that can be asked by content who has it; `None` if nobody says so while
+    /// they are waited for.
+    ///
+    /// # Errors
+    /// When the node has ended.
+    pub fn locate(&self, content: &ContentId) -> Result<Option<SearchResult>, NodeError> {
+        let mut first = None;
+        let finders = self.finders()?;
+        if let Some(hit) = finders.iter().find_map(|finder| finder.recognise(content)) {
+            let why = format!("it is in your library already: {}", hit.name);
+            return Err(NodeError::Conflict(why));
+        }
+        let mut found = search::locate(&finders, content, &mut |told| {
+            let Told::Result(..) = told else { return ControlFlow::Continue(()) };
+            // Others who have it are told of by the network that brings it.
+            let began = *first.get_or_insert_with(Instant::now);
+            if began.elapsed() < LOCATE_MORE {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        });
+        found.retain(|result| result.content.shares(content));
+        Ok(found.into_iter().max_by_key(|result| result.sources))
     }
 
     /// Lets searches ask a network, too.
@@ -61,6 +91,16 @@ impl Finder for Library {
         let _ = found.files.into_iter().map(Hit::from).try_for_each(tell);
         Ok(())
     }
+
+    fn recognise(&self, content: &ContentId) -> Option<Hit> {
+        let sha1 = content.sha1.as_deref().and_then(codec::hex::decode);
+        let sha256 = content.sha256.as_deref().and_then(codec::hex::decode);
+        if sha1.is_none() && sha256.is_none() {
+            return None;
+        }
+        // A library that cannot be read says so when it is searched.
+        self.with_content(sha1, sha256).ok().flatten().map(Hit::from)
+    }
 }
 
 impl From<LibraryFile> for Hit {
@@ -95,11 +135,12 @@ impl Finder for Transfers {
         query: &SearchQuery,
         tell: &mut dyn FnMut(Hit) -> ControlFlow<()>,
     ) -> Result<(), String> {
-        let words: Vec<String> = query.words.split_whitespace().map(str::to_lowercase).collect();
+        let words = query.plain_words().to_lowercase();
+        let words: Vec<&str> = words.split_whitespace().collect();
         let hits = self.0.iter().filter_map(|transfer| {
             let name = transfer.name.clone()?;
             let plain = name.to_lowercase();
-            words.iter().all(|word| plain.contains(word.as_str())).then(|| Hit {
+            words.iter().all(|word| plain.contains(word)).then(|| Hit {
                 mime: (transfer.files == 1).then(|| crate::mime::of_name(&name).to_owned()),
                 name,
                 length: transfer.bytes_total,

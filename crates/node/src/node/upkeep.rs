@@ -13,6 +13,8 @@ use crate::view::{State, Status};
 
 /// How often it looks.
 const INTERVAL: Duration = Duration::from_millis(500);
+/// Looks between two times that saved searches are thought of.
+const SEARCHES_EVERY: u32 = 10;
 /// How often it tells how the node is while nothing moves.
 const IDLE_STATUS: Duration = Duration::from_secs(5);
 /// How often it writes down what is not urgent.
@@ -36,6 +38,9 @@ pub(super) fn run(node: &Weak<Node>) {
             node.serve_fetches();
             if tick % watch::TICKS == 0 {
                 node.look_into_watch_dir(&mut watch);
+            }
+            if tick % SEARCHES_EVERY == SEARCHES_EVERY - 1 {
+                node.watch_searches();
             }
         } else {
             node.lock_transfers().count_times();

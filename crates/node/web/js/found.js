@@ -89,6 +89,7 @@ export async function search(words) {
   const heard = (event, data) => {
     if (mine.signal.aborted) return;
     if (event === "result") shown.results[data.number] = data;
+    else if (event === "same") delete shown.results[data.number];
     else if (event === "network") shown.networks = [...shown.networks, data];
     changed();
   };

@@ -70,8 +70,8 @@ function filtered(results, { text, kind, network, size, sources, seen, odd: hide
       && !(seen && shown.seen.has(keyOf(result)))
       && !(hide && odd.has(result));
   });
-  // What many have comes first, what is suspicious last; otherwise as it came.
-  return kept.sort((a, b) => odd.has(a) - odd.has(b) || b.sources - a.sources);
+  // What answers best comes first, what is suspicious last; otherwise what many have.
+  return kept.sort((a, b) => odd.has(a) - odd.has(b) || (b.score ?? 0) - (a.score ?? 0) || b.sources - a.sources);
 }
 
 function Filters({ filters, narrow, results, titleOf, odd }) {
