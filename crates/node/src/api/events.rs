@@ -26,7 +26,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Shared>> {
 
 #[utoipa::path(get, path = "/api/v1/events", tag = "events",
     description = "Server-sent events: status, transfers, library, searches, log, lab and notice. A stream \
-                   begins with status, all transfers and the library.",
+                   begins with status, all transfers, the library and saved searches.",
     responses((status = 200, body = StreamEvent<'_>, content_type = "text/event-stream"),
         (status = 401, body = ErrorBody), (status = 503, body = ErrorBody)))]
 async fn events(State(shared): Ctx) -> Result<impl IntoResponse, ApiError> {
@@ -52,11 +52,15 @@ async fn tell(shared: Arc<Shared>, texts: mpsc::Sender<Bytes>) {
             anew = false;
             let first = shared.run(|node| {
                 let library = node.library()?.status();
-                Ok((node.status(), node.all_as_changed(), library))
+                Ok((node.status(), node.all_as_changed(), library, node.saved_searches()?))
             });
-            let Ok((status, all, library)) = first.await else { return };
-            let first =
-                [text("status", &status), text("transfers", &all), text("library", &library)];
+            let Ok((status, all, library, saved)) = first.await else { return };
+            let first = [
+                text("status", &status),
+                text("transfers", &all),
+                text("library", &library),
+                text("searches", &saved),
+            ];
             for text in first {
                 if texts.send(text).await.is_err() {
                     return;

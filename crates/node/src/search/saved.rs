@@ -11,7 +11,7 @@ use super::SearchResult;
 /// Searches that are kept.
 pub const SAVED_MAX: usize = 100;
 /// Longest name of one, in bytes.
-pub const SAVED_NAME_MAX: usize = 100;
+pub const SAVED_NAME_MAX: usize = 400;
 /// Contents that are remembered as seen, of one search.
 const SEEN_MAX: usize = 5_000;
 /// Contents that are new, of one search.

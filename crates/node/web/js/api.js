@@ -46,6 +46,7 @@ export function onUnauthorized(then) {
 const root = "/api/v1";
 export const get = (path) => request("GET", root + path);
 export const post = (path, body) => request("POST", root + path, body);
+export const put = (path, body) => request("PUT", root + path, body);
 export const patch = (path, body) => request("PATCH", root + path, body);
 export const remove = (path) => request("DELETE", root + path);
 export const upload = (path, bytes, type) => request("POST", root + path, bytes, type);

@@ -1,20 +1,15 @@
-// What searches find: the one that is shown, and saved ones that keep watching while the page is open. What is saved,
-// and what has been seen, stays in this browser.
+// What searches find: the one that is shown, and saved ones, which the node keeps asking. What has been seen of those that
+// are not saved stays in this browser.
 
 import * as api from "./api.js";
-import { changed, notify, state } from "./store.js";
-import { t } from "./strings.js";
+import { changed, state } from "./store.js";
 
 /** Results of each network that are enough. */
 const LIMIT = 200;
-const SAVED = "shoal-searches";
 const SEEN = "shoal-seen";
-const SAVED_MAX = 20;
 const SEEN_MAX = 5000;
-/** Results of a saved search that are remembered as known. */
-const KNOWN_MAX = 500;
-/** Milliseconds between two looks of saved searches. */
-const WATCH_EVERY = 60_000;
+/** Characters of the name of a saved search. */
+const NAME_MAX = 100;
 /** So many different contents under one name, or of one size, are suspicious. */
 const NAMES_MIN = 2;
 const SIZES_MIN = 4;
@@ -73,7 +68,10 @@ export function suspicions(results) {
 }
 
 /** Asks all networks; `heard(event, data)` hears results and networks as they come. */
-const ask = (words, heard, signal) => api.read("/search" + api.query({ q: words, limit: LIMIT, stream: true }), heard, signal);
+function ask(words, heard, signal) {
+  const name = savedAs(words)?.name;
+  return api.read("/search" + api.query({ ...(name ? { saved: name } : { q: words }), limit: LIMIT, stream: true }), heard, signal);
+}
 
 export const shown = { words: "", results: [], networks: [], running: false, error: null, seen: new Set() };
 let stop = null;
@@ -102,8 +100,6 @@ export async function search(words) {
   shown.running = false;
   shown.results.forEach((result) => see(keyOf(result)));
   store(SEEN, [...seen].slice(-SEEN_MAX));
-  const mineToo = saved.find((each) => each.words === words);
-  if (mineToo) know(mineToo, shown.results.map(keyOf));
   changed();
 }
 
@@ -119,57 +115,19 @@ function see(key) {
   seen.add(key);
 }
 
-/** Saved searches: `{ words, known: [key], fresh }`, `fresh` being how many results nobody has looked at. */
-export let saved = stored(SAVED, []);
+/** The saved search for these words, if there is one. */
+export const savedAs = (words) => state.searches.find((each) => each.words === words);
 
-const keep = () => store(SAVED, saved);
+const path = (name) => `/searches/${encodeURIComponent(name)}`;
 
-function know(one, keys) {
-  one.known = [...new Set([...one.known, ...keys])].slice(-KNOWN_MAX);
-  one.fresh = 0;
-  keep();
+/** Has the node keep watching; what it finds now has been seen once it is shown. */
+export async function save(words) {
+  await api.put(path(words.slice(0, NAME_MAX)), { words });
+  if (shown.words === words) await search(words);
 }
 
-export function save(words) {
-  if (saved.some((each) => each.words === words)) return;
-  saved = [...saved, { words, known: shown.words === words ? shown.results.map(keyOf) : [], fresh: 0 }].slice(-SAVED_MAX);
-  keep();
-  changed();
-}
-
-export function forget(words) {
-  saved = saved.filter((each) => each.words !== words);
-  keep();
-  changed();
-}
+/** Has the node watch for it no longer. */
+export const forget = ({ name }) => api.remove(path(name));
 
 /** How many results of saved searches nobody has looked at. */
-export const fresh = () => saved.reduce((sum, each) => sum + each.fresh, 0);
-
-/** Asks every saved search again, one after the other. */
-export async function look() {
-  for (const one of saved) {
-    const results = [];
-    try {
-      await ask(one.words, (event, data) => event === "result" && (results[data.number] = data), AbortSignal.timeout(WATCH_EVERY));
-    } catch {
-      continue;
-    }
-    if (!saved.includes(one)) continue;
-    const known = new Set(one.known);
-    const unknown = results.filter((result) => !known.has(keyOf(result))).length;
-    if (unknown > one.fresh) notify("info", t.search.freshFound(unknown, one.words), null, [`#/search/${encodeURIComponent(one.words)}`, t.search.show]);
-    one.fresh = unknown;
-    keep();
-    changed();
-  }
-}
-
-/** Keeps saved searches watching for as long as this page is open and logged in. */
-export function watch() {
-  const turn = async () => {
-    if (state.session === "ready" && state.online) await look();
-    setTimeout(turn, WATCH_EVERY);
-  };
-  setTimeout(turn, 5000);
-}
+export const fresh = () => state.searches.reduce((sum, each) => sum + each.fresh, 0);

@@ -3,7 +3,7 @@
 import { html, render, useEffect, useState } from "../vendor/htm-preact.js";
 import * as api from "./api.js";
 import { rate } from "./format.js";
-import { fresh, watch } from "./found.js";
+import { fresh } from "./found.js";
 import { begin, changed, state, useStore } from "./store.js";
 import { t } from "./strings.js";
 import { Icon, Notices, tell } from "./ui.js";
@@ -110,4 +110,3 @@ applyTheme();
 const code = handedOver();
 render(html`<${App} />`, document.getElementById("app"));
 enter(code);
-watch();

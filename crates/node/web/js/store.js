@@ -20,6 +20,8 @@ export const state = {
   log: [],
   runs: new Map(),
   notices: [],
+  /** Saved searches. */
+  searches: [],
   /** Rates by transfer id, and "" for all: [time, down, up] */
   rates: new Map(),
 };
@@ -97,6 +99,10 @@ const handlers = {
   },
   lab(run) {
     state.runs.set(run.id, { ...state.runs.get(run.id), ...run });
+    changed();
+  },
+  searches(saved) {
+    state.searches = saved;
     changed();
   },
   notice({ level, message }) {

@@ -152,8 +152,8 @@ export const t = {
     states: { late: "had more to say than was waited for", failed: "could not be asked" },
     sourcesOf: (n) => many(n, "source", "sources"),
     open: "Open", openOf: (name) => `Open ${name}`, fetch: "Fetch", fetchOf: (name) => `Fetch ${name}`,
-    save: "Keep watching", saved: "Watched:", savedNow: (words) => `“${words}” is watched.`, savedHint: "It is asked again each minute while this page is open.",
-    forget: (words) => `Watch “${words}” no longer`, fresh: (n) => `${n} new`, freshFound: (n, words) => `${many(n, "new result", "new results")} for “${words}”`, show: "Show",
+    save: "Keep watching", saved: "Watched:", savedNow: (words) => `“${words}” is watched.`, savedHint: "The node asks it again every quarter of an hour.",
+    forget: (words) => `Watch “${words}” no longer`, fresh: (n) => `${n} new`,
   },
   networks: {
     title: "Networks",

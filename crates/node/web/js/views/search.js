@@ -3,7 +3,7 @@
 import { html, useEffect, useMemo, useState } from "../../vendor/htm-preact.js";
 import * as api from "../api.js";
 import { count, size } from "../format.js";
-import { cancel, forget, keyOf, save, saved, search, shown, suspicions } from "../found.js";
+import { cancel, forget, keyOf, save, savedAs, search, shown, suspicions } from "../found.js";
 import { useNarrow } from "../rows.js";
 import { learn, notify, useStore } from "../store.js";
 import { t } from "../strings.js";
@@ -21,7 +21,7 @@ const kindOf = (type) => {
 const NOTHING = { text: "", kind: "", network: "", size: "", sources: "", seen: false, odd: false };
 
 export function Search({ id }) {
-  useStore();
+  const { searches } = useStore();
   const { value } = useFetched(() => api.get("/networks"), 0, []);
   const [filters, narrow] = useState(NOTHING);
   useEffect(() => {
@@ -40,13 +40,17 @@ export function Search({ id }) {
   const results = shown.results.filter(Boolean);
   const odd = useMemo(() => suspicions(results), [shown.results, results.length, shown.running]);
   const kept = useMemo(() => filtered(results, filters, odd), [shown.results, results.length, shown.running, filters, odd]);
-  const watched = saved.some((each) => each.words === shown.words);
+  const watched = savedAs(shown.words);
+  const keep = () => attempt(async () => {
+    await save(shown.words);
+    notify("info", s.savedNow(shown.words), s.savedHint);
+  });
   return html`<div class="view"><h1>${s.title}</h1><p class="muted">${s.lead}</p>
     <form class="row one" role="search" onSubmit=${submit}><label class="grow"><span class="hidden">${s.label}</span><input key=${id} name="q" type="search" required placeholder=${s.label} autofocus defaultValue=${id ?? shown.words} /></label>
       ${shown.running ? html`<button type="button" onClick=${cancel}>${s.stop}</button>` : html`<button class="primary" type="submit">${s.submit}</button>`}</form>
-    ${saved.length > 0 && html`<section class="row" aria-label=${s.saved}><span class="small muted">${s.saved}</span><ul class="chips plain">${saved.map((one) => html`<li key=${one.words} class="joined"><a class="button" href=${`#/search/${encodeURIComponent(one.words)}`} onClick=${() => one.words === id && search(one.words)}>${one.words}${one.fresh > 0 && html`<span class="badge active">${s.fresh(one.fresh)}</span>`}</a><button type="button" aria-label=${s.forget(one.words)} onClick=${() => forget(one.words)}><${Icon} name="close" /></button></li>`)}</ul></section>`}
+    ${searches.length > 0 && html`<section class="row" aria-label=${s.saved}><span class="small muted">${s.saved}</span><ul class="chips plain">${searches.map((one) => html`<li key=${one.name} class="joined"><a class="button" href=${`#/search/${encodeURIComponent(one.words)}`} onClick=${() => one.words === id && search(one.words)}>${one.words}${one.fresh > 0 && html`<span class="badge active">${s.fresh(one.fresh)}</span>`}</a><button type="button" aria-label=${s.forget(one.words)} onClick=${() => attempt(() => forget(one))}><${Icon} name="close" /></button></li>`)}</ul></section>`}
     ${shown.words && html`<div class="row"><p class="muted small grow" role="status">${shown.running ? s.running : ""} ${s.found(results.length)}${kept.length < results.length ? `, ${s.kept(kept.length)}` : ""}</p>
-      ${!watched && html`<button type="button" onClick=${() => { save(shown.words); notify("info", s.savedNow(shown.words), s.savedHint); }}>${s.save}</button>`}</div>`}
+      ${!watched && html`<button type="button" onClick=${keep}>${s.save}</button>`}</div>`}
     ${shown.error && html`<p class="banner wrap" role="alert">${shown.error.message || t.errors.offline} ${shown.error.hint ?? ""}</p>`}
     ${shown.networks.filter(({ state }) => state !== "done").map(({ name, state, error }) => html`<p key=${name} class="small warn wrap">${titleOf(name)}: ${s.states[state] ?? state}${error ? `, ${error}` : ""}</p>`)}
     ${results.length > 0 && html`<${Filters} filters=${filters} narrow=${narrow} results=${results} titleOf=${titleOf} odd=${odd.size} />`}
