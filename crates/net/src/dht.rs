@@ -4,7 +4,6 @@
 mod bootstrap;
 mod can;
 mod chord;
-mod identity;
 mod kelips;
 mod krpc;
 mod overlay;
@@ -17,9 +16,9 @@ use machine::dht::{Command, Dht, Report};
 
 use crate::datagram::{Contact, Gone, Handle, Protocol};
 
+pub use crate::identity::{IdentityError, SigningKey, is_signed};
 pub use bootstrap::{BootstrapError, MAINLINE, resolve};
 pub use chord::{ChordNode, ChordWire};
-pub use identity::{IdentityError, SigningKey, is_signed};
 pub use krpc::{KademliaConfig, KademliaNode, Krpc};
 pub use overlay::{
     CHORD, OVERLAYS, Overlay, OverlayKind, OverlayNode, OverlayState, Sketch, SketchLink,

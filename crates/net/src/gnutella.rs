@@ -25,7 +25,7 @@ pub use search::gnutella::servent::{Counters, Found, Mode, SharedFile};
 use search::gnutella::{Descriptor, QueryHit, Vendor};
 pub use search::gnutella::{Guid, Sha1, TigerRoot, Urn};
 use tokio::io::AsyncReadExt;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc::{self, Receiver, Sender, WeakSender};
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::time::timeout;
@@ -33,13 +33,11 @@ use tokio::time::timeout;
 use crate::dialer;
 pub use crate::http_swarm::request;
 use crate::http_swarm::{self, Exchange, Given, Network, Share, Source, lock};
-pub use crate::http_swarm::{FetchError, Fetched, From, NoSource, Progress, Pushed, Want};
+pub use crate::http_swarm::{FetchError, Fetched, From, Gave, NoSource, Progress, Pushed, Want};
 use driver::{ANSWERS_MAX, INPUTS_MAX, Input};
 
 /// How long a connection may take to say what it is.
 const FIRST_WORDS: Duration = Duration::from_secs(15);
-/// Connections that have not said what they are, or transfer files, at once.
-const STRANGERS_MAX: usize = 256;
 /// Longest line of whoever answers a push.
 const GIV_MAX: usize = 1_024;
 /// Answers to pushes that are under way at once.
@@ -213,7 +211,9 @@ impl Node {
             stopped.clone(),
         );
         tokio::spawn(task);
-        tokio::spawn(accept(inner.clone(), listener, stopped));
+        let greeting = inner.clone();
+        let greet = move |stream, peer| greet(greeting.clone(), stream, peer);
+        tokio::spawn(http_swarm::accept(listener, stopped, greet));
         Ok(Self { inner, inputs, _stop: Arc::new(stop) })
     }
 
@@ -422,32 +422,8 @@ impl Network for Inner {
     }
 }
 
-async fn accept(inner: Arc<Inner>, listener: TcpListener, mut stop: watch::Receiver<()>) {
-    let strangers = Arc::new(Semaphore::new(STRANGERS_MAX));
-    loop {
-        let accepted = tokio::select! {
-            _ = stop.changed() => return,
-            accepted = listener.accept() => accepted,
-        };
-        // Out of descriptors, most likely: one may be free a moment later.
-        let Ok((stream, peer)) = accepted else {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            continue;
-        };
-        // Whom there is no room for hears nothing.
-        let Ok(permit) = strangers.clone().try_acquire_owned() else { continue };
-        let inner = inner.clone();
-        tokio::spawn(async move {
-            if let Err(error) = greet(&inner, stream, peer).await {
-                tracing::debug!(%peer, %error, "connection");
-            }
-            drop(permit);
-        });
-    }
-}
-
 /// Finds out what a connection is: messages, a request, or the answer to a push.
-async fn greet(inner: &Arc<Inner>, mut stream: TcpStream, peer: SocketAddr) -> io::Result<()> {
+async fn greet(inner: Arc<Inner>, mut stream: TcpStream, peer: SocketAddr) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut read = Vec::new();
     let mut buffer = [0; 1024];
@@ -470,7 +446,7 @@ async fn greet(inner: &Arc<Inner>, mut stream: TcpStream, peer: SocketAddr) -> i
             return Ok(());
         }
         if is(b"GET ") || is(b"HEAD ") {
-            return http_swarm::serve(inner, stream, peer, read).await;
+            return http_swarm::serve(&inner, stream, peer, read).await;
         }
         if !is(b"GIV ") || read.len() > GIV_MAX {
             return Ok(());

@@ -1,10 +1,11 @@
 //! Files that hosts give each other by HTTP/1.1, named by their SHA-1 (RFC 2169, HUGE): whole or as
-//! much of them as has come, in ranges, from many at once, verified by Tiger trees. `upload` and
-//! `queue` give, `fetch`, `swarm` and `source` take what `want` names, `shares` is what there is to
+//! much of them as has come, in ranges, from many at once, verified by Tiger trees. `accept`, `upload`
+//! and `queue` give, `fetch`, `swarm` and `source` take what `want` names, `shares` is what there is to
 //! give, `tiger_tree` and `thex` verify.
 //!
 //! How hosts find each other is a [`Network`]'s to know, and whatever else it answers by HTTP.
 
+mod accept;
 mod fetch;
 mod queue;
 pub mod request;
@@ -29,11 +30,12 @@ use crate::dialer::Dialer;
 use queue::Queue;
 use request::Request;
 
+pub(crate) use accept::accept;
 pub(crate) use fetch::run as fetch;
 pub(crate) use shares::{Share, Shares, lock};
 pub(crate) use source::Source;
 pub(crate) use upload::{send, serve, simple};
-pub use want::{FetchError, Fetched, From, NoSource, Progress, Pushed, Want};
+pub use want::{FetchError, Fetched, From, Gave, NoSource, Progress, Pushed, Want};
 pub(crate) use want::{KNOWN_MAX, PROXIES_MAX};
 
 /// A connection that has been opened, and what has been read of it.
@@ -47,6 +49,8 @@ pub(crate) struct Exchange {
     is_open: bool,
     /// Whether addresses of this host and of private networks are used.
     local: bool,
+    /// Who it is, in networks whose hosts have keys.
+    identity: Option<[u8; 32]>,
     slots: usize,
     pub(crate) dialer: Dialer,
     pub(crate) shares: Mutex<Shares>,
@@ -62,12 +66,18 @@ impl Exchange {
             address,
             is_open,
             local,
+            identity: None,
             slots,
             dialer: Dialer::for_listeners(&[address], None),
             shares: Mutex::default(),
             queue: Mutex::new(Queue::new(slots)),
             trees: Semaphore::new(1),
         }
+    }
+
+    /// The same, known by a key.
+    pub(crate) fn known_as(self, identity: [u8; 32]) -> Self {
+        Self { identity: Some(identity), ..self }
     }
 
     /// Where we accept connections, if we do.

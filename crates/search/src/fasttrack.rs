@@ -58,6 +58,12 @@ pub enum Command<C> {
         /// Nodes to begin with.
         known: Vec<C>,
     },
+    /// Be a supernode, whatever others think of it, beside these; some of them must name this node
+    /// as well, or nobody links to it.
+    Serve {
+        /// Supernodes.
+        known: Vec<C>,
+    },
     /// Say goodbye and stop.
     Leave,
     /// Share these files, and no others.
@@ -152,6 +158,8 @@ pub struct FastTrack<C: Contact, S> {
     /// Whom the user named.
     known: Box<[C]>,
     joining: Option<OpId>,
+    /// It stays a supernode, however few leaves it has.
+    serves: bool,
     user: User<C>,
     /// Of uploads, of different networks.
     vouchers: Vec<Voucher>,
@@ -173,12 +181,20 @@ impl<C: Contact, S: Identity> FastTrack<C, S> {
             secret,
             known: Box::default(),
             joining: None,
+            serves: false,
             user: User::default(),
             vouchers: Vec::new(),
             mandate: None,
             probe: None,
             role: Role::Out,
         }
+    }
+
+    /// The same, sharing these files from the start, of which [`FILES_PER_LEAF`] count.
+    #[must_use]
+    pub fn with_files(mut self, files: Vec<Arc<File>>) -> Self {
+        self.user.set_library(files);
+        self
     }
 
     /// Who it is.
@@ -205,6 +221,15 @@ impl<C: Contact, S: Identity> FastTrack<C, S> {
     /// Its leaves, if it is a supernode.
     pub fn leaves(&self) -> impl Iterator<Item = C> + '_ {
         self.as_supernode().into_iter().flat_map(|supernode| supernode.leaves.keys().copied())
+    }
+
+    /// Whom it would ask next, if its supernode were gone.
+    #[must_use]
+    pub fn others(&self) -> &[C] {
+        match &self.role {
+            Role::Leaf(leaf) => &leaf.others,
+            _ => &[],
+        }
     }
 
     /// Supernodes that it is linked to, if it is one.
@@ -305,6 +330,7 @@ impl<C: Contact, S: Identity> FastTrack<C, S> {
             Role::Supernode(supernode) => supernode.say_goodbye(self.me, cx),
             Role::Out | Role::Seeking(_) => {}
         }
+        self.serves = false;
         self.end_searches(cx);
         cx.answer(op, Event::Left);
     }
@@ -319,6 +345,7 @@ impl<C: Contact, S: Identity> Machine for FastTrack<C, S> {
     fn on_command(&mut self, op: OpId, command: Command<C>, cx: &mut Cx<'_, Self>) {
         match command {
             Command::Join { known } => self.join(op, known, cx),
+            Command::Serve { known } => self.serve(op, known, cx),
             Command::Leave => self.leave(op, cx),
             Command::Share { files } => self.share(files, cx),
             Command::Search { words } => self.search(op, &words, cx),

@@ -17,8 +17,8 @@ use machine::dht::{self, Key, Report};
 use tokio::net::UdpSocket;
 use tokio::sync::watch;
 
-use super::identity::is_signed;
 use crate::datagram::{self, Arrival, Events, Gone, Handle, Inlet, Protocol};
+use crate::identity::is_signed;
 use crate::utp::Endpoint;
 
 /// Queries that are remembered, so that only their answers count as votes on our address.

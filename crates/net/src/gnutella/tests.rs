@@ -73,7 +73,8 @@ async fn a_leaf_finds_what_another_shares_and_fetches_it_verified() {
     let want = Want::of(&found).expect("a hash");
     let fetched = taker.fetch(want, &to, watch::Sender::default()).await.expect("fetched");
     assert!(fetched.by_tree);
-    assert_eq!(fetched.from, [(giver.address(), 2_500_000)]);
+    let gave = |gave: &Gave| (gave.addr, gave.bytes);
+    assert_eq!(fetched.from.iter().map(gave).collect::<Vec<_>>(), [(giver.address(), 2_500_000)]);
     assert_eq!(Share::hash(&to).expect("a file").file.sha1, file.sha1);
     let browsed = taker.browse(giver.address()).await.expect("browsed");
     assert_eq!(browsed, [(file.name, file.len, Some(file.sha1))]);
@@ -121,7 +122,7 @@ async fn bad_blocks_are_thrown_away_and_taken_from_others() {
         .fetch(want, &dir.path().join("taken.bin"), watch::Sender::default())
         .await
         .expect("fetched");
-    assert!(fetched.by_tree && fetched.from.iter().all(|(from, _)| *from == good.address()));
+    assert!(fetched.by_tree && fetched.from.iter().all(|gave| gave.addr == good.address()));
 }
 
 #[tokio::test]

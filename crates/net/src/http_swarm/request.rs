@@ -9,6 +9,9 @@ use search::gnutella::{Guid, Sha1, Urn};
 /// Bounds on a head.
 pub const HEAD_LIMITS: Limits = Limits { bytes: 8 * 1024, headers: 64 };
 
+/// In which field of an answer the public key of whoever gives it is, in hexadecimal.
+pub(super) const IDENTITY: &str = "X-Identity";
+
 /// Most alternate locations that are taken from a head.
 const ALTERNATES_MAX: usize = 32;
 

@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::request::{HEAD_LIMITS, alternates};
+use super::request::{HEAD_LIMITS, IDENTITY, alternates};
 
 /// How long a source may be silent.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -37,8 +37,10 @@ pub(super) enum Answer {
     },
     /// All slots are taken: ask again after this.
     Busy(Duration),
-    /// It has not got these bytes, or nothing of the file.
+    /// It has not got these bytes.
     Without,
+    /// It has nothing of the file.
+    Stranger,
 }
 
 /// A connection to a source.
@@ -51,6 +53,8 @@ pub(crate) struct Source {
     node: Option<SocketAddr>,
     /// Which runs of the file it has, if it said so with its last answer.
     pub(super) available: Option<Vec<Range<u64>>>,
+    /// Who it is, as it says.
+    pub(super) identity: Option<[u8; 32]>,
     /// Others that it named.
     pub(super) alternates: Vec<SocketAddr>,
 }
@@ -71,7 +75,7 @@ impl Source {
         host: SocketAddr,
         node: Option<SocketAddr>,
     ) -> Self {
-        Self { stream, read, host, node, available: None, alternates: Vec::new() }
+        Self { stream, read, host, node, available: None, identity: None, alternates: Vec::new() }
     }
 
     /// Asks for a run of a file.
@@ -114,6 +118,7 @@ impl Source {
                     None => Ok(Answer::Without),
                 }
             }
+            404 | 410 => Ok(Answer::Stranger),
             _ => Ok(Answer::Without),
         }
     }
@@ -168,6 +173,9 @@ impl Source {
                 };
                 if let Some(runs) = headers.get("X-Available-Ranges") {
                     self.available = available(runs);
+                }
+                if let Some(identity) = headers.get(IDENTITY) {
+                    self.identity = codec::hex::decode(identity.trim());
                 }
                 self.alternates.extend(alternates(named));
                 self.alternates.truncate(64);

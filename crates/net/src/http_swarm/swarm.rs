@@ -18,7 +18,7 @@ use super::Network;
 use super::fetch::connect;
 use super::shares::{Share, lock};
 use super::source::{Answer, Source};
-use super::want::{FetchError, Fetched, From, KNOWN_MAX, Progress, Want};
+use super::want::{FetchError, Fetched, From, Gave, KNOWN_MAX, Progress, Want};
 
 /// Sources that are used at once.
 const SOURCES_MAX: usize = 8;
@@ -157,7 +157,7 @@ impl<N: Network> Swarm<N> {
         };
         self.changed.notify_waiters();
         match result {
-            Ok(()) | Err(Trouble::Liar) => Ok(()),
+            Ok(()) | Err(Trouble::Liar | Trouble::Stranger) => Ok(()),
             Err(Trouble::Disk(error)) => Err(error),
             Err(Trouble::Source(error)) => {
                 tracing::debug!(addr = %from.addr, %error, "source");
@@ -190,10 +190,13 @@ impl<N: Network> Swarm<N> {
                 }
                 continue;
             };
+            let began = Instant::now();
             match self.block(&mut source, claim.block).await? {
                 Some(bytes) => {
                     idle = 0;
-                    self.keep(claim, bytes, from).await?;
+                    let identity = source.identity;
+                    let gave = Gave { addr: from.addr, identity, bytes: 0, took: began.elapsed() };
+                    self.keep(claim, bytes, from, gave).await?;
                 }
                 None => {
                     lacks.insert(claim.block);
@@ -249,6 +252,7 @@ impl<N: Network> Swarm<N> {
                 Answer::Bytes { bytes: more, .. } => bytes.extend(more),
                 Answer::Busy(wait) => tokio::time::sleep(wait).await,
                 Answer::Without => return Ok(None),
+                Answer::Stranger => return Err(Trouble::Stranger),
             }
             told.clear();
         }
@@ -260,6 +264,7 @@ impl<N: Network> Swarm<N> {
         mut claim: Claim<'_, N>,
         bytes: Vec<u8>,
         from: &From,
+        gave: Gave,
     ) -> Result<(), Trouble> {
         let block = claim.block;
         let (start, end) = self.range(block);
@@ -286,10 +291,13 @@ impl<N: Network> Swarm<N> {
         {
             let mut state = lock(&self.state);
             state.done += 1;
-            match state.fetched.from.iter_mut().find(|(addr, _)| *addr == from.addr) {
-                Some((_, given)) => *given += end - start,
-                None => state.fetched.from.push((from.addr, end - start)),
+            let from = &mut state.fetched.from;
+            let at = from.iter().position(|all| all.addr == gave.addr).unwrap_or(from.len());
+            if at == from.len() {
+                from.push(Gave { took: Duration::ZERO, ..gave });
             }
+            from[at].bytes += end - start;
+            from[at].took += gave.took;
         }
         self.tell(|progress| progress.have += end - start);
         self.changed.notify_waiters();
@@ -310,6 +318,8 @@ enum Trouble {
     Source(io::Error),
     /// It gave what is not the file.
     Liar,
+    /// It has nothing of the file.
+    Stranger,
     /// Our own disk.
     Disk(io::Error),
 }

@@ -9,6 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use codec::hex::Hex;
 use codec::http::ContentRange;
 use codec::percent::Encoded;
 use search::gnutella::Urn;
@@ -17,7 +18,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::queue::Turn;
-use super::request::{Request, Target, Wanted};
+use super::request::{IDENTITY, Request, Target, Wanted};
 use super::shares::{Share, lock};
 use super::{Exchange, Network, thex};
 
@@ -87,7 +88,7 @@ async fn answer<N: Network>(
         Wanted::Whole => Some(0..len),
         Wanted::Run(range) => range.resolve(len),
     };
-    let mut fields = describe(&share);
+    let mut fields = describe(exchange, &share);
     let Some(range) = range else {
         let _ = write!(fields, "Content-Range: bytes */{len}\r\n");
         return simple(stream, "416 Requested Range Not Satisfiable", &fields, keep).await;
@@ -139,7 +140,7 @@ impl Drop for Slot<'_> {
 }
 
 /// What is said of a file beside its bytes.
-fn describe(share: &Share) -> String {
+fn describe(exchange: &Exchange, share: &Share) -> String {
     let file = &share.file;
     let mut fields = String::new();
     let urn = Urn::Sha1(file.sha1).to_text();
@@ -155,6 +156,9 @@ fn describe(share: &Share) -> String {
          Content-Disposition: attachment; filename*=UTF-8''{}\r\n",
         Encoded(file.name.as_bytes())
     );
+    if let Some(identity) = exchange.identity {
+        let _ = write!(fields, "{IDENTITY}: {}\r\n", Hex(&identity));
+    }
     let alternates = share.alternates();
     if !alternates.is_empty() {
         let told: Vec<String> =

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use search::gnutella::{Guid, Sha1, TigerRoot};
 
@@ -96,11 +97,24 @@ pub struct Progress {
     pub sources: usize,
 }
 
+/// What one source gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gave {
+    /// Where it is.
+    pub addr: SocketAddr,
+    /// Who it is by its own word, in networks whose hosts have keys.
+    pub identity: Option<[u8; 32]>,
+    /// Verified bytes.
+    pub bytes: u64,
+    /// How long it took over them.
+    pub took: Duration,
+}
+
 /// What a fetch took.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fetched {
-    /// Bytes that each source gave.
-    pub from: Vec<(SocketAddr, u64)>,
+    /// What each source gave.
+    pub from: Vec<Gave>,
     /// Whether each block was verified by a tree of hashes.
     pub by_tree: bool,
     /// Blocks that were not what they should be, and were thrown away.

@@ -24,7 +24,7 @@ pub const SEARCHES_MAX: usize = 16;
 /// Most nodes that one message names.
 pub const OTHERS_MAX: usize = 8;
 /// Most supernodes that a supernode knows of.
-pub(super) const KNOWN_MAX: usize = 256;
+pub(super) const KNOWN_MAX: usize = 200;
 /// Most nodes that a leaf tries one after another before it begins anew.
 pub(super) const TRIED_MAX: usize = 24;
 /// Queries that are remembered: twice as many at most.

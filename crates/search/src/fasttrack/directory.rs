@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     fn file(name: &str) -> Arc<File> {
-        Arc::new(File::new(FileHash([0; 32]), 1, name))
+        Arc::new(File::new(FileHash::of(0), 1, name))
     }
 
     proptest! {

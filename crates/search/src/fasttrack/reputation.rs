@@ -56,7 +56,8 @@ impl Receipt {
         let mut text = b"shoal fasttrack receipt\0".to_vec();
         text.extend(self.uploader.0);
         text.extend(self.downloader.0);
-        text.extend(self.hash.0);
+        text.extend(self.hash.sha1.0);
+        text.extend(self.hash.tree.0);
         text.extend(self.bytes.to_be_bytes());
         text.extend(self.millis.to_be_bytes());
         text
@@ -263,7 +264,7 @@ mod tests {
 
     fn voucher(uploader: u64, downloader: u64, supernode: u64, network: u64) -> Voucher {
         let uploader = Nominal(uploader).id();
-        let hash = FileHash([1; 32]);
+        let hash = FileHash::of(1);
         let receipt = Receipt::sign(&Nominal(downloader), uploader, hash, 1 << 20, 1_000);
         Voucher::sign(&Nominal(supernode), receipt, network)
     }

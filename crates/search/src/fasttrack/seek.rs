@@ -42,7 +42,7 @@ pub(super) fn join_text(cookie: u64, supernode: &Id) -> Vec<u8> {
 }
 
 impl<C: Contact, S: Identity> FastTrack<C, S> {
-    pub(super) fn join(&mut self, op: OpId, mut known: Vec<C>, cx: &mut Cx<'_, Self>) {
+    pub(super) fn join(&mut self, op: OpId, known: Vec<C>, cx: &mut Cx<'_, Self>) {
         if !matches!(self.role, Role::Out) {
             if let Some(supernode) = self.supernode() {
                 cx.answer(op, Event::Joined { supernode });
@@ -51,15 +51,36 @@ impl<C: Contact, S: Identity> FastTrack<C, S> {
             }
             return;
         }
-        known.retain(|node| *node != self.me);
-        known.truncate(TRIED_MAX);
-        self.known = known.into();
-        self.joining = Some(op);
-        self.set_tick(cx);
+        self.begin(op, known, cx);
         if self.known.is_empty() {
             self.become_supernode(&[], cx);
         } else {
             self.seek(Vec::new(), Box::default(), None, cx);
+        }
+    }
+
+    /// Is a supernode from now on.
+    pub(super) fn serve(&mut self, op: OpId, known: Vec<C>, cx: &mut Cx<'_, Self>) {
+        self.serves = true;
+        match &self.role {
+            Role::Supernode(_) => return cx.answer(op, Event::Joined { supernode: self.me }),
+            Role::Leaf(leaf) => cx.send(leaf.supernode, Message::Bye { session: leaf.session }),
+            Role::Out | Role::Seeking(_) => {}
+        }
+        self.begin(op, known, cx);
+        self.become_supernode(&[], cx);
+    }
+
+    /// Takes note of whom the user names.
+    fn begin(&mut self, op: OpId, mut known: Vec<C>, cx: &mut Cx<'_, Self>) {
+        known.retain(|node| *node != self.me);
+        known.truncate(TRIED_MAX);
+        self.known = known.into();
+        if let Some(before) = self.joining.replace(op) {
+            cx.answer(before, Event::Unreachable);
+        }
+        if matches!(self.role, Role::Out) {
+            self.set_tick(cx);
         }
     }
 

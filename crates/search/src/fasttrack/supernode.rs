@@ -133,7 +133,7 @@ impl<C: Contact> Supernode<C> {
         others.into()
     }
 
-    fn learn(&mut self, me: C, others: &[(C, Id)], rng: &mut Rng) {
+    pub(super) fn learn(&mut self, me: C, others: &[(C, Id)], rng: &mut Rng) {
         for (contact, id) in others.iter().take(OTHERS_MAX) {
             if *contact == me || self.known.iter().any(|known| known.contact == *contact) {
                 continue;
@@ -328,7 +328,7 @@ impl<C: Contact, S: Identity> FastTrack<C, S> {
         // Others take the leaves, but never each of two those of the other.
         let greater = supernode.greatest().filter(|greatest| *greatest > (leaves, self.me));
         match greater {
-            Some((_, to)) if usize::from(leaves) < config.leaves_low => {
+            Some((_, to)) if usize::from(leaves) < config.leaves_low && !self.serves => {
                 let since = *supernode.lonely.get_or_insert(now);
                 if now.since(since) > config.lonely {
                     return self.step_down(to, cx);

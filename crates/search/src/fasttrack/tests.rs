@@ -22,7 +22,7 @@ fn bytes(message: &Message<SocketAddr>) -> Vec<u8> {
 }
 
 fn full_mandate() -> Box<Mandate> {
-    let receipt = Receipt::sign(&Nominal(2), Nominal(1).id(), FileHash([3; 32]), 9, 9);
+    let receipt = Receipt::sign(&Nominal(2), Nominal(1).id(), FileHash::of(3), 9, 9);
     let voucher = Voucher::sign(&Nominal(3), receipt, 7);
     let testimony = Testimony { witness: Nominal(4).id(), signature: Signature([5; 64]) };
     let vouchers = vec![voucher; VOUCHERS_MAX].into();
@@ -33,7 +33,7 @@ fn full_mandate() -> Box<Mandate> {
 /// The longest of several kinds.
 fn messages() -> Vec<Message<SocketAddr>> {
     let to = address("[2001:db8::1]:1");
-    let file = Arc::new(File::new(FileHash([1; 32]), u64::MAX, &"x".repeat(999)));
+    let file = Arc::new(File::new(FileHash::of(1), u64::MAX, &"x".repeat(999)));
     let hit = Hit { file: file.clone(), source: to };
     vec![
         Message::Hello,
@@ -101,6 +101,22 @@ fn what_no_node_writes_is_refused() {
     let mut query = bytes(&Message::Query { session: 1, guid: 2, ttl: 7, words: "ab".into() });
     *query.last_mut().expect("bytes") = 0xff;
     assert_eq!(Message::decode(&query), Err(WireError::Text("words")));
+}
+
+#[test]
+fn na_07_of_ten_thousand_supernodes_two_hundred_are_kept() {
+    let me = address("192.0.2.1:1");
+    let other = |n: u64| (SocketAddr::from(([10, 0, (n >> 8) as u8, n as u8], 1)), Nominal(n).id());
+    let mut supernode = Supernode::new();
+    let all: Vec<_> = (0..10_000).map(other).collect();
+    let mut rng = machine::Rng::new(7);
+    // At once, and in as many messages as it takes.
+    supernode.learn(me, &all, &mut rng);
+    all.chunks(OTHERS_MAX).for_each(|some| supernode.learn(me, some, &mut rng));
+    assert_eq!(all.iter().filter(|(_, id)| supernode.knows(id)).count(), 200);
+    let mut beat = bytes(&Message::Beat { session: 1, leaves: 2, others: Box::default() });
+    *beat.last_mut().expect("a count") = u8::MAX;
+    assert!(Message::decode(&beat).is_err());
 }
 
 proptest! {

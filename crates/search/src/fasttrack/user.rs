@@ -40,6 +40,13 @@ impl<C> Default for User<C> {
 }
 
 impl<C> User<C> {
+    pub(super) fn set_library(&mut self, mut files: Vec<Arc<File>>) {
+        files.truncate(FILES_PER_LEAF);
+        files.shrink_to_fit();
+        self.digest = digest(&files);
+        self.library = files;
+    }
+
     pub(super) fn memory(&self) -> usize {
         self.library.capacity() * size_of::<Arc<File>>()
             + self.searches.capacity() * size_of::<Search<C>>()
@@ -52,11 +59,8 @@ pub(super) fn digest<'a>(files: impl IntoIterator<Item = &'a Arc<File>>) -> u64 
 }
 
 impl<C: Contact, S: Identity> FastTrack<C, S> {
-    pub(super) fn share(&mut self, mut files: Vec<Arc<File>>, cx: &mut Cx<'_, Self>) {
-        files.truncate(FILES_PER_LEAF);
-        files.shrink_to_fit();
-        self.user.digest = digest(&files);
-        self.user.library = files;
+    pub(super) fn share(&mut self, files: Vec<Arc<File>>, cx: &mut Cx<'_, Self>) {
+        self.user.set_library(files);
         match &self.role {
             Role::Leaf(_) => self.publish(cx),
             Role::Supernode(_) => self.share_here(),

@@ -18,6 +18,7 @@ use super::file::{File, FileHash, Hit, Kind, NAME_MAX, WORDS_MAX};
 use super::identity::{Id, Signature};
 use super::message::Message;
 use super::reputation::{Mandate, Receipt, TESTIMONIES_MAX, Testimony, VOUCHERS_MAX, Voucher};
+use crate::gnutella::{Sha1, TigerRoot};
 
 const MAGIC: [u8; 2] = *b"ft";
 const VERSION: u8 = 1;
@@ -290,8 +291,13 @@ fn write_text(text: &str, max: usize, out: &mut Vec<u8>) {
     out.extend(text.bytes());
 }
 
+fn write_hash(hash: &FileHash, out: &mut Vec<u8>) {
+    out.extend(hash.sha1.0);
+    out.extend(hash.tree.0);
+}
+
 fn write_file(file: &File, out: &mut Vec<u8>) {
-    out.extend(file.hash.0);
+    write_hash(&file.hash, out);
     out.extend(file.size.to_be_bytes());
     write_text(&file.name, NAME_MAX, out);
     out.push(file.kind as u8);
@@ -311,7 +317,7 @@ fn write_hits<C>(hits: &[Hit<C>], out: &mut Vec<u8>, contact: WriteContact<C>) {
 fn write_receipt(receipt: &Receipt, out: &mut Vec<u8>) {
     out.extend(receipt.uploader.0);
     out.extend(receipt.downloader.0);
-    out.extend(receipt.hash.0);
+    write_hash(&receipt.hash, out);
     out.extend(receipt.bytes.to_be_bytes());
     out.extend(receipt.millis.to_be_bytes());
     out.extend(receipt.signature.0);
@@ -516,8 +522,14 @@ impl Reader<'_> {
         (0..count).map(|_| Ok((self.address()?, self.id()?))).collect()
     }
 
+    fn hash(&mut self) -> Result<FileHash, WireError> {
+        let sha1 = self.array("a hash").map(Sha1)?;
+        let tree = self.array("a hash").map(TigerRoot)?;
+        Ok(FileHash { sha1, tree })
+    }
+
     fn file(&mut self) -> Result<File, WireError> {
-        let hash = self.array("a hash").map(FileHash)?;
+        let hash = self.hash()?;
         let size = self.u64("a size")?;
         let name = self.text("a name", NAME_MAX)?.into();
         let kind = match self.array("a kind")? {
@@ -544,7 +556,7 @@ impl Reader<'_> {
 
     fn receipt(&mut self) -> Result<Receipt, WireError> {
         let (uploader, downloader) = (self.id()?, self.id()?);
-        let hash = self.array("a hash").map(FileHash)?;
+        let hash = self.hash()?;
         let (bytes, millis) = (self.u64("a size")?, self.u32("a duration")?);
         let signature = self.signature()?;
         Ok(Receipt { uploader, downloader, hash, bytes, millis, signature })

@@ -11,6 +11,7 @@ use search::fasttrack::{
     Bar, Command, Config, Event, FastTrack, Fault, File, FileHash, Identity, Message, Nominal,
     Receipt, Signature, Voucher,
 };
+use search::gnutella::{Sha1, TigerRoot};
 use sim::{Every, Latency, Link, Node, Schedule, Settings, Severity, World};
 
 use crate::wire::travel;
@@ -107,6 +108,10 @@ fn identity(node: Node) -> Nominal {
     Nominal(u64::from(node.raw()))
 }
 
+fn hash(byte: u8) -> FileHash {
+    FileHash { sha1: Sha1([byte; 20]), tree: TigerRoot([byte; 24]) }
+}
+
 /// What a node shares; each name has one word that no other has.
 fn files(node: Node) -> Vec<Arc<File>> {
     let slot = node.slot() as usize;
@@ -114,7 +119,7 @@ fn files(node: Node) -> Vec<Arc<File>> {
     (0..count)
         .map(|number| {
             let name = format!("Song n{slot}f{number}.ogg");
-            Arc::new(File::new(FileHash([slot as u8; 32]), 1 << 20, &name))
+            Arc::new(File::new(hash(slot as u8), 1 << 20, &name))
         })
         .collect()
 }
@@ -237,7 +242,7 @@ impl Run {
             let when = Instant::ZERO + Duration::from_millis(5_000 + self.rng.below(80_000));
             self.uploads.entry(from).or_default().insert(to);
             let uploader = identity(from).id();
-            let hash = FileHash([number as u8; 32]);
+            let hash = hash(number as u8);
             let op = self.op();
             let command =
                 Command::Downloaded { from, uploader, hash, bytes: 1 << 20, millis: 1_000 };
@@ -254,7 +259,7 @@ impl Run {
                 receipt: Receipt {
                     uploader,
                     downloader: identity(self.nodes[8 + number]).id(),
-                    hash: FileHash([7; 32]),
+                    hash: hash(7),
                     bytes: 1 << 30,
                     millis: 1,
                     signature: Signature([number as u8; 64]),

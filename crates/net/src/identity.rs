@@ -1,12 +1,12 @@
-//! Ed25519 (RFC 8032): the key that items are signed with, in a file that only its owner reads,
-//! and the judgement of the signatures of others.
+//! Ed25519 (RFC 8032): the key that a node signs with, in a file that only its owner reads, and the
+//! judgement of the signatures of others. What is signed is the networks' to say.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use ::dht::kademlia::{Item, Mutable, bencoded, signed_bytes};
+use dht::kademlia::{Item, Mutable, bencoded, signed_bytes};
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 
 /// Bytes of the secret that a key follows from.
@@ -107,13 +107,19 @@ impl SigningKey {
         public
     }
 
+    /// The signature of this key under a text.
+    #[must_use]
+    pub(crate) fn sign(&self, text: &[u8]) -> [u8; 64] {
+        let mut signature = [0; 64];
+        signature.copy_from_slice(self.0.sign(text).as_ref());
+        signature
+    }
+
     /// An item of this key: `content` as a string under `salt`, at version `seq` (BEP 44).
     #[must_use]
     pub fn item(&self, content: &[u8], salt: &[u8], seq: i64) -> Item {
         let value = bencoded(content);
-        let signed = self.0.sign(&signed_bytes(salt, seq, &value));
-        let mut signature = [0; 64];
-        signature.copy_from_slice(signed.as_ref());
+        let signature = self.sign(&signed_bytes(salt, seq, &value));
         let public_key = self.public();
         Item::Mutable(Mutable { public_key, salt: salt.into(), seq, signature, value }.into())
     }
@@ -123,7 +129,12 @@ impl SigningKey {
 #[must_use]
 pub fn is_signed(item: &Mutable) -> bool {
     let signed = signed_bytes(&item.salt, item.seq, &item.value);
-    UnparsedPublicKey::new(&ED25519, item.public_key).verify(&signed, &item.signature).is_ok()
+    has_signed(&item.public_key, &signed, &item.signature)
+}
+
+/// Whether the key of which `public` is the public half has signed a text.
+pub(crate) fn has_signed(public: &[u8; 32], text: &[u8], signature: &[u8; 64]) -> bool {
+    UnparsedPublicKey::new(&ED25519, public).verify(text, signature).is_ok()
 }
 
 #[cfg(test)]

@@ -1,0 +1,398 @@
+//! A live node of the two-level network of `search::fasttrack`: its machine behind a UDP port, and
+//! the files that it gives and takes by HTTP on the TCP port of the same number.
+//!
+//! This file is the facade. `wire` is how messages travel and who signs them; files are given and
+//! taken by `http_swarm`.
+
+#[cfg(test)]
+mod tests;
+mod wire;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use std::{fmt, io};
+
+use search::fasttrack::{Command, Event, FILES_PER_LEAF, FastTrack, NAME_MAX};
+pub use search::fasttrack::{Config as Rules, File, FileHash, Hit, Id, Kind};
+use search::gnutella::servent::{SharedFile, is_dialable};
+pub use search::gnutella::{Sha1, TigerRoot};
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, watch};
+
+use crate::datagram::{self, Answers, Counters, Events, Handle};
+pub use crate::dht::{IdentityError, SigningKey};
+use crate::dialer;
+use crate::http_swarm::request::Request;
+use crate::http_swarm::{self, Exchange, Given, Network, Pushed, Share, lock};
+pub use crate::http_swarm::{FetchError, Fetched, From, Gave, Progress, Want};
+use wire::FastTrackWire;
+pub use wire::network_of;
+
+/// Datagrams per second that are heard from one host.
+const RATE_PER_HOST: u32 = 2_000;
+/// How long more files are waited for before the directory is told of any.
+const GATHER: Duration = Duration::from_millis(200);
+
+/// How a live node behaves.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where it listens; others know it by this address.
+    pub listen: SocketAddr,
+    /// Whether addresses of this host and of private networks are used.
+    pub local: bool,
+    /// Uploads at once; others wait.
+    pub upload_slots: usize,
+    /// What the machine is told.
+    pub rules: Rules<SocketAddr>,
+}
+
+impl Config {
+    /// The usual settings, at an address: a mandate takes an hour and uploads to three networks;
+    /// whoever is silent for eight seconds is dead, and a search outlives him.
+    #[must_use]
+    pub fn new(listen: SocketAddr) -> Self {
+        let rules = Rules {
+            tick: (Duration::from_millis(1_500), Duration::from_millis(2_500)),
+            silence: Duration::from_secs(8),
+            search_for: Duration::from_secs(20),
+            search_again: Duration::from_secs(4),
+            ..Rules::new(network_of)
+        };
+        // Whoever is in a private network uses its addresses.
+        Self { listen, local: !is_dialable(listen, false), upload_slots: 8, rules }
+    }
+}
+
+/// What a node is in its network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Role {
+    /// It has no supernode, and looks for one if it was told to join.
+    #[default]
+    Seeking,
+    /// A leaf of a supernode.
+    Leaf,
+    /// A supernode.
+    Supernode,
+}
+
+/// How a node stands.
+#[derive(Clone, Debug, Default)]
+pub struct Picture {
+    /// What it is.
+    pub role: Role,
+    /// Whose leaf it is; its own, if it is a supernode.
+    pub supernode: Option<SocketAddr>,
+    /// Supernodes it is linked to, if it is one; else whom it would ask next.
+    pub others: Vec<SocketAddr>,
+    /// Its leaves, if it is a supernode.
+    pub leaves: Vec<SocketAddr>,
+    /// Files in its directory, if it is a supernode.
+    pub directory: usize,
+    /// Files that it shares.
+    pub shared: usize,
+    /// Uploads to different networks that supernodes have vouched for.
+    pub vouchers: usize,
+    /// Whether it may be a supernode by the word of another.
+    pub has_mandate: bool,
+    /// What has gone through its socket.
+    pub counters: Counters,
+}
+
+/// What tasks know that outlive the handles.
+struct Inner {
+    exchange: Exchange,
+    /// What is shared, and what the directory is told of it.
+    shared: Mutex<BTreeMap<Sha1, Arc<File>>>,
+    changed: Notify,
+}
+
+/// A node, from outside. It ends with its last handle, without a word.
+#[derive(Clone)]
+pub struct Node {
+    inner: Arc<Inner>,
+    handle: Handle<FastTrackWire>,
+    id: Id,
+    local: bool,
+    _stop: Arc<watch::Sender<()>>,
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Node").field(&self.address()).field(&self.id).finish()
+    }
+}
+
+/// What a search finds, as it comes in.
+#[derive(Debug)]
+pub struct Search {
+    answers: Answers<FastTrackWire>,
+    waiting: std::vec::IntoIter<Hit<SocketAddr>>,
+    local: bool,
+}
+
+impl Search {
+    /// The next file that somebody has; `None` when the search is over.
+    pub async fn next(&mut self) -> Option<Hit<SocketAddr>> {
+        loop {
+            let local = self.local;
+            if let Some(hit) = self.waiting.find(|hit| is_dialable(hit.source, local)) {
+                return Some(hit);
+            }
+            match self.answers.next().await? {
+                Event::Found { hits } => self.waiting = hits.into_iter(),
+                _ => return None,
+            }
+        }
+    }
+}
+
+/// What a hit offers.
+#[must_use]
+pub fn want(hit: &Hit<SocketAddr>) -> Want {
+    let FileHash { sha1, tree } = hit.file.hash;
+    let sources = vec![From { addr: hit.source, push: None }];
+    Want { sha1, len: hit.file.size, tree: Some(tree), sources }
+}
+
+impl Node {
+    /// Listens, and runs until the last handle is dropped. `key` is who it is to others.
+    ///
+    /// # Errors
+    /// If the address cannot be listened on or is none in particular, or the system gives no
+    /// randomness.
+    ///
+    /// # Panics
+    /// Outside of a tokio `LocalSet`.
+    pub fn start(config: Config, key: SigningKey) -> io::Result<Self> {
+        let Config { listen, local, upload_slots, rules } = config;
+        if listen.ip().is_unspecified() {
+            let why = "such a node listens at the address that others know it by";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        }
+        let (Some(listener), Some(socket)) = dialer::listen(listen, None, true, true)? else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
+        let address = listener.local_addr()?;
+        let secret = getrandom::u64().map_err(io::Error::other)?;
+        let id = Id(key.public());
+        let machine = FastTrack::new(address, key, Arc::new(rules), secret);
+        let limits = datagram::Config { rate_per_host: Some(RATE_PER_HOST) };
+        let (handle, events) = datagram::spawn(socket, FastTrackWire, vec![machine], limits)?;
+        let exchange = Exchange::new(address, true, local, upload_slots).known_as(id.0);
+        let inner = Arc::new(Inner { exchange, shared: Mutex::default(), changed: Notify::new() });
+        let (stop, stopped) = watch::channel(());
+        let giver = inner.clone();
+        let greet = move |stream: TcpStream, peer| {
+            let giver = giver.clone();
+            async move { http_swarm::serve(&giver, stream, peer, Vec::new()).await }
+        };
+        tokio::spawn(http_swarm::accept(listener, stopped.clone(), greet));
+        tokio::spawn(tell_directory(inner.clone(), handle.clone(), stopped));
+        tokio::task::spawn_local(follow(events));
+        Ok(Self { inner, handle, id, local, _stop: Arc::new(stop) })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.handle.address()
+    }
+
+    /// Who it is.
+    #[must_use]
+    pub const fn id(&self) -> Id {
+        self.id
+    }
+
+    /// Becomes part of the network that these nodes are in, or begins one if there are none; whether
+    /// it did at once. Else it goes on trying.
+    pub async fn join(&self, known: &[SocketAddr]) -> bool {
+        let known = known.to_vec();
+        matches!(self.handle.call(Command::Join { known }).await, Ok(Event::Joined { .. }))
+    }
+
+    /// Is a supernode from the start, beside these.
+    pub async fn serve(&self, known: &[SocketAddr]) {
+        // A node that has ended serves nobody.
+        let _ = self.handle.call(Command::Serve { known: known.to_vec() }).await;
+    }
+
+    /// Says goodbye; a supernode sends its leaves to another.
+    pub async fn leave(&self) {
+        // A node that has ended is out.
+        let _ = self.handle.call(Command::Leave).await;
+    }
+
+    /// Shares a file under its own name, once it has been hashed.
+    ///
+    /// # Errors
+    /// If it cannot be read, or its name cannot be told, or too many are shared.
+    pub async fn publish(&self, path: &Path, kind: Kind) -> io::Result<FileHash> {
+        let path = path.to_owned();
+        let hashed = tokio::task::spawn_blocking(move || Share::hash(&path));
+        self.share(hashed.await.map_err(io::Error::other)??, kind)
+    }
+
+    /// Shares a file whose hashes are known. Its tree is made when somebody asks for it.
+    ///
+    /// # Errors
+    /// If its name cannot be told, or too many are shared.
+    pub fn publish_known(
+        &self,
+        path: &Path,
+        name: &str,
+        len: u64,
+        hash: FileHash,
+        kind: Kind,
+    ) -> io::Result<()> {
+        let FileHash { sha1, tree } = hash;
+        let file = SharedFile { name: name.to_owned(), len, sha1, tree: Some(tree) };
+        self.share(Share::known(path.to_owned(), file), kind).map(drop)
+    }
+
+    fn share(&self, share: Share, kind: Kind) -> io::Result<FileHash> {
+        let bad = |why| io::Error::new(io::ErrorKind::InvalidInput, why);
+        let SharedFile { name, len, sha1, tree } = &share.file;
+        let (sha1, tree) = (*sha1, tree.ok_or_else(|| bad("a file without a tree of hashes"))?);
+        if name.len() > NAME_MAX {
+            return Err(bad("a name that is too long for a directory"));
+        }
+        let hash = FileHash { sha1, tree };
+        let file = File { kind, ..File::new(hash, *len, name) };
+        {
+            let mut shared = lock(&self.inner.shared);
+            if shared.len() >= FILES_PER_LEAF && !shared.contains_key(&sha1) {
+                return Err(bad("a directory keeps no more files of one node"));
+            }
+            shared.insert(sha1, Arc::new(file));
+        }
+        lock(&self.inner.exchange.shares).insert(Arc::new(share));
+        self.inner.changed.notify_one();
+        Ok(hash)
+    }
+
+    /// Shares a file no longer.
+    pub fn unpublish(&self, sha1: Sha1) {
+        lock(&self.inner.shared).remove(&sha1);
+        lock(&self.inner.exchange.shares).remove(sha1);
+        self.inner.changed.notify_one();
+    }
+
+    /// Looks for files by words. It goes on for a while, also over the end of the supernode.
+    ///
+    /// # Errors
+    /// If the node has ended.
+    pub async fn search(&self, words: &str) -> Result<Search, datagram::Gone> {
+        let answers = self.handle.ask(Command::Search { words: words.into() }).await?;
+        Ok(Search { answers, waiting: Vec::new().into_iter(), local: self.local })
+    }
+
+    /// Fetches a file to `to` from all of its sources, verified, and gives them receipts; `told`
+    /// hears how far it is. What has come when this is dropped or fails is kept in a file beside it,
+    /// for the next try.
+    ///
+    /// # Errors
+    /// If no source has the rest of it, it is not what its hash says, or it cannot be written.
+    pub async fn fetch(
+        &self,
+        want: Want,
+        to: &Path,
+        told: watch::Sender<Progress>,
+    ) -> Result<Fetched, FetchError> {
+        let hash = want.tree.map(|tree| FileHash { sha1: want.sha1, tree });
+        let fetched = http_swarm::fetch(&self.inner, want, to, told).await?;
+        for gave in &fetched.from {
+            let (Some(hash), Some(uploader)) = (hash, gave.identity.map(Id)) else { continue };
+            let millis = u32::try_from(gave.took.as_millis()).unwrap_or(u32::MAX);
+            let (from, bytes) = (gave.addr, gave.bytes);
+            self.handle.tell(Command::Downloaded { from, uploader, hash, bytes, millis });
+        }
+        Ok(fetched)
+    }
+
+    /// How it stands; `None` once it has ended.
+    pub async fn look(&self) -> Option<Picture> {
+        let shared = lock(&self.inner.shared).len();
+        let seen = self.handle.look(move |nodes, counters| {
+            let node = nodes.first()?;
+            let links = node.links().chain(node.others().iter().copied());
+            Some(Picture {
+                role: match node.supernode() {
+                    None => Role::Seeking,
+                    Some(_) if node.is_supernode() => Role::Supernode,
+                    Some(_) => Role::Leaf,
+                },
+                supernode: node.supernode(),
+                others: links.collect(),
+                leaves: node.leaves().collect(),
+                directory: node.directory_len(),
+                shared,
+                vouchers: node.vouchers().len(),
+                has_mandate: node.mandate().is_some(),
+                counters: *counters,
+            })
+        });
+        seen.await.ok().flatten()
+    }
+}
+
+impl Network for Inner {
+    type Seek = std::convert::Infallible;
+
+    fn exchange(&self) -> &Exchange {
+        &self.exchange
+    }
+
+    async fn push(&self, _: &Pushed) -> io::Result<Given> {
+        // Supernodes pass on no such wishes.
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    async fn seek(&self, _: Sha1) -> Option<Self::Seek> {
+        // Directories are asked by words alone.
+        None
+    }
+
+    async fn next(seek: &mut Self::Seek, _: &Want) -> Option<From> {
+        match *seek {}
+    }
+
+    async fn answer(&self, stream: &mut TcpStream, request: &Request) -> io::Result<()> {
+        http_swarm::simple(stream, "404 Not Found", "", request.keep_alive).await
+    }
+}
+
+/// Tells the machine what is shared, some time after that has changed.
+async fn tell_directory(
+    inner: Arc<Inner>,
+    handle: Handle<FastTrackWire>,
+    mut stop: watch::Receiver<()>,
+) {
+    loop {
+        tokio::select! {
+            _ = stop.changed() => return,
+            () = inner.changed.notified() => {}
+        }
+        tokio::time::sleep(GATHER).await;
+        let files = lock(&inner.shared).values().cloned().collect();
+        if handle.ask(Command::Share { files }).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Notes down what becomes of a node.
+async fn follow(mut events: Events<FastTrackWire>) {
+    while let Some((_, event)) = events.next().await {
+        match event {
+            Event::Joined { supernode } => tracing::info!(%supernode, "FastTrack: joined"),
+            Event::Lost => tracing::info!("FastTrack: the supernode is gone"),
+            Event::Elected => tracing::info!("FastTrack: this node is a supernode"),
+            Event::Demoted => tracing::info!("FastTrack: this node is no supernode any more"),
+            event => tracing::debug!(?event, "FastTrack"),
+        }
+    }
+}
