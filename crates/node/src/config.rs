@@ -1,6 +1,7 @@
 //! What a node is told: one TOML file, then what was changed while it ran, then the environment.
 //! Each setting has one name, `section.key`; its variable is `SHOAL_SECTION_KEY`.
 
+mod fasttrack;
 mod gnutella;
 mod layers;
 mod napster;
@@ -15,6 +16,7 @@ use net::dht::MAINLINE;
 use net::session::{DhtConfig, Encryption, SeedUntil, SessionConfig, TorrentLimits};
 use serde::{Deserialize, Serialize};
 
+pub use fasttrack::{FastTrackRole, FastTrackSection};
 pub use gnutella::GnutellaSection;
 pub use layers::{Layers, Origin};
 pub use napster::NapsterSection;
@@ -81,6 +83,8 @@ pub struct Config {
     pub gnutella: GnutellaSection,
     /// The client of Napster.
     pub napster: NapsterSection,
+    /// The node of a two-level network.
+    pub fasttrack: FastTrackSection,
     /// What is fetched and shared.
     pub transfers: TransfersSection,
     /// What is said about it.
@@ -377,6 +381,9 @@ impl Config {
         }
         if !self.gnutella.listen.is_empty() && self.gnutella.address().is_none() {
             return wrong("gnutella.listen", "not an address and a port such as 192.0.2.1:6346");
+        }
+        if !self.fasttrack.listen.is_empty() && self.fasttrack.address().is_none() {
+            return wrong("fasttrack.listen", "not an address and a port such as 192.0.2.1:1214");
         }
         if !self.napster.listen.is_empty() && self.napster.address().is_none() {
             return wrong(

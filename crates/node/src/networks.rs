@@ -2,11 +2,15 @@
 //! session drives; the other networks have theirs in modules of their own. What pictures are drawn
 //! from is in `picture`.
 
-pub(crate) mod gnutella;
+mod bring;
+mod fasttrack;
+mod files;
+mod gnutella;
 mod kept;
-pub(crate) mod napster;
+mod napster;
 pub(crate) mod overlays;
 mod picture;
+mod running;
 mod shares;
 
 use std::io;
@@ -14,7 +18,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use net::dht::{BootstrapError, KademliaNode, resolve};
@@ -27,8 +31,7 @@ pub use picture::{
     Standing, Swarm, SwarmNode, Table, Verb, Zone,
 };
 
-pub(crate) use gnutella::{Gnutella, GnutellaWish};
-pub(crate) use napster::{Napster, NapsterWish};
+pub(crate) use files::{FileNetwork, Joining};
 pub(crate) use overlays::OverlayWish;
 use overlays::Overlays;
 pub(crate) use picture::{KademliaCounts, overlaid, ring};
@@ -53,6 +56,9 @@ pub enum NetworkError {
         /// What the system said.
         source: io::Error,
     },
+    /// What is asked for makes no sense there.
+    #[error("{0}")]
+    Invalid(&'static str),
     /// Its protocol knows addresses of IPv4 alone.
     #[error("{0} is no address of IPv4, and this network knows no others")]
     NotIpv4(String),
@@ -87,8 +93,8 @@ pub(crate) struct Networks {
     thread: Mutex<Option<JoinHandle<()>>>,
     /// Whether the session takes part in Kademlia.
     pub(crate) kademlia: AtomicBool,
-    pub(crate) gnutella: Gnutella,
-    pub(crate) napster: Napster,
+    /// Those in which files are shared.
+    pub(crate) files: Vec<Arc<dyn FileNetwork>>,
     /// The other hash tables, Chord among them.
     pub(crate) overlays: Overlays,
     /// A swarm of others that is shown.
@@ -107,8 +113,7 @@ impl Networks {
             requests: Mutex::new(Some(requests)),
             thread: Mutex::new(Some(thread)),
             kademlia: AtomicBool::new(kademlia),
-            gnutella: Gnutella::default(),
-            napster: Napster::default(),
+            files: files::all(),
             overlays: Overlays::new(folder),
             shown: Mutex::default(),
         })
@@ -116,8 +121,7 @@ impl Networks {
 
     /// Says goodbye and ends; within seconds.
     pub(crate) fn shutdown(&self) {
-        self.gnutella.leave();
-        self.napster.leave();
+        self.files.iter().for_each(|network| network.leave());
         self.overlays.shutdown();
         lock(&self.requests).take();
         if let Some(thread) = lock(&self.thread).take()

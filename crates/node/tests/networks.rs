@@ -146,7 +146,10 @@ fn the_api_says_what_cannot_be_done() {
     let all = served.client.get("/api/v1/networks").json();
     let names: Vec<_> =
         all["networks"].as_array().expect("some").iter().map(|n| &n["name"]).collect();
-    let (own, overlays) = names.split_at(6);
-    assert_eq!(own, ["demo", "bittorrent", "kademlia", "chord", "gnutella", "napster"]);
+    let (own, overlays) = names.split_at(7);
+    assert_eq!(
+        own,
+        ["demo", "bittorrent", "kademlia", "chord", "gnutella", "napster", "fasttrack"]
+    );
     assert_eq!(overlays, ["pastry", "tapestry", "kelips", "can", "viceroy"]);
 }

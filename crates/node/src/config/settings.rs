@@ -90,6 +90,15 @@ pub const SETTINGS: &[Setting] = &[
     setting("napster.nick", Kind::Text, false, "This node's name there; made up if empty"),
     setting("napster.listen", Kind::Text, false, "Where peers of Napster come; empty: any port"),
     setting("napster.firewalled", Kind::Bool, false, "Peers of Napster cannot reach this node"),
+    setting("fasttrack.join", Kind::Bool, false, "Share the library and search among supernodes"),
+    setting("fasttrack.listen", Kind::Text, false, "Where this node is there; empty is anywhere"),
+    setting("fasttrack.bootstrap", Kind::List, false, "Nodes of FastTrack to begin with"),
+    setting(
+        "fasttrack.role",
+        Kind::Text,
+        false,
+        "What this node is there: auto, or supernode from the start",
+    ),
     setting(
         "transfers.piece_memory",
         Kind::Number,

@@ -1,34 +1,31 @@
 //! A servent of Gnutella, live, on a thread of its own: it shares what the library shares, keeps the
 //! addresses that it hears of, and answers searches of the node.
 
-mod fetcher;
-
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
-use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex, Weak};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use codec::hex::Hex;
-use net::dht::resolve;
-use net::gnutella::{Config, From, Mode, Node, Picture, Role, Sha1, SharedFile, TigerRoot};
-use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use net::gnutella::{Config, From, Node, Picture, Role, Sha1, SharedFile, TigerRoot};
+use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 
-use super::picture::{Edge, Standing, Swarm, SwarmNode};
-use super::shares::{self, Shared, Shares};
-use super::{NetworkError, lock};
-use crate::library::Library;
+use super::NetworkError;
+use super::bring::{bring, want};
+use super::files::{FileNetwork, Joining, Remembered};
+use super::picture::{self, Edge, Network, Pictured, Standing, Swarm, SwarmNode, Verb};
+use super::running::{self, Place, Running};
+use super::shares::{Shared, Shares};
+use crate::fetch::{Brought, Fetcher, Wanted};
 use crate::search::{ContentId, Finder, Hit, SearchQuery};
 
 /// What the network is called in addresses and settings.
-pub(crate) const NAME: &str = "gnutella";
-/// Between two times that the addresses it knows are written down, and that it joins while alone.
+const NAME: &str = "gnutella";
+/// Where the addresses that it knows are kept, in the state folder.
+const HOSTS: &str = "gnutella-hosts";
+/// Between two times that they are written down, and that it joins while alone.
 const SAVE_EVERY: Duration = Duration::from_secs(60);
-/// Addresses of one run that the next begins with.
-const KEPT_MAX: usize = 200;
 /// How long answers to a search are waited for.
 const ANSWERS: Duration = Duration::from_secs(9);
 /// How long after one answer the next is waited for.
@@ -36,93 +33,49 @@ const QUIET: Duration = Duration::from_secs(4);
 /// How long a goodbye may take.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// What a servent is told.
-#[derive(Clone, Debug)]
-pub(crate) struct GnutellaWish {
-    /// Where it listens; `None` for a free port of the address that leads to the others.
-    pub(crate) listen: Option<SocketAddr>,
-    /// Servents to begin with, as `HOST:PORT`.
-    pub(crate) known: Vec<String>,
-    /// What it is.
-    pub(crate) mode: Mode,
-    /// Whether others cannot connect to it.
-    pub(crate) firewalled: bool,
-    /// Where the addresses that it knows are kept.
-    pub(crate) hosts: PathBuf,
-    /// What it shares.
-    pub(crate) library: Weak<Library>,
-}
-
-/// A servent that runs. Searches and fetches under way keep it for a moment longer.
-#[derive(Debug)]
-struct Running {
-    handle: Handle,
+/// A servent that runs.
+pub(super) struct Servent {
     node: Node,
     hosts: PathBuf,
-    _stop: oneshot::Sender<()>,
-    /// Tells the thread that shares the library.
-    _ends: Sender<()>,
 }
 
 /// The servent of a node, if there is one; a clone is the same.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Gnutella(Arc<Mutex<Option<Arc<Running>>>>);
+pub(super) struct Gnutella(Place<Servent>);
 
-impl Gnutella {
-    fn running(&self) -> Option<Arc<Running>> {
-        lock(&self.0).clone()
+impl FileNetwork for Gnutella {
+    fn join(&self, joining: Joining) -> Result<Remembered, NetworkError> {
+        let Joining { config, peers, listen, library } = joining;
+        let mut kept = vec![("gnutella.join", json!(true))];
+        if let Some(listen) = listen {
+            kept.push(("gnutella.listen", json!(listen.to_string())));
+        }
+        if !peers.is_empty() {
+            kept.push(("gnutella.bootstrap", json!(peers)));
+        }
+        let settings = config.gnutella;
+        let listen = listen.or(settings.address());
+        let names = if peers.is_empty() { settings.bootstrap } else { peers };
+        let hosts = config.node.state_dir.join(HOSTS);
+        self.0.start(NAME, library, async move || {
+            let mut known = running::known(&names, &hosts).await?;
+            let listen = running::address(listen, &known).await?;
+            let config = Config {
+                firewalled: settings.firewalled,
+                ..Config::new(listen, settings.role.into())
+            };
+            let failed = |source| NetworkError::Listen { address: listen, source };
+            let node = Node::start(config).map_err(failed)?;
+            known.retain(|known| *known != node.address());
+            tokio::spawn(stay(node.clone(), known, hosts.clone()));
+            Ok(Servent { node, hosts })
+        })?;
+        Ok(kept)
     }
 
-    /// Starts a servent, which goes on looking for others until it is told to leave.
-    pub(crate) fn join(&self, wish: GnutellaWish) -> Result<(), NetworkError> {
-        let mut place = lock(&self.0);
-        if place.is_some() {
-            return Err(NetworkError::Joined);
-        }
-        let failed = |address| move |source| NetworkError::Listen { address, source };
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(failed(loopback()))?;
-        let mut known = Vec::new();
-        for name in &wish.known {
-            known.extend(runtime.block_on(resolve(name))?);
-        }
-        let kept = std::fs::read_to_string(&wish.hosts).unwrap_or_default();
-        known
-            .extend(kept.lines().take(KEPT_MAX).filter_map(|line| line.parse::<SocketAddr>().ok()));
-        let port = wish.listen.map_or(0, |listen| listen.port());
-        let listen = match (wish.listen, known.first()) {
-            // Others are told this address: it must be one.
-            (Some(listen), _) if !listen.ip().is_unspecified() => listen,
-            (_, Some(&first)) => SocketAddr::new(runtime.block_on(super::towards(first))?, port),
-            (_, None) => SocketAddr::new(loopback().ip(), port),
-        };
-        let config = Config { firewalled: wish.firewalled, ..Config::new(listen, wish.mode) };
-        let entered = runtime.enter();
-        let node = Node::start(config).map_err(failed(listen))?;
-        drop(entered);
-        known.retain(|known| *known != node.address());
-        runtime.spawn(stay(node.clone(), known, wish.hosts.clone()));
-        let (handle, (stop, stopped)) = (runtime.handle().clone(), oneshot::channel());
-        let (ends, ended) = channel();
-        let running = Running { handle, node, hosts: wish.hosts, _stop: stop, _ends: ends };
-        let running = Arc::new(running);
-        shares::share(Arc::downgrade(&running), wish.library, ended).map_err(failed(listen))?;
-        let run = move || {
-            // It is stopped by the end of the last handle.
-            let _ = runtime.block_on(stopped);
-        };
-        let thread = std::thread::Builder::new().name("shoal-gnutella".into()).spawn(run);
-        thread.map_err(failed(listen))?;
-        *place = Some(running);
-        Ok(())
-    }
-
-    /// Says goodbye to all neighbours, and ends.
-    pub(crate) fn leave(&self) {
-        let Some(running) = lock(&self.0).take() else { return };
-        running.handle.block_on(async {
+    fn leave(&self) {
+        let Some(running) = self.0.take() else { return };
+        running.wait(async {
             write_hosts(&running.node, &running.hosts).await;
             running.node.leave().await;
             let gone = async {
@@ -135,28 +88,64 @@ impl Gnutella {
         });
     }
 
-    pub(crate) fn is_running(&self) -> bool {
-        lock(&self.0).is_some()
+    fn is_running(&self) -> bool {
+        self.0.is_running()
     }
 
+    fn is_wanted(&self, config: &crate::config::Config) -> bool {
+        config.gnutella.join
+    }
+
+    fn standing(&self) -> Standing {
+        standing(self.picture().map(|(_, picture)| picture).as_ref())
+    }
+
+    fn look(&self) -> Pictured {
+        let (address, picture) = self.picture().unzip();
+        let counters = picture.as_ref().map(|picture| picture.counters).unwrap_or_default();
+        let network = Network {
+            name: NAME,
+            title: "Gnutella".to_owned(),
+            state: standing(picture.as_ref()),
+            error: None,
+            addresses: address.into_iter().collect(),
+            peers: picture.as_ref().map_or(0, |picture| picture.neighbours.len()),
+            verbs: Verb::OF_FILES.to_vec(),
+            can_join: picture.is_none(),
+            can_leave: picture.is_some(),
+            detail: json!({
+                "role": picture.as_ref().map(|picture| label(picture.role)),
+                "hosts": picture.as_ref().map_or(0, |picture| picture.hosts_known),
+                "shared": picture.as_ref().map_or(0, |picture| picture.shared),
+                "queries": counters.queries,
+                "queries_sent": counters.queries_sent,
+                "hits_routed": counters.hits_routed,
+            }),
+        };
+        let drawn = picture.as_ref().map(drawn);
+        Pictured { network, picture: drawn.map_or(picture::Picture::None, picture::Picture::Swarm) }
+    }
+}
+
+impl Gnutella {
     /// Where it is and how it stands.
-    pub(crate) fn look(&self) -> Option<(SocketAddr, Picture)> {
-        let running = self.running()?;
-        let picture = running.handle.block_on(running.node.look())?;
+    fn picture(&self) -> Option<(SocketAddr, Picture)> {
+        let running = self.0.running()?;
+        let picture = running.wait(running.node.look())?;
         Some((running.node.address(), picture))
     }
+}
 
-    pub(crate) fn standing(&self) -> Standing {
-        match self.look() {
-            None => Standing::Off,
-            Some((_, picture)) if picture.neighbours.is_empty() => Standing::Starting,
-            Some(_) => Standing::Up,
-        }
+fn standing(picture: Option<&Picture>) -> Standing {
+    match picture {
+        None => Standing::Off,
+        Some(picture) if picture.neighbours.is_empty() => Standing::Starting,
+        Some(_) => Standing::Up,
     }
 }
 
 /// A role in a word.
-pub(crate) const fn label(role: Role) -> &'static str {
+const fn label(role: Role) -> &'static str {
     match role {
         Role::Leaf => "leaf",
         Role::Ultrapeer => "ultrapeer",
@@ -164,7 +153,7 @@ pub(crate) const fn label(role: Role) -> &'static str {
 }
 
 /// Its neighbours, to be drawn.
-pub(crate) fn drawn(picture: &Picture) -> Swarm {
+fn drawn(picture: &Picture) -> Swarm {
     let me = SwarmNode {
         id: "me".to_owned(),
         label: label(picture.role).to_owned(),
@@ -177,10 +166,6 @@ pub(crate) fn drawn(picture: &Picture) -> Swarm {
         swarm.nodes.push(SwarmNode { label: label(*role).to_owned(), id, ..SwarmNode::default() });
     }
     swarm
-}
-
-fn loopback() -> SocketAddr {
-    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0)
 }
 
 /// Joins, again and again as long as there is nobody, and keeps the addresses that are known.
@@ -198,19 +183,13 @@ async fn stay(node: Node, known: Vec<SocketAddr>, hosts: PathBuf) {
 }
 
 /// Writes down whom it knows, for the next start.
-async fn write_hosts(node: &Node, path: &std::path::Path) {
-    let Some(picture) = node.look().await.filter(|picture| !picture.hosts.is_empty()) else {
-        return;
-    };
-    let new = path.with_extension("new");
-    // At most a thousand short lines.
-    let written = std::fs::write(&new, picture.hosts).and_then(|()| std::fs::rename(&new, path));
-    if let Err(error) = written {
-        tracing::warn!(path = %path.display(), %error, "the addresses of Gnutella are not kept");
+async fn write_hosts(node: &Node, path: &Path) {
+    if let Some(picture) = node.look().await {
+        running::keep(&picture.hosts, path);
     }
 }
 
-impl Shares for Running {
+impl Shares for Running<Servent> {
     fn publish(&self, file: &Shared) -> Result<(), String> {
         let told = SharedFile {
             name: file.name.clone(),
@@ -218,12 +197,12 @@ impl Shares for Running {
             sha1: Sha1(file.sha1),
             tree: file.tiger.map(TigerRoot),
         };
-        let published = self.handle.block_on(self.node.publish_known(&file.path, told));
+        let published = self.wait(self.node.publish_known(&file.path, told));
         published.map_err(|error| error.to_string())
     }
 
     fn withdraw(&self, file: &Shared) {
-        self.handle.block_on(self.node.unpublish(Sha1(file.sha1)));
+        self.wait(self.node.unpublish(Sha1(file.sha1)));
     }
 }
 
@@ -238,7 +217,7 @@ impl Finder for Gnutella {
         tell: &mut dyn FnMut(Hit) -> ControlFlow<()>,
     ) -> Result<(), String> {
         // Without it there is nothing to ask.
-        let Some(running) = self.running() else { return Ok(()) };
+        let Some(running) = self.0.running() else { return Ok(()) };
         let words = query.plain_words();
         if !words.is_empty() {
             running.ask(&words, None, tell);
@@ -252,17 +231,17 @@ impl Finder for Gnutella {
         tell: &mut dyn FnMut(Hit) -> ControlFlow<()>,
     ) -> Result<(), String> {
         let sha1 = content.sha1.as_deref().and_then(codec::hex::decode).map(Sha1);
-        if let (Some(running), Some(sha1)) = (self.running(), sha1) {
+        if let (Some(running), Some(sha1)) = (self.0.running(), sha1) {
             running.ask("", Some(sha1), tell);
         }
         Ok(())
     }
 }
 
-impl Running {
+impl Running<Servent> {
     /// Asks by words, by hash or both, and tells of what comes.
     fn ask(&self, words: &str, sha1: Option<Sha1>, tell: &mut dyn FnMut(Hit) -> ControlFlow<()>) {
-        self.handle.block_on(async {
+        self.wait(async {
             let mut search = self.node.search(words, sha1).await;
             let until = Instant::now() + ANSWERS;
             let mut next_until = until;
@@ -286,5 +265,22 @@ impl Running {
                 }
             }
         });
+    }
+}
+
+impl Fetcher for Gnutella {
+    fn network(&self) -> &'static str {
+        NAME
+    }
+
+    fn fetch(
+        &self,
+        wanted: &Wanted,
+        to: &Path,
+        tell: &mut dyn FnMut(Brought) -> ControlFlow<()>,
+    ) -> Result<(), String> {
+        let running = self.0.running().ok_or("this node is not part of Gnutella")?;
+        let want = want(wanted)?;
+        running.wait(bring(|told| running.node.fetch(want, to, told), tell))
     }
 }

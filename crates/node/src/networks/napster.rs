@@ -3,10 +3,10 @@
 
 use std::collections::HashMap;
 use std::io::{self, Write};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
@@ -17,19 +17,20 @@ use net::dht::resolve;
 use net::napster::client::{Client, ClientConfig, ClientStatus, LocalFile, Source};
 use net::napster::client::{FetchError, Wanted as Sought};
 use net::napster::{FileHash, LinkSpeed, MediaType, Nick, Query, SharedFile, Text};
-use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use serde_json::json;
 use tokio::time::{interval, timeout};
 
-use super::picture::Standing;
-use super::shares::{self, Shared, Shares};
+use super::files::{FileNetwork, Joining, Remembered};
+use super::picture::{Network, Picture, Pictured, Standing, Verb};
+use super::running::{Place, Running};
+use super::shares::{Shared, Shares};
 use super::{NetworkError, lock};
+use crate::config::Config;
 use crate::fetch::{Brought, Fetcher, Wanted};
-use crate::library::Library;
 use crate::search::{ContentId, Finder, Hit, SearchQuery};
 
 /// What the network is called in addresses and settings.
-pub(crate) const NAME: &str = "napster";
+const NAME: &str = "napster";
 /// How long the server is waited for before it is tried again: the first time, and at most.
 const AGAIN: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(300));
 /// How long a search may take.
@@ -41,39 +42,9 @@ const UPLOAD_SLOTS: usize = 8;
 /// Where the name and the password are kept that were made up.
 const ACCOUNT: &str = "napster-account";
 
-/// What a client is told.
-#[derive(Clone, Debug)]
-pub(crate) struct NapsterWish {
-    /// The server, as `HOST:PORT`.
-    pub(crate) server: String,
-    /// Its name there; made up if it is empty.
-    pub(crate) nick: String,
-    /// Where peers come; `None` for a free port of the address that leads to the server.
-    pub(crate) listen: Option<SocketAddr>,
-    /// Whether peers cannot come.
-    pub(crate) firewalled: bool,
-    /// Where what was made up is kept.
-    pub(crate) state: PathBuf,
-    /// What it shares.
-    pub(crate) library: Weak<Library>,
-}
-
-/// How it stands with the client.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct NapsterState {
-    pub(crate) nick: Option<Nick>,
-    pub(crate) server: Option<SocketAddr>,
-    pub(crate) address: Option<SocketAddr>,
-    pub(crate) trouble: Option<String>,
-    /// Users, files and gigabytes, as the server says.
-    pub(crate) totals: (u32, u64, u64),
-    pub(crate) standing: Standing,
-}
-
 /// A client that runs, or tries to.
 #[derive(Debug)]
-struct Running {
-    handle: Handle,
+pub(super) struct Session {
     server: SocketAddr,
     nick: Nick,
     /// Once it was let in.
@@ -81,104 +52,125 @@ struct Running {
     trouble: Mutex<Option<String>>,
     /// What is shared, by hash: told again to a client that is let in later.
     shared: Mutex<HashMap<[u8; 20], LocalFile>>,
-    _stop: oneshot::Sender<()>,
-    /// Tells the thread that shares the library.
-    _ends: std::sync::mpsc::Sender<()>,
 }
 
 /// The client of a node, if there is one; a clone is the same.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Napster(Arc<Mutex<Option<Arc<Running>>>>);
+pub(super) struct Napster(Place<Arc<Session>>);
 
-impl Napster {
-    fn running(&self) -> Option<Arc<Running>> {
-        lock(&self.0).clone()
-    }
-
-    /// Starts a client, which goes on trying to be let in until it is told to leave.
-    pub(crate) fn join(&self, wish: NapsterWish) -> Result<(), NetworkError> {
-        let mut place = lock(&self.0);
-        if place.is_some() {
-            return Err(NetworkError::Joined);
+impl FileNetwork for Napster {
+    fn join(&self, joining: Joining) -> Result<Remembered, NetworkError> {
+        let Joining { config, peers, listen, library } = joining;
+        let settings = config.napster;
+        let mut kept = vec![("napster.join", json!(true))];
+        if let Some(listen) = listen {
+            kept.push(("napster.listen", json!(listen.to_string())));
         }
-        let anywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-        let failed = |address| move |source| NetworkError::Listen { address, source };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(failed(anywhere))?;
-        let found = runtime.block_on(resolve(&wish.server))?;
-        let server = found.into_iter().find(SocketAddr::is_ipv4);
-        let server = server.ok_or_else(|| NetworkError::NotIpv4(wish.server.clone()))?;
-        let listen = match wish.listen {
-            Some(listen) => listen,
-            None => SocketAddr::new(runtime.block_on(super::towards(server))?, 0),
+        let server = match peers.as_slice() {
+            [] => settings.server.clone(),
+            [server] => {
+                kept.push(("napster.server", json!(server)));
+                server.clone()
+            }
+            _ => return Err(NetworkError::Invalid("a client of Napster has one server")),
         };
-        let SocketAddr::V4(listen) = listen else {
-            return Err(NetworkError::NotIpv4(listen.to_string()));
-        };
-        let account = Account::of(&wish).map_err(failed(listen.into()))?;
-        let config = ClientConfig {
-            server,
-            nick: account.nick.clone(),
-            password: account.password,
-            register: None,
-            listen,
-            firewalled: wish.firewalled,
-            link: LinkSpeed::default(),
-            upload_slots: UPLOAD_SLOTS,
-        };
-        let (stop, stopped) = oneshot::channel();
-        let (ends, ended) = std::sync::mpsc::channel();
-        let running = Arc::new(Running {
-            handle: runtime.handle().clone(),
-            server,
-            nick: account.nick,
-            client: Mutex::default(),
-            trouble: Mutex::default(),
-            shared: Mutex::default(),
-            _stop: stop,
-            _ends: ends,
-        });
-        runtime.spawn(enter(Arc::downgrade(&running), config));
-        shares::share(Arc::downgrade(&running), wish.library, ended)
-            .map_err(failed(listen.into()))?;
-        let run = move || {
-            // It is stopped by the end of the last handle.
-            let _ = runtime.block_on(stopped);
-        };
-        let thread = std::thread::Builder::new().name("shoal-napster".into()).spawn(run);
-        thread.map_err(failed(listen.into()))?;
-        *place = Some(running);
-        Ok(())
+        if server.is_empty() {
+            return Err(NetworkError::Invalid("say which server: HOST:PORT"));
+        }
+        let listen = listen.or(settings.address().map(SocketAddr::V4));
+        let state = config.node.state_dir;
+        self.0.start(NAME, library, async move || {
+            let found = resolve(&server).await?;
+            let server =
+                found.into_iter().find(SocketAddr::is_ipv4).ok_or(NetworkError::NotIpv4(server))?;
+            let listen = match listen {
+                Some(listen) => listen,
+                None => SocketAddr::new(super::towards(server).await?, 0),
+            };
+            let SocketAddr::V4(listen) = listen else {
+                return Err(NetworkError::NotIpv4(listen.to_string()));
+            };
+            let account = Account::of(&settings.nick, &state);
+            let account = account
+                .map_err(|source| NetworkError::Listen { address: listen.into(), source })?;
+            let config = ClientConfig {
+                server,
+                nick: account.nick.clone(),
+                password: account.password,
+                register: None,
+                listen,
+                firewalled: settings.firewalled,
+                link: LinkSpeed::default(),
+                upload_slots: UPLOAD_SLOTS,
+            };
+            let session = Arc::new(Session {
+                server,
+                nick: account.nick,
+                client: Mutex::default(),
+                trouble: Mutex::default(),
+                shared: Mutex::default(),
+            });
+            tokio::spawn(enter(Arc::downgrade(&session), config));
+            Ok(session)
+        })?;
+        Ok(kept)
     }
 
     /// Logs out.
-    pub(crate) fn leave(&self) {
-        lock(&self.0).take();
+    fn leave(&self) {
+        self.0.take();
     }
 
-    pub(crate) fn is_running(&self) -> bool {
-        lock(&self.0).is_some()
+    fn is_running(&self) -> bool {
+        self.0.is_running()
     }
 
-    /// How it stands.
-    pub(crate) fn look(&self) -> NapsterState {
-        let Some(running) = self.running() else { return NapsterState::default() };
-        let client = lock(&running.client).clone();
-        let status = client.as_ref().map(Client::status).unwrap_or_default();
-        let ClientStatus { is_up, trouble, totals, .. } = status;
-        let standing = if is_up { Standing::Up } else { Standing::Starting };
-        NapsterState {
-            nick: Some(running.nick.clone()),
-            server: Some(running.server),
-            address: client.map(|client| SocketAddr::V4(client.address())),
-            trouble: trouble.or_else(|| lock(&running.trouble).clone()),
-            totals,
-            standing,
-        }
+    fn is_wanted(&self, config: &Config) -> bool {
+        config.napster.join
+    }
+
+    fn standing(&self) -> Standing {
+        let Some(running) = self.0.running() else { return Standing::Off };
+        standing(&running.status())
+    }
+
+    fn look(&self) -> Pictured {
+        let running = self.0.running();
+        let status = running.as_ref().map(|running| running.status());
+        let (users, files, gigabytes) =
+            status.as_ref().map(|status| status.totals).unwrap_or_default();
+        let client = running.as_ref().and_then(|running| lock(&running.client).clone());
+        let trouble = running.as_ref().and_then(|running| lock(&running.trouble).clone());
+        let network = Network {
+            name: NAME,
+            title: "Napster".to_owned(),
+            state: status.as_ref().map_or(Standing::Off, standing),
+            error: status.and_then(|status| status.trouble).or(trouble),
+            addresses: client.into_iter().map(|client| client.address().into()).collect(),
+            peers: users as usize,
+            verbs: Verb::OF_FILES.to_vec(),
+            can_join: running.is_none(),
+            can_leave: running.is_some(),
+            detail: json!({
+                "server": running.as_ref().map(|running| running.server),
+                "nick": running.as_ref().map(|running| running.nick.to_string()),
+                "files": files,
+                "gigabytes": gigabytes,
+            }),
+        };
+        Pictured { network, picture: Picture::None }
     }
 }
 
-impl Running {
+fn standing(status: &ClientStatus) -> Standing {
+    if status.is_up { Standing::Up } else { Standing::Starting }
+}
+
+impl Session {
+    fn status(&self) -> ClientStatus {
+        lock(&self.client).as_ref().map(Client::status).unwrap_or_default()
+    }
+
     /// Keeps a client that was let in; returns what it is to share. From here on whoever shares
     /// more tells the client itself.
     fn let_in(&self, client: Client) -> Vec<LocalFile> {
@@ -190,21 +182,21 @@ impl Running {
 }
 
 /// Goes on asking to be let in, until it is.
-async fn enter(running: Weak<Running>, config: ClientConfig) {
+async fn enter(session: Weak<Session>, config: ClientConfig) {
     let mut pause = AGAIN.0;
     loop {
         let joined = Client::join(config.clone()).await;
-        let Some(running) = running.upgrade() else { return };
+        let Some(session) = session.upgrade() else { return };
         match joined {
             Ok(client) => {
-                let known = running.let_in(client.clone());
-                drop(running);
+                let known = session.let_in(client.clone());
+                drop(session);
                 client.publish(known).await;
                 return;
             }
-            Err(error) => *lock(&running.trouble) = Some(error.to_string()),
+            Err(error) => *lock(&session.trouble) = Some(error.to_string()),
         }
-        drop(running);
+        drop(session);
         tokio::time::sleep(pause).await;
         pause = (2 * pause).min(AGAIN.1);
     }
@@ -218,15 +210,15 @@ struct Account {
 
 impl Account {
     /// The account of the settings, with what was made up for an earlier run.
-    fn of(wish: &NapsterWish) -> io::Result<Self> {
-        let path = wish.state.join(ACCOUNT);
+    fn of(nick: &str, state: &Path) -> io::Result<Self> {
+        let path = state.join(ACCOUNT);
         let kept = match std::fs::read_to_string(&path) {
             Ok(kept) => kept,
             Err(error) if error.kind() == io::ErrorKind::NotFound => make_up(&path)?,
             Err(error) => return Err(error),
         };
         let (name, password) = kept.trim().split_once(' ').unwrap_or(("", ""));
-        let name = if wish.nick.is_empty() { name } else { &wish.nick };
+        let name = if nick.is_empty() { name } else { nick };
         let nick = Nick::new(name.as_bytes()).filter(Nick::is_acceptable);
         let nick = nick.ok_or_else(|| {
             let why = format!("`{name}` in {} or the settings is no name", path.display());
@@ -259,7 +251,7 @@ fn media(mime: &str) -> MediaType {
     }
 }
 
-impl Shares for Running {
+impl Shares for Running<Arc<Session>> {
     fn publish(&self, file: &Shared) -> Result<(), String> {
         // As Napster's clients wrote names: folders tell more words of a file.
         let name = Text::from(format!("\\{}", file.inside.replace('/', "\\")).as_str());
@@ -278,7 +270,7 @@ impl Shares for Running {
             client.clone()
         };
         if let Some(client) = client {
-            self.handle.block_on(client.publish(vec![local]));
+            self.wait(client.publish(vec![local]));
         }
         Ok(())
     }
@@ -289,7 +281,7 @@ impl Shares for Running {
             (client.clone(), lock(&self.shared).remove(&file.sha1))
         };
         if let (Some(client), Some(known)) = (client, known) {
-            self.handle.block_on(client.withdraw(known.shared.name));
+            self.wait(client.withdraw(known.shared.name));
         }
     }
 }
@@ -316,7 +308,7 @@ impl Finder for Napster {
         tell: &mut dyn FnMut(Hit) -> ControlFlow<()>,
     ) -> Result<(), String> {
         // Without it there is nothing to ask.
-        let Some(running) = self.running() else { return Ok(()) };
+        let Some(running) = self.0.running() else { return Ok(()) };
         let client = lock(&running.client).clone();
         let Some(client) = client else {
             return Err(lock(&running.trouble).clone().unwrap_or_else(|| "not logged in".into()));
@@ -325,7 +317,7 @@ impl Finder for Napster {
         if query.words.is_empty() {
             return Ok(());
         }
-        let answer = running.handle.block_on(async { timeout(ANSWER, client.search(query)).await });
+        let answer = running.wait(async { timeout(ANSWER, client.search(query)).await });
         let hits = answer.map_err(|_| "the server does not answer".to_owned())?;
         for found in hits.map_err(|error| error.to_string())? {
             let file = &found.file;
@@ -362,7 +354,7 @@ impl Fetcher for Napster {
         to: &Path,
         tell: &mut dyn FnMut(Brought) -> ControlFlow<()>,
     ) -> Result<(), String> {
-        let running = self.running().ok_or("Napster is not joined")?;
+        let running = self.0.running().ok_or("Napster is not joined")?;
         let client = lock(&running.client).clone().ok_or("not logged in at the server")?;
         let sha1 = wanted.content.sha1.as_deref().and_then(hex::decode::<20>);
         let sha1 = sha1.ok_or("it was found without a hash that could be verified")?;
@@ -374,7 +366,7 @@ impl Fetcher for Napster {
         let progress = move |bytes| {
             heard.fetch_max(bytes, Ordering::Relaxed);
         };
-        running.handle.block_on(async {
+        running.wait(async {
             let fetching = client.fetch(sought, to, progress);
             tokio::pin!(fetching);
             let mut ticks = interval(TELL_EVERY);

@@ -41,6 +41,11 @@ pub enum Verb {
     Lookup,
 }
 
+impl Verb {
+    /// What networks of files can do.
+    pub(super) const OF_FILES: [Self; 4] = [Self::Join, Self::Publish, Self::Search, Self::Fetch];
+}
+
 /// A network.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Network {

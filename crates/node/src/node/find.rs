@@ -64,13 +64,8 @@ impl Node {
         let own: [Arc<dyn Finder>; 2] = [self.library()?, Arc::new(Transfers(self.transfers()))];
         let others = super::lock(&self.finders).clone();
         let mut finders: Vec<_> = own.into_iter().chain(others).collect();
-        let networks = &self.networks;
-        if networks.gnutella.is_running() {
-            finders.push(Arc::new(networks.gnutella.clone()));
-        }
-        if networks.napster.is_running() {
-            finders.push(Arc::new(networks.napster.clone()));
-        }
+        let networks = self.networks.files.iter().filter(|network| network.is_running());
+        finders.extend(networks.map(|network| network.clone() as Arc<dyn Finder>));
         Ok(finders)
     }
 }

@@ -10,11 +10,10 @@ use net::session::PeerStats;
 use serde_json::json;
 
 use super::{Node, NodeError};
-use crate::networks::gnutella::{self, NAME as GNUTELLA};
-use crate::networks::napster::NAME as NAPSTER;
+use crate::fetch::Fetcher;
 use crate::networks::{
-    Edge, GnutellaWish, NapsterWish, Network, NetworkError, OverlayWish, PEERS_MAX, Picture,
-    Pictured, Standing, Swarm, SwarmNode, Verb, lock,
+    Edge, FileNetwork, Joining, Network, NetworkError, OverlayWish, PEERS_MAX, Picture, Pictured,
+    Standing, Swarm, SwarmNode, Verb, lock,
 };
 use crate::view::{NetworkState, Peer};
 
@@ -29,7 +28,9 @@ const DEMO: &str = "demo";
 impl From<NetworkError> for NodeError {
     fn from(error: NetworkError) -> Self {
         match error {
-            NetworkError::Bootstrap(_) => Self::Invalid(error.to_string()),
+            NetworkError::Bootstrap(_) | NetworkError::Invalid(_) => {
+                Self::Invalid(error.to_string())
+            }
             NetworkError::Ended => Self::Ended,
             _ => Self::Conflict(error.to_string()),
         }
@@ -41,14 +42,9 @@ impl Node {
     #[must_use]
     pub fn networks(&self) -> Vec<Network> {
         let shown = lock(&self.networks.shown).as_ref().map(|shown| shown.network.clone());
-        let own = [
-            self.bittorrent(),
-            self.kademlia().network,
-            self.chord().network,
-            self.gnutella().network,
-            self.napster(),
-        ];
-        shown.into_iter().chain(own).chain(self.overlays()).collect()
+        let own = [self.bittorrent(), self.kademlia().network, self.chord().network];
+        let files = self.networks.files.iter().map(|network| network.look().network);
+        shown.into_iter().chain(own).chain(files).chain(self.overlays()).collect()
     }
 
     /// One network and what its picture is drawn from; of BitTorrent all swarms, or that of one
@@ -64,16 +60,17 @@ impl Node {
             }
             KADEMLIA => Ok(self.kademlia()),
             CHORD => Ok(self.chord()),
-            GNUTELLA => Ok(self.gnutella()),
-            NAPSTER => Ok(Pictured { network: self.napster(), picture: Picture::None }),
             DEMO => lock(&self.networks.shown).clone().ok_or_else(|| no_network(name)),
-            _ => self.overlay(name),
+            _ => match self.file_network(name) {
+                Some(network) => Ok(network.look()),
+                None => self.overlay(name),
+            },
         }
     }
 
     /// Becomes part of a network, beginning with `peers` (`HOST:PORT`); without any, with those of
     /// the settings, or in Chord as the first of a ring. That it does is remembered. `listen` is
-    /// where a node of Chord or Gnutella is; the others are where the session is.
+    /// where a node with a socket of its own is; the others are where the session is.
     ///
     /// # Errors
     /// When there is no such network, a name leads nowhere, or the address cannot be used.
@@ -108,47 +105,15 @@ impl Node {
                 self.remember(&kept);
                 Ok(self.chord().network)
             }
-            GNUTELLA => {
-                let address = listen.map(|listen| listen.to_string()).unwrap_or_default();
-                let mut wish = self.gnutella_wish()?;
-                let mut kept = vec![("gnutella.join", json!(true))];
-                if listen.is_some() {
-                    wish.listen = listen;
-                    kept.push(("gnutella.listen", json!(address)));
-                }
-                if !peers.is_empty() {
-                    kept.push(("gnutella.bootstrap", json!(peers)));
-                    wish.known = peers;
-                }
-                self.networks.gnutella.join(wish)?;
-                self.remember(&kept);
-                Ok(self.gnutella().network)
-            }
-            NAPSTER => {
-                let mut wish = self.napster_wish()?;
-                let mut kept = vec![("napster.join", json!(true))];
-                if let Some(listen) = listen {
-                    wish.listen = Some(listen);
-                    kept.push(("napster.listen", json!(listen.to_string())));
-                }
-                if let [server, others @ ..] = peers.as_slice() {
-                    if !others.is_empty() {
-                        let why = "a client of Napster has one server".to_owned();
-                        return Err(NodeError::Invalid(why));
-                    }
-                    kept.push(("napster.server", json!(server)));
-                    wish.server.clone_from(server);
-                }
-                if wish.server.is_empty() {
-                    let why = "say which server: HOST:PORT".to_owned();
-                    return Err(NodeError::Invalid(why));
-                }
-                self.networks.napster.join(wish)?;
-                self.remember(&kept);
-                Ok(self.napster())
-            }
             BITTORRENT => Err(NodeError::Conflict("BitTorrent is joined already".to_owned())),
-            _ => self.join_overlay(name, peers, listen),
+            _ => match self.file_network(name) {
+                Some(network) => {
+                    let kept = network.join(self.joining(peers, listen)?)?;
+                    self.remember(&kept);
+                    Ok(network.look().network)
+                }
+                None => self.join_overlay(name, peers, listen),
+            },
         }
     }
 
@@ -169,21 +134,18 @@ impl Node {
                 self.remember(&[("chord.join", json!(false))]);
                 Ok(self.chord().network)
             }
-            GNUTELLA => {
-                self.networks.gnutella.leave();
-                self.remember(&[("gnutella.join", json!(false))]);
-                Ok(self.gnutella().network)
-            }
-            NAPSTER => {
-                self.networks.napster.leave();
-                self.remember(&[("napster.join", json!(false))]);
-                Ok(self.napster())
-            }
             BITTORRENT => {
                 let why = "BitTorrent is there as long as the node is: pause its transfers instead";
                 Err(NodeError::Conflict(why.to_owned()))
             }
-            _ => self.leave_overlay(name),
+            _ => match self.file_network(name) {
+                Some(network) => {
+                    network.leave();
+                    self.remember(&[(&format!("{name}.join"), json!(false))]);
+                    Ok(network.look().network)
+                }
+                None => self.leave_overlay(name),
+            },
         }
     }
 
@@ -213,20 +175,14 @@ impl Node {
 
     /// Joins what was joined when the node last ran.
     pub(super) fn resume_networks(&self) {
-        self.add_fetcher(Arc::new(self.networks.gnutella.clone()));
-        if self.config().gnutella.join {
-            let joined =
-                self.gnutella_wish().and_then(|wish| Ok(self.networks.gnutella.join(wish)?));
-            if let Err(error) = joined {
-                tracing::warn!(%error, "Gnutella is not joined");
+        for network in &self.networks.files {
+            self.add_fetcher(network.clone());
+            if !network.is_wanted(&self.config()) {
+                continue;
             }
-        }
-        self.add_fetcher(Arc::new(self.networks.napster.clone()));
-        if self.config().napster.join {
-            let joined =
-                self.napster_wish().and_then(|wish| Ok(self.networks.napster.join(wish)?));
-            if let Err(error) = joined {
-                tracing::warn!(%error, "Napster is not joined");
+            let joining = self.joining(Vec::new(), None);
+            if let Err(error) = joining.and_then(|joining| Ok(network.join(joining)?)) {
+                tracing::warn!(%error, ?network, "a network is not joined");
             }
         }
         self.resume_overlays();
@@ -242,10 +198,11 @@ impl Node {
                 name: CHORD,
                 state: self.networks.overlays.status(&CHORD_KIND).standing,
             },
-            NetworkState { name: GNUTELLA, state: self.networks.gnutella.standing() },
-            NetworkState { name: NAPSTER, state: self.networks.napster.look().standing },
         ];
-        own.into_iter().chain(self.overlay_states()).collect()
+        let files = self.networks.files.iter();
+        let files = files
+            .map(|network| NetworkState { name: name_of(&**network), state: network.standing() });
+        own.into_iter().chain(files).chain(self.overlay_states()).collect()
     }
 
     /// Settings that follow from what was done. That they cannot be kept does not undo it.
@@ -330,80 +287,19 @@ impl Node {
         Pictured { network, picture }
     }
 
-    /// How it is a servent of Gnutella, by the settings.
-    fn gnutella_wish(&self) -> Result<GnutellaWish, NodeError> {
-        let config = self.config();
-        Ok(GnutellaWish {
-            listen: config.gnutella.address(),
-            known: config.gnutella.bootstrap,
-            mode: config.gnutella.role.into(),
-            firewalled: config.gnutella.firewalled,
-            hosts: config.node.state_dir.join("gnutella-hosts"),
-            library: Arc::downgrade(&self.library()?),
-        })
+    /// The network of files of this name.
+    fn file_network(&self, name: &str) -> Option<&Arc<dyn FileNetwork>> {
+        self.networks.files.iter().find(|network| name_of(&***network) == name)
     }
 
-    fn gnutella(&self) -> Pictured {
-        let (address, picture) = self.networks.gnutella.look().unzip();
-        let counters = picture.as_ref().map(|picture| picture.counters).unwrap_or_default();
-        let network = Network {
-            name: GNUTELLA,
-            title: "Gnutella".to_owned(),
-            state: self.networks.gnutella.standing(),
-            error: None,
-            addresses: address.into_iter().collect(),
-            peers: picture.as_ref().map_or(0, |picture| picture.neighbours.len()),
-            verbs: self.verbs(GNUTELLA, &[Verb::Join, Verb::Publish, Verb::Search, Verb::Fetch]),
-            can_join: picture.is_none(),
-            can_leave: picture.is_some(),
-            detail: json!({
-                "role": picture.as_ref().map(|picture| gnutella::label(picture.role)),
-                "hosts": picture.as_ref().map_or(0, |picture| picture.hosts_known),
-                "shared": picture.as_ref().map_or(0, |picture| picture.shared),
-                "queries": counters.queries,
-                "queries_sent": counters.queries_sent,
-                "hits_routed": counters.hits_routed,
-            }),
-        };
-        let drawn = picture.as_ref().map(gnutella::drawn);
-        Pictured { network, picture: drawn.map_or(Picture::None, Picture::Swarm) }
-    }
-
-    /// How it is a client of Napster, by the settings.
-    fn napster_wish(&self) -> Result<NapsterWish, NodeError> {
-        let config = self.config();
-        let listen = config.napster.address();
-        Ok(NapsterWish {
-            server: config.napster.server,
-            nick: config.napster.nick,
-            listen: listen.map(Into::into),
-            firewalled: config.napster.firewalled,
-            state: config.node.state_dir,
-            library: Arc::downgrade(&self.library()?),
-        })
-    }
-
-    fn napster(&self) -> Network {
-        let state = self.networks.napster.look();
-        let (users, files, gigabytes) = state.totals;
-        let is_running = self.networks.napster.is_running();
-        Network {
-            name: NAPSTER,
-            title: "Napster".to_owned(),
-            state: state.standing,
-            error: state.trouble,
-            addresses: state.address.into_iter().collect(),
-            peers: users as usize,
-            verbs: self.verbs(NAPSTER, &[Verb::Join, Verb::Publish, Verb::Search, Verb::Fetch]),
-            can_join: !is_running,
-            can_leave: is_running,
-            detail: json!({
-                "server": state.server,
-                "nick": state.nick.map(|nick| nick.to_string()),
-                "files": files,
-                "gigabytes": gigabytes,
-            }),
-        }
+    /// How a network of files is joined.
+    fn joining(
+        &self,
+        peers: Vec<String>,
+        listen: Option<SocketAddr>,
+    ) -> Result<Joining, NodeError> {
+        let library = Arc::downgrade(&self.library()?);
+        Ok(Joining { config: self.config(), peers, listen, library })
     }
 
     fn swarm(&self, transfer: Option<&str>) -> Result<Swarm, NodeError> {
@@ -454,6 +350,10 @@ impl Node {
         }
         Ok(swarm)
     }
+}
+
+fn name_of(network: &dyn FileNetwork) -> &'static str {
+    Fetcher::network(network)
 }
 
 fn no_network(name: &str) -> NodeError {

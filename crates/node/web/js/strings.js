@@ -166,6 +166,7 @@ export const t = {
     detail: {
       downloading: "Downloading", seeding: "Seeding", download_rate: "Download", upload_rate: "Upload",
       values: "Values held", torrents: "Torrents listed", announced: "Peers listed", received: "Datagrams received", malformed: "Of these malformed", sent: "Datagrams sent",
+      role: "What this node is", supernode: "Its supernode", leaves: "Leaves", directory: "Files in its directory", shared: "Files shared", vouchers: "Uploads vouched for", mandate: "May be a supernode",
       seconds: "Time", moving: "On the way", least_with_peers: "Least time with peers", least_without_peers: "Least time without them", from_peers: "Passed on by peers", verified: "Compared", whole: "Every byte right",
     },
     join: "Join", joinTitle: (title) => `Join ${title}`, more: "Know more nodes", ask: "Ask them", peers: "Nodes to begin with, one per line", listen: "Listen at",

@@ -90,7 +90,7 @@ function Network({ name, changed }) {
 }
 
 /** Networks whose nodes have a socket of their own. */
-const LISTENS = ["chord", ...Object.keys(t.overlays.titles)];
+const LISTENS = ["chord", "gnutella", "fasttrack", ...Object.keys(t.overlays.titles)];
 
 /** The way into a network: nodes to begin with, and where a node with a socket of its own listens. */
 function Join({ network, done }) {

@@ -1,0 +1,298 @@
+//! A node of the two-level network of supernodes, live, on a thread of its own: its supernode's
+//! directory lists what the library shares, and it answers searches of the node.
+
+use std::net::SocketAddr;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use codec::hex::Hex;
+use net::fasttrack::{
+    Config, FileHash, IdentityError, Kind, Node, Picture, Role, Sha1, SigningKey, TigerRoot,
+};
+use serde_json::json;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::NetworkError;
+use super::bring::{bring, want};
+use super::files::{FileNetwork, Joining, Remembered};
+use super::picture::{self, Edge, Network, Pictured, Standing, Swarm, SwarmNode, Verb};
+use super::running::{self, Place, Running};
+use super::shares::{Shared, Shares};
+use crate::config::FastTrackRole;
+use crate::fetch::{Brought, Fetcher, Wanted};
+use crate::search::{ContentId, Finder, Hit, SearchQuery};
+
+/// What the network is called in addresses and settings.
+const NAME: &str = "fasttrack";
+/// Where the supernodes that it knows are kept, in the state folder.
+const HOSTS: &str = "fasttrack-hosts";
+/// Where its key is kept, by which others know it.
+const KEY: &str = "fasttrack-key";
+/// Between two times that supernodes are written down.
+const SAVE_EVERY: Duration = Duration::from_secs(60);
+/// How long answers to a search are waited for.
+const ANSWERS: Duration = Duration::from_secs(9);
+/// How long after one answer the next is waited for.
+const QUIET: Duration = Duration::from_secs(4);
+/// How long a goodbye may take.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// A node that runs.
+pub(super) struct Member {
+    node: Node,
+    hosts: PathBuf,
+}
+
+/// The node's own, if there is one; a clone is the same.
+#[derive(Clone, Debug, Default)]
+pub(super) struct FastTrack(Place<Member>);
+
+impl FileNetwork for FastTrack {
+    fn join(&self, joining: Joining) -> Result<Remembered, NetworkError> {
+        let Joining { config, peers, listen, library } = joining;
+        let mut kept = vec![("fasttrack.join", json!(true))];
+        if let Some(listen) = listen {
+            kept.push(("fasttrack.listen", json!(listen.to_string())));
+        }
+        if !peers.is_empty() {
+            kept.push(("fasttrack.bootstrap", json!(peers)));
+        }
+        let settings = config.fasttrack;
+        let listen = listen.or(settings.address());
+        let names = if peers.is_empty() { settings.bootstrap } else { peers };
+        let (hosts, key) = (config.node.state_dir.join(HOSTS), config.node.state_dir.join(KEY));
+        self.0.start(NAME, library, async move || {
+            let key = SigningKey::load_or_make(&key)?;
+            let mut known = running::known(&names, &hosts).await?;
+            let listen = running::address(listen, &known).await?;
+            let failed = |source| NetworkError::Listen { address: listen, source };
+            let node = Node::start(Config::new(listen), key).map_err(failed)?;
+            known.retain(|known| *known != node.address());
+            let founds = names.is_empty();
+            let serves = settings.role == FastTrackRole::Supernode;
+            tokio::spawn(stay(node.clone(), known, founds, serves, hosts.clone()));
+            Ok(Member { node, hosts })
+        })?;
+        Ok(kept)
+    }
+
+    fn leave(&self) {
+        let Some(running) = self.0.take() else { return };
+        running.wait(async {
+            write_hosts(&running.node, &running.hosts).await;
+            // Whoever does not hear of it notices.
+            let _ = timeout(FAREWELL, running.node.leave()).await;
+        });
+    }
+
+    fn is_running(&self) -> bool {
+        self.0.is_running()
+    }
+
+    fn is_wanted(&self, config: &crate::config::Config) -> bool {
+        config.fasttrack.join
+    }
+
+    fn standing(&self) -> Standing {
+        standing(self.picture().map(|(_, picture)| picture).as_ref())
+    }
+
+    fn look(&self) -> Pictured {
+        let (address, picture) = self.picture().unzip();
+        let state = standing(picture.as_ref());
+        let is_running = picture.is_some();
+        let picture = picture.unwrap_or_default();
+        let network = Network {
+            name: NAME,
+            title: "FastTrack (supernodes)".to_owned(),
+            state,
+            error: None,
+            addresses: address.into_iter().collect(),
+            peers: neighbours(&picture).count(),
+            verbs: Verb::OF_FILES.to_vec(),
+            can_join: !is_running,
+            can_leave: is_running,
+            detail: json!({
+                "role": is_running.then(|| label(picture.role)),
+                "supernode": picture.supernode,
+                "leaves": picture.leaves.len(),
+                "directory": picture.directory,
+                "shared": picture.shared,
+                "vouchers": picture.vouchers,
+                "mandate": picture.has_mandate,
+                "received": picture.counters.received,
+                "malformed": picture.counters.malformed,
+                "sent": picture.counters.sent,
+            }),
+        };
+        let drawn = is_running.then(|| picture::Picture::Swarm(drawn(&picture)));
+        Pictured { network, picture: drawn.unwrap_or(picture::Picture::None) }
+    }
+}
+
+impl FastTrack {
+    /// Where it is and how it stands.
+    fn picture(&self) -> Option<(SocketAddr, Picture)> {
+        let running = self.0.running()?;
+        let picture = running.wait(running.node.look())?;
+        Some((running.node.address(), picture))
+    }
+}
+
+fn standing(picture: Option<&Picture>) -> Standing {
+    match picture.map(|picture| picture.role) {
+        None => Standing::Off,
+        Some(Role::Seeking) => Standing::Starting,
+        Some(Role::Leaf | Role::Supernode) => Standing::Up,
+    }
+}
+
+const fn label(role: Role) -> &'static str {
+    match role {
+        Role::Seeking => "seeking",
+        Role::Leaf => "leaf",
+        Role::Supernode => "supernode",
+    }
+}
+
+/// Whom it speaks to, and what they are.
+fn neighbours(picture: &Picture) -> impl Iterator<Item = (SocketAddr, Role)> + '_ {
+    let is_supernode = picture.role == Role::Supernode;
+    let above = picture.supernode.filter(|_| !is_supernode);
+    let links = picture.others.iter().copied().filter(move |_| is_supernode);
+    let supernodes = above.into_iter().chain(links).map(|address| (address, Role::Supernode));
+    supernodes.chain(picture.leaves.iter().map(|address| (*address, Role::Leaf)))
+}
+
+fn drawn(picture: &Picture) -> Swarm {
+    let mut swarm = Swarm {
+        nodes: vec![SwarmNode {
+            id: "me".to_owned(),
+            label: label(picture.role).to_owned(),
+            ..SwarmNode::default()
+        }],
+        edges: Vec::new(),
+    };
+    for (address, role) in neighbours(picture) {
+        let id = address.to_string();
+        swarm.edges.push(Edge { from: "me".to_owned(), to: id.clone(), rate: 0, bytes: 0 });
+        swarm.nodes.push(SwarmNode { label: label(role).to_owned(), id, ..SwarmNode::default() });
+    }
+    swarm
+}
+
+/// Joins, or begins a network, and keeps the supernodes that are known.
+async fn stay(node: Node, known: Vec<SocketAddr>, founds: bool, serves: bool, hosts: PathBuf) {
+    // Nobody was named, and of the last run nobody is left: it begins anew.
+    if serves || (!node.join(&known).await && founds) {
+        node.serve(&known).await;
+    }
+    loop {
+        tokio::time::sleep(SAVE_EVERY).await;
+        write_hosts(&node, &hosts).await;
+    }
+}
+
+/// Writes down which supernodes it knows, for the next start.
+async fn write_hosts(node: &Node, path: &Path) {
+    let Some(picture) = node.look().await else { return };
+    let supernodes = picture.supernode.into_iter().chain(picture.others);
+    let others = supernodes.filter(|address| *address != node.address());
+    running::keep(&others.map(|address| format!("{address}\n")).collect::<String>(), path);
+}
+
+/// What kind of file that is, as directories tell them apart.
+fn kind(name: &str) -> Kind {
+    let mime = crate::mime::of_name(name);
+    match mime.split_once('/') {
+        Some(("audio", _)) => Kind::Audio,
+        Some(("video", _)) => Kind::Video,
+        Some(("image", _)) => Kind::Image,
+        Some(("text", _)) => Kind::Document,
+        _ if mime == "application/pdf" => Kind::Document,
+        _ => Kind::Other,
+    }
+}
+
+impl From<IdentityError> for NetworkError {
+    fn from(error: IdentityError) -> Self {
+        Self::Start(std::io::Error::other(error))
+    }
+}
+
+impl Shares for Running<Member> {
+    fn publish(&self, file: &Shared) -> Result<(), String> {
+        let tree = file.tiger.map(TigerRoot).ok_or("its Tiger tree is not known")?;
+        let hash = FileHash { sha1: Sha1(file.sha1), tree };
+        let (path, name) = (&file.path, &file.name);
+        let published = self.node.publish_known(path, name, file.length, hash, kind(name));
+        published.map_err(|error| error.to_string())
+    }
+
+    fn withdraw(&self, file: &Shared) {
+        self.node.unpublish(Sha1(file.sha1));
+    }
+}
+
+impl Finder for FastTrack {
+    fn network(&self) -> &'static str {
+        NAME
+    }
+
+    fn find(
+        &self,
+        query: &SearchQuery,
+        tell: &mut dyn FnMut(Hit) -> ControlFlow<()>,
+    ) -> Result<(), String> {
+        // Without it there is nothing to ask.
+        let Some(running) = self.0.running() else { return Ok(()) };
+        let words = query.plain_words();
+        if words.is_empty() {
+            return Ok(());
+        }
+        running.wait(async {
+            let searching = running.node.search(&words).await;
+            let mut search = searching.map_err(|error| error.to_string())?;
+            let until = Instant::now() + ANSWERS;
+            let mut next_until = until;
+            while let Ok(Some(found)) = timeout_at(next_until.min(until), search.next()).await {
+                next_until = Instant::now() + QUIET;
+                let file = &found.file;
+                let hit = Hit {
+                    name: file.name.to_string(),
+                    length: file.size,
+                    mime: Some(crate::mime::of_name(&file.name).to_owned()),
+                    id: found.source.to_string(),
+                    sources: 1,
+                    content: ContentId {
+                        sha1: Some(Hex(&file.hash.sha1.0).to_string()),
+                        tth: Some(codec::base32::encode(&file.hash.tree.0)),
+                        ..ContentId::default()
+                    },
+                };
+                if tell(hit).is_break() {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Fetcher for FastTrack {
+    fn network(&self) -> &'static str {
+        NAME
+    }
+
+    fn fetch(
+        &self,
+        wanted: &Wanted,
+        to: &Path,
+        tell: &mut dyn FnMut(Brought) -> ControlFlow<()>,
+    ) -> Result<(), String> {
+        let running = self.0.running().ok_or("this node is not part of FastTrack")?;
+        let want = want(wanted)?;
+        running.wait(bring(|told| running.node.fetch(want, to, told), tell))
+    }
+}
