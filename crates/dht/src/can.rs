@@ -18,11 +18,11 @@ use core::cmp::Reverse;
 use core::time::Duration;
 
 use machine::dht::{Contact, Cost, Key};
-use machine::{Cx, Instant};
+use machine::{Cx, Instant, Rng};
 
 use crate::overlay::{Event, LIST_MAX, Overlay, Route, Rules, Topology};
 
-pub use config::{Config, Fault};
+pub use config::{Config, Fault, HASHES_MAX};
 pub use wired::Standing;
 pub use zone::{Claim, DEPTH_MAX, DIMENSIONS_MAX, Point, Zone};
 
@@ -340,6 +340,23 @@ impl<C: Contact> Topology for Zones<C> {
             + self.neighbours.iter().map(neighbour).sum::<usize>()
             + self.vacancies.capacity() * size_of::<Vacancy<C>>()
             + (self.lost.capacity() + self.doors.capacity()) * size_of::<C>()
+    }
+
+    fn names(config: &Config, key: &Key) -> Vec<Key> {
+        let hash = |at: u64| match at {
+            0 => *key,
+            _ => {
+                let seed = Point::from(*key).0 ^ key.front() as u64 ^ u64::from(key.back()) << 32;
+                let place = Rng::new(seed.wrapping_add(at)).next_u64();
+                // What is not the point stays, and tells keys apart.
+                Key::new(u128::from(place) << 64 | u128::from(key.front() as u64), key.back())
+            }
+        };
+        (0..config.hashes() as u64).map(hash).collect()
+    }
+
+    fn away(node: &Can<C>, name: &Key) -> u128 {
+        node.topology.distance(Point::from(*name), node.config.dimensions())
     }
 
     fn route(node: &Can<C>, key: &Key, _: u8) -> Route<C> {

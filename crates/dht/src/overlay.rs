@@ -6,6 +6,7 @@
 mod keys;
 mod lookup;
 mod message;
+mod names;
 mod request;
 mod rules;
 mod topology;
@@ -311,8 +312,8 @@ impl<T: Topology> Machine for Overlay<T> {
             Command::Join { known } => self.join(op, known, cx),
             Command::Leave => self.leave_now(op, cx),
             Command::Lookup { key } if ready => self.look_up(Purpose::Locate(op), key, cx),
-            Command::Get { key } if ready => self.look_up(Purpose::Get(op), key, cx),
-            Command::Put { key, value } if ready => self.put(op, key, value, cx),
+            Command::Get { key } if ready => self.get_under_any(op, key, cx),
+            Command::Put { key, value } if ready => self.put_under_all(op, key, value, cx),
             Command::Lookup { .. } | Command::Put { .. } | Command::Get { .. } => {
                 self.tell(op, Report::Failed { cost: Cost::default() }, cx);
             }

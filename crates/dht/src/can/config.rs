@@ -5,6 +5,9 @@ use core::time::Duration;
 use super::zone::DIMENSIONS_MAX;
 use crate::overlay::Rules;
 
+/// Most hash functions of a key.
+pub const HASHES_MAX: usize = 8;
+
 /// A defect that tests plant to show that they would find it.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +34,9 @@ pub struct Config {
     /// Whether lookups go where they gain most for the time that a step takes, rather than where
     /// they gain most.
     pub rtt_weighted: bool,
+    /// Hash functions of a key, 1 to [`HASHES_MAX`]: each gives it another point at which its value
+    /// lies, and a get goes to the nearest (section 3.5).
+    pub hashes: usize,
     /// How long a neighbour may be silent.
     pub expiry: Duration,
     /// How long a neighbour waits for each one that goes before it in taking over a zone.
@@ -48,6 +54,7 @@ impl Default for Config {
             dimensions: 2,
             uniform_partition: true,
             rtt_weighted: false,
+            hashes: 1,
             expiry: Duration::from_secs(20),
             takeover_step: Duration::from_secs(6),
             fault: None,
@@ -69,6 +76,10 @@ impl Config {
 
     pub(super) fn dimensions(&self) -> usize {
         self.dimensions.clamp(1, DIMENSIONS_MAX)
+    }
+
+    pub(super) fn hashes(&self) -> usize {
+        self.hashes.clamp(1, HASHES_MAX)
     }
 
     pub(super) fn has(&self, fault: Fault) -> bool {

@@ -9,6 +9,7 @@ use machine::{Cx, Instant, OpId};
 use super::keys::{Giving, Offering};
 use super::lookup::Lookup;
 use super::message::{Item, Message, Version};
+use super::names::Several;
 use super::topology::{ContactOf, Topology};
 use super::user::{Getting, Putting};
 use super::{Overlay, Timer};
@@ -66,6 +67,8 @@ pub(super) struct Active<T: Topology> {
     pub(super) leaving: Option<Option<Key>>,
     /// Values that the user puts.
     pub(super) puts: Vec<Putting<T>>,
+    /// Commands that are under way at several names.
+    pub(super) several: Vec<Several>,
 }
 
 impl<T: Topology> Default for Active<T> {
@@ -76,6 +79,7 @@ impl<T: Topology> Default for Active<T> {
             joining: None,
             leaving: None,
             puts: Vec::new(),
+            several: Vec::new(),
         }
     }
 }
@@ -83,7 +87,10 @@ impl<T: Topology> Default for Active<T> {
 impl<T: Topology> Active<T> {
     /// Whether nothing is under way.
     pub(super) const fn is_idle(&self) -> bool {
-        self.requests.is_empty() && self.joining.is_none() && self.puts.is_empty()
+        self.requests.is_empty()
+            && self.joining.is_none()
+            && self.puts.is_empty()
+            && self.several.is_empty()
     }
 
     /// Sees to it that a timer fires no later than `deadline`.

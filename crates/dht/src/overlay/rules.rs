@@ -42,6 +42,9 @@ pub struct Rules {
     /// Whether copies are never repaired: a defect for tests.
     #[doc(hidden)]
     pub never_repairs: bool,
+    /// Whether a value is put under the first of its names alone: a defect for tests.
+    #[doc(hidden)]
+    pub puts_under_one_name: bool,
 }
 
 impl Default for Rules {
@@ -61,6 +64,7 @@ impl Default for Rules {
             orphan_after: Duration::from_secs(60),
             leave_within: Duration::from_secs(10),
             never_repairs: false,
+            puts_under_one_name: false,
         }
     }
 }

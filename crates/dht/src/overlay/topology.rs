@@ -50,6 +50,16 @@ pub trait Topology: Sized {
     /// Bytes on the heap.
     fn heap_bytes(&self) -> usize;
 
+    /// The names that a value of `key` lies under, the first of which is `key`.
+    fn names(config: &Self::Config, key: &Key) -> Vec<Key> {
+        let _ = config;
+        Vec::from([*key])
+    }
+    /// How far away `name` is, to ask the nearest of several first.
+    fn away(node: &Overlay<Self>, name: &Key) -> u128 {
+        let _ = (node, name);
+        0
+    }
     /// Where `key` leads, for a lookup that has come as far as `stage`; 0 at its beginning.
     fn route(node: &Overlay<Self>, key: &Key, stage: u8) -> Route<Self::Contact>;
     /// The other nodes that should hold what is stored here under `key`; `None` if it is not this

@@ -77,7 +77,9 @@ impl<T: Topology> Overlay<T> {
     }
 
     pub(super) fn tell(&mut self, op: OpId, report: Report<ContactOf<T>>, cx: &mut Cx<'_, Self>) {
-        cx.answer(op, Event::Report(report));
+        if let Some(report) = self.sum_up(op, report, cx) {
+            cx.answer(op, Event::Report(report));
+        }
     }
 
     /// Holders of a value are found, or others than before.
@@ -265,7 +267,12 @@ impl<T: Topology> Overlay<T> {
     /// Tells the user of everything that is not over that it has failed.
     pub(super) fn fail_all(&mut self, cx: &mut Cx<'_, Self>) {
         let Some(active) = self.active.take() else { return };
-        for putting in active.puts {
+        for several in &active.several {
+            self.tell(several.op, Report::Failed { cost: Cost::default() }, cx);
+        }
+        // Those have been told once for all their names.
+        let is_told = |op| active.several.iter().any(|several| several.op == op);
+        for putting in active.puts.iter().filter(|putting| !is_told(putting.op)) {
             self.tell(putting.op, Report::Failed { cost: putting.cost }, cx);
         }
         if let Some(op) = active.joining {
@@ -273,13 +280,14 @@ impl<T: Topology> Overlay<T> {
         }
         for request in active.requests {
             match request.kind {
-                Kind::Get(getting) => {
+                Kind::Get(getting) if !is_told(getting.op) => {
                     self.tell(getting.op, Report::Failed { cost: getting.cost() }, cx);
                 }
                 Kind::Lookup(lookup) => {
                     let cost = lookup.cost();
                     if let Purpose::Locate(op) | Purpose::Get(op) | Purpose::Put(op, _) =
                         lookup.purpose
+                        && !is_told(op)
                     {
                         self.tell(op, Report::Failed { cost }, cx);
                     }

@@ -23,6 +23,7 @@ impl Subject for Zones<Node> {
             orphan_after: Duration::from_secs(15),
             lookup_requests_max: 256,
             never_repairs: matches!(fault, Some(Defect::NoRepair)),
+            puts_under_one_name: matches!(fault, Some(Defect::OneName)),
             ..Rules::default()
         };
         let fault = match fault {
@@ -34,6 +35,7 @@ impl Subject for Zones<Node> {
             dimensions: 1 + rng.below(3) as usize,
             uniform_partition: rng.below(2) == 0,
             rtt_weighted: rng.below(2) == 0,
+            hashes: 1 + rng.below(3) as usize,
             expiry: Duration::from_secs(6),
             takeover_step: Duration::from_secs(2),
             fault,
@@ -104,6 +106,7 @@ impl Subject for Zones<Node> {
 pub enum Defect {
     Can(Fault),
     NoRepair,
+    OneName,
 }
 
 #[test]
@@ -160,4 +163,9 @@ fn zones_that_are_never_merged_are_seen() {
 #[test]
 fn can_copies_that_are_not_repaired_are_missed() {
     planted(Defect::NoRepair, Weather::Crashes, |it| matches!(it, Failure::TooFew(..)));
+}
+
+#[test]
+fn values_that_lie_at_one_of_their_points_are_seen() {
+    planted(Defect::OneName, Weather::Calm, |it| matches!(it, Failure::TooFew(_, 0)));
 }

@@ -232,11 +232,20 @@ impl<T: Subject> Run<T> {
         }
         let members: Vec<Node> =
             self.world.nodes().filter(|(_, it)| it.is_member()).map(|(node, _)| node).collect();
-        for &key in &held {
+        for (&key, values) in &puts {
+            let names = T::names(config, &key);
+            if !names.iter().any(|name| held.contains(name)) {
+                continue;
+            }
             let node = *self.rng.pick(&members).expect("members");
             match self.get(node, key)? {
-                Some(value) if puts[&key].contains(&value) => {}
+                Some(value) if values.contains(&value) => {}
                 other => return Err(Failure::Lost(key, format!("{other:?} at {node}"))),
+            }
+            // Where nobody crashes, a put reaches all names.
+            let missing = names.iter().find(|name| !held.contains(*name));
+            if let (Some(&name), Weather::Calm) = (missing, self.weather) {
+                return Err(Failure::TooFew(name, 0));
             }
         }
         for &key in &held {
