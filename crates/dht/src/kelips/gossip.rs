@@ -16,6 +16,8 @@ const NEWS_ROUNDS: u8 = 3;
 const NEWS_MAX: usize = 64;
 /// In one of so many rounds a contact is asked whom it knows of this node's group.
 const PULL_ONE_IN: u64 = 8;
+/// Most who are asked in a round because nothing is heard of them.
+const DOUBTED_MAX: usize = 4;
 /// One in so many candidates for a place that is taken is measured.
 const MEASURE_ONE_IN: u64 = 8;
 
@@ -56,6 +58,14 @@ impl<C: Contact> Kelips<C> {
                 false => Ask::Ping,
             };
             self.ask_own(contact, ask, cx);
+        }
+        // So are some of whom nothing is heard, before they are forgotten: the dead are gone sooner,
+        // and the living stay.
+        let waits = |who| self.waits_for(|to, _| to == who);
+        let doubtful = self.topology.doubtful(me, &config, now);
+        let doubtful: Vec<C> = doubtful.filter(|&who| !waits(who)).take(DOUBTED_MAX).collect();
+        for who in doubtful {
+            self.ask_own(who, Ask::Ping, cx);
         }
         // So is one who fell silent: without it the two sides of a partition would stay apart.
         let lost = cx.rng().pick(&self.topology.lost).copied();

@@ -9,7 +9,7 @@ use core::time::Duration;
 use machine::dht::{Contact, Key};
 use machine::{Instant, Rng};
 
-use super::config::{Config, Fault, HOMES_MAX};
+use super::config::{Config, Expiry, Fault, HOMES_MAX};
 
 /// The affinity group of `key`, of `groups`: its front as a fraction of all.
 pub(super) fn group_of(key: &Key, groups: u32) -> u32 {
@@ -271,6 +271,7 @@ impl<C: Contact> Groups<C> {
     ) -> Learnt {
         let at = tenths(now);
         let round = in_tenths(config.round()).max(1);
+        let patience = in_tenths(self.patience(config));
         if let Some(known) = self.known(entry.contact) {
             let passed = at.saturating_sub(known.heard) / round;
             let most = known.beat.saturating_add((passed + 1) * HASTE).saturating_add(SLACK);
@@ -280,8 +281,14 @@ impl<C: Contact> Groups<C> {
             if !is_new {
                 return Learnt::Nothing;
             }
+            // It lived so many rounds longer than was known. The last heartbeats of the dead go
+            // around for long, and are no sign of life when they come. Whoever beats slowly is
+            // given two thirds of the time in any case.
+            let beats = entry.beat.saturating_sub(known.beat);
+            let lived = known.heard.saturating_add(beats.saturating_mul(round));
+            let heard = if first_hand { at } else { lived.max(at.saturating_sub(patience / 3)) };
             if let Some(known) = self.known_mut(entry.contact) {
-                (known.beat, known.heard) = (entry.beat, at);
+                (known.beat, known.heard) = (entry.beat, heard.min(at));
             }
             return Learnt::Refreshed;
         }
@@ -305,8 +312,8 @@ impl<C: Contact> Groups<C> {
         let there = self.contacts_in(group);
         if there.len() >= config.contacts {
             // One that was not heard of for long makes room.
-            let half = in_tenths(self.patience(config)) / 2;
-            let stale = there.iter().find(|(_, known)| at.saturating_sub(known.heard) > half);
+            let is_stale = |known: &Known<C>| at.saturating_sub(known.heard) > patience / 2;
+            let stale = there.iter().find(|(_, known)| is_stale(known));
             let Some(&(_, stale)) = stale else { return Learnt::Nothing };
             self.drop_contact(group, stale.contact);
         }
@@ -403,6 +410,20 @@ impl<C: Contact> Groups<C> {
         self.bury(who, now);
     }
 
+    /// Some of whom nobody has given a sign of life for half of the time that they stay. Nobody is
+    /// asked where that time is fixed.
+    pub(super) fn doubtful(&self, me: C, config: &Config, now: Instant) -> impl Iterator<Item = C> {
+        let asks_nobody = config.has(Fault::NoBeats) || config.has(Fault::NeverExpire);
+        let limit = match config.expiry {
+            Expiry::Scaled(_) if !asks_nobody => in_tenths(self.patience(config)) / 2,
+            _ => Tenths::MAX,
+        };
+        let at = tenths(now);
+        let all = self.members.iter().chain(self.contacts.iter().map(|(_, known)| known));
+        all.filter(move |it| it.contact != me && at.saturating_sub(it.heard) > limit)
+            .map(|it| it.contact)
+    }
+
     /// Lets go what nobody has refreshed for too long.
     pub(super) fn expire(&mut self, me: C, config: &Config, now: Instant) {
         if config.has(Fault::NeverExpire) {
@@ -470,14 +491,17 @@ impl<C: Contact> Groups<C> {
 
     /// The members whose places are nearest to `key`, `me` among them.
     pub(super) fn nearest(&self, me: C, key: &Key, count: usize) -> Vec<C> {
-        let mut near: Vec<C> = self.members().filter(|&other| other != me).chain([me]).collect();
-        let count = count.min(near.len());
-        if count > 0 && count < near.len() {
-            near.select_nth_unstable_by_key(count - 1, |node| node.key().xor(key));
+        // Few of many: each place is computed once.
+        let mut near: Vec<(Key, C)> = Vec::with_capacity(count + 1);
+        for node in self.members().filter(|&other| other != me).chain([me]) {
+            let away = node.key().xor(key);
+            if near.len() < count || near.last().is_some_and(|(farthest, _)| away < *farthest) {
+                let at = near.partition_point(|(other, _)| *other < away);
+                near.insert(at, (away, node));
+                near.truncate(count);
+            }
         }
-        near.truncate(count);
-        near.sort_unstable_by_key(|node| node.key().xor(key));
-        near
+        near.into_iter().map(|(_, node)| node).collect()
     }
 
     /// Another member, at random.

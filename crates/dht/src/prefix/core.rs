@@ -21,6 +21,8 @@ pub(crate) struct Walk<C> {
     /// Whom to ask, the next one last, with the digits resolved there.
     pub(super) stack: Vec<(C, u8)>,
     pub(super) asked: Vec<C>,
+    /// How often it has begun anew because nobody led on.
+    pub(super) tries: u8,
     /// Digits resolved where it is.
     pub(super) level: u8,
     /// Whether it has ended, and those who were named are being asked whether they live.

@@ -15,6 +15,8 @@ use crate::overlay::{Overlay, Topology};
 
 /// Most nodes that a walk asks.
 const STEPS_MAX: usize = 64;
+/// How often a joiner begins its walk anew.
+const TRIES_MAX: u8 = 3;
 /// Most pings that a node has outstanding.
 const PINGS_MAX: u16 = 192;
 
@@ -126,11 +128,20 @@ pub(crate) fn begin_walk<C: Contact, A, O, T: Prefixed<C, A, O>>(
     known: &[C],
     cx: &mut Cx<'_, Overlay<T>>,
 ) {
-    let stack = known.iter().rev().map(|&door| (door, 0)).collect();
-    let walk = Walk { stack, asked: Vec::new(), level: 0, settling: false };
     let core = node.topology.core_mut();
     known.iter().for_each(|&door| core.remember(door));
-    core.walk = Some(Box::new(walk));
+    walk_from(node, known, 0, cx);
+}
+
+fn walk_from<C: Contact, A, O, T: Prefixed<C, A, O>>(
+    node: &mut Overlay<T>,
+    known: &[C],
+    tries: u8,
+    cx: &mut Cx<'_, Overlay<T>>,
+) {
+    let stack = known.iter().rev().map(|&door| (door, 0)).collect();
+    let walk = Walk { stack, asked: Vec::new(), tries, level: 0, settling: false };
+    node.topology.core_mut().walk = Some(Box::new(walk));
     step(node, cx);
 }
 
@@ -162,10 +173,21 @@ fn step<C: Contact, A, O, T: Prefixed<C, A, O>>(
         walk.level = level;
         return node.ask_own(next, Ask::Walk, cx);
     }
+    let tries = walk.tries;
     node.topology.core_mut().walk = None;
-    if !node.is_member() {
-        node.join_failed(cx);
+    if node.is_member() {
+        return;
     }
+    // Where many join and fail at once, those on the way lead to each other and to the dead. Who
+    // has answered is a better way in than who was named.
+    let mut doors: Vec<C> =
+        node.topology().core().table.entries().iter().map(|it| it.contact).collect();
+    cx.rng().shuffle(&mut doors);
+    doors.truncate(WALK_MAX);
+    if tries < TRIES_MAX && !doors.is_empty() {
+        return walk_from(node, &doors, tries + 1, cx);
+    }
+    node.join_failed(cx);
 }
 
 /// Ends the walk once nobody who was named has still to answer.

@@ -1,6 +1,6 @@
 //! A network that loses a fifth of its nodes, grows by half and churns while it is used.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use dht::overlay::{Event, Rules};
@@ -94,6 +94,8 @@ struct Drama {
     keys: Vec<Key>,
     joins: u64,
     joined: u64,
+    /// Who has begun to join, and counts.
+    joining: BTreeSet<Node>,
 }
 
 impl Drama {
@@ -114,7 +116,11 @@ impl Drama {
         let known: Vec<Node> = (0..2).filter_map(|_| self.rng.pick(&self.alive).copied()).collect();
         let node = self.network.world.reserve(1)[0];
         let machine = Tapestry::new(node, self.network.config.clone());
-        self.joins += 1;
+        // Whoever begins at the very end has no time for it.
+        if at + Duration::from_secs(PATIENCE) < after(Duration::from_secs(END)) {
+            self.joins += 1;
+            self.joining.insert(node);
+        }
         let first = (OpId(1 << 40 | u64::from(node.raw())), Command::Join { known });
         self.network.world.start_at(at, node, machine, Some(first));
     }
@@ -147,7 +153,7 @@ impl Drama {
                 }
                 (Some(asked), Report::Found { .. }) => asked.ok = now <= asked.at + PATIENCE,
                 (None, Report::Joined) => {
-                    self.joined += 1;
+                    self.joined += u64::from(self.joining.remove(&happening.node));
                     self.alive.push(happening.node);
                 }
                 _ => {}
@@ -172,7 +178,9 @@ fn measure(run: &Run<'_>) -> Result<Outcome, ParamError> {
             let keys: Vec<Key> = (0..objects).map(|_| random_key(&mut rng)).collect();
             let alive = network.nodes.clone();
             let asked = BTreeMap::new();
-            let mut drama = Drama { network, alive, rng, asked, keys, joins: 0, joined: 0 };
+            let joining = BTreeSet::new();
+            let mut drama =
+                Drama { network, alive, rng, asked, keys, joins: 0, joined: 0, joining };
             for (number, key) in drama.keys.clone().into_iter().enumerate() {
                 let from = drama.alive[number % drama.alive.len()];
                 let put = Command::Put { key, value: number.to_be_bytes().as_slice().into() };
