@@ -173,3 +173,61 @@ fn what_goes_wrong_is_said_and_what_nobody_brings_is_refused() {
     let fetched = served.node.fetch_found(&torrent, None).expect("by its infohash");
     assert_eq!(fetched.id, "ab".repeat(20));
 }
+
+/// A network that brings everything at the second try.
+struct Swift {
+    broken: AtomicBool,
+}
+
+impl Fetcher for Swift {
+    fn network(&self) -> &'static str {
+        "swift"
+    }
+
+    fn fetch(
+        &self,
+        wanted: &Wanted,
+        to: &Path,
+        _: &mut dyn FnMut(Brought) -> ControlFlow<()>,
+    ) -> Result<(), String> {
+        assert_eq!(wanted.ids, ["a", "b"]);
+        if self.broken.swap(false, Ordering::Relaxed) {
+            return Err("not yet".to_owned());
+        }
+        std::fs::write(to, CONTENT).map_err(|why| why.to_string())
+    }
+}
+
+#[test]
+fn what_one_network_cannot_bring_the_next_does() {
+    let home = Home::new();
+    let node = home.start();
+    plug_in(&node).broken.store(true, Ordering::Relaxed);
+    let place = |network: &str, id: &str| Found {
+        network: network.to_owned(),
+        id: id.to_owned(),
+        sources: 1,
+    };
+    let content = ContentId { sha1: Some("ab".repeat(20)), ..ContentId::default() };
+    let found = SearchResult {
+        found: vec![place("swift", "a"), place("slow", "host one/17"), place("swift", "b")],
+        content: content.clone(),
+        ..find(&node)
+    };
+    let begun = node.fetch_found(&found, None).expect("begins");
+    let failed = await_state(&node, &begun.id, State::Failed);
+    assert_eq!(failed.progress.error.as_deref(), Some("host one is away"));
+    node.remove(&begun.id, true).expect("removed");
+    // Of two that bring it, the one with most places is asked first; this one has one more.
+    node.add_fetcher(Arc::new(Swift { broken: AtomicBool::new(true) }));
+    let begun = node.fetch_found(&found, None).expect("begins");
+    let failed = await_state(&node, &begun.id, State::Failed);
+    assert_eq!(failed.progress.error.as_deref(), Some("not yet; host one is away"));
+    node.resume(&begun.id).expect("is tried again at once");
+    await_state(&node, &begun.id, State::Finished);
+    // What was fetched is known by its content.
+    let query = SearchQuery { words: "film network:transfers".to_owned(), limit: 10 };
+    let (results, _) = node.search(&query, &mut |_| ControlFlow::Continue(())).expect("searches");
+    assert_eq!(results[0].content, content);
+    node.shutdown();
+}

@@ -246,3 +246,21 @@ async fn everything_stays_findable_among_thirty_while_ultrapeers_end() {
         find(seeker, &name, |found| found.name == name).await;
     }
 }
+
+#[tokio::test]
+async fn searches_that_nobody_hears_any_more_make_room_for_others() {
+    let node = start(config(Mode::Leaf), &[]);
+    for number in 0..300 {
+        drop(node.search(&format!("word{number}"), None).await);
+    }
+    let is_taken = async {
+        loop {
+            // One that is refused ends at once, one that is taken goes on.
+            let mut search = node.search("another", None).await;
+            if timeout(Duration::from_millis(100), search.next()).await.is_err() {
+                return;
+            }
+        }
+    };
+    timeout(WITHIN, is_taken).await.expect("room");
+}

@@ -1,6 +1,6 @@
 //! Transfers that are no torrents: what a search found in another network, and that network brings.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -239,6 +239,15 @@ impl Node {
         self.fetch_found(&found, dir)
     }
 
+    /// What is being fetched, by id.
+    pub(super) fn contents_of_fetches(&self) -> HashMap<String, ContentId> {
+        let transfers = self.lock_transfers();
+        let content = |(id, fetch): (&String, &Fetch)| {
+            Some((id.clone(), fetch.record.found.as_ref()?.content.clone()))
+        };
+        transfers.fetches.iter().filter_map(content).collect()
+    }
+
     /// Begins what waits for its first or next try.
     pub(super) fn serve_fetches(&self) {
         let waits = |(id, fetch): (&String, &Fetch)| {
@@ -466,12 +475,22 @@ impl Work {
         for wanted in self.wanted.of_each_network() {
             let network = &wanted.network;
             let fetcher = self.node.upgrade().and_then(|node| node.fetcher(network));
-            let brought = match fetcher {
-                Some(fetcher) => fetcher.fetch(&wanted, &whole, tell),
-                None => Err(format!("{network} is not there to bring it")),
+            let Some(fetcher) = fetcher else {
+                why.push(format!("{network} is not there to bring it"));
+                continue;
             };
+            // What another network has begun is not for this one to go on with.
+            let is_first = *network == self.wanted.network;
+            let folder =
+                if is_first { self.folder.clone() } else { self.folder.join(fetcher.network()) };
+            let to = folder.join(WHOLE);
+            let brought = std::fs::create_dir_all(&folder).map_err(|error| error.to_string());
+            let brought = brought.and_then(|()| fetcher.fetch(&wanted, &to, tell));
             match brought {
-                Ok(()) => return Ok(()),
+                Ok(()) if to == whole || !to.is_file() => return Ok(()),
+                Ok(()) => {
+                    return std::fs::rename(&to, &whole).map_err(|error| error.to_string());
+                }
                 Err(error) => why.push(error),
             }
         }

@@ -59,9 +59,23 @@ impl Node {
         super::lock(&self.finders).push(finder);
     }
 
+    fn own_transfers(&self) -> Transfers {
+        let mut fetched = self.contents_of_fetches();
+        let mut with_content = |transfer: Transfer| {
+            let torrent = || ContentId {
+                infohash_v1: transfer.infohash_v1.clone(),
+                infohash_v2: transfer.infohash_v2.clone(),
+                ..ContentId::default()
+            };
+            let content = fetched.remove(&transfer.id).unwrap_or_else(torrent);
+            (transfer, content)
+        };
+        Transfers(self.transfers().into_iter().map(&mut with_content).collect())
+    }
+
     /// Everything that can be asked now.
     fn finders(&self) -> Result<Vec<Arc<dyn Finder>>, NodeError> {
-        let own: [Arc<dyn Finder>; 2] = [self.library()?, Arc::new(Transfers(self.transfers()))];
+        let own: [Arc<dyn Finder>; 2] = [self.library()?, Arc::new(self.own_transfers())];
         let others = super::lock(&self.finders).clone();
         let mut finders: Vec<_> = own.into_iter().chain(others).collect();
         let networks = self.networks.files.iter().filter(|network| network.is_running());
@@ -117,8 +131,8 @@ impl From<LibraryFile> for Hit {
     }
 }
 
-/// Transfers, by their names.
-struct Transfers(Vec<Transfer>);
+/// Transfers, by their names, and what each is.
+struct Transfers(Vec<(Transfer, ContentId)>);
 
 impl Finder for Transfers {
     fn network(&self) -> &'static str {
@@ -132,7 +146,7 @@ impl Finder for Transfers {
     ) -> Result<(), String> {
         let words = query.plain_words().to_lowercase();
         let words: Vec<&str> = words.split_whitespace().collect();
-        let hits = self.0.iter().filter_map(|transfer| {
+        let hits = self.0.iter().filter_map(|(transfer, content)| {
             let name = transfer.name.clone()?;
             let plain = name.to_lowercase();
             words.iter().all(|word| plain.contains(word)).then(|| Hit {
@@ -142,11 +156,7 @@ impl Finder for Transfers {
                 id: transfer.id.clone(),
                 sources: u64::from(transfer.progress.bytes_have == transfer.bytes_total)
                     + transfer.peers_connected as u64,
-                content: ContentId {
-                    infohash_v1: transfer.infohash_v1.clone(),
-                    infohash_v2: transfer.infohash_v2.clone(),
-                    ..ContentId::default()
-                },
+                content: content.clone(),
             })
         });
         let _ = hits.into_iter().try_for_each(tell);
