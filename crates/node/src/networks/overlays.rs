@@ -8,6 +8,7 @@ use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -89,6 +90,8 @@ struct Driver {
 /// The nodes, from outside.
 pub(crate) struct Overlays {
     driver: Mutex<Option<Driver>>,
+    /// The end has come: nothing begins any more.
+    has_ended: AtomicBool,
     standings: Standings,
     kept: Arc<KeptFile>,
 }
@@ -103,7 +106,12 @@ impl Overlays {
     /// None yet; what is kept of them is in `folder`.
     pub(super) fn new(folder: &Path) -> Self {
         let kept = Arc::new(KeptFile::open(folder));
-        Self { driver: Mutex::default(), standings: Standings::default(), kept }
+        Self {
+            driver: Mutex::default(),
+            has_ended: AtomicBool::new(false),
+            standings: Standings::default(),
+            kept,
+        }
     }
 
     /// Begins to become part of a network; [`Self::status`] says how that goes on.
@@ -141,6 +149,9 @@ impl Overlays {
 
     fn begin(&self, kind: &'static OverlayKind, plan: Plan) -> Result<(), NetworkError> {
         let mut driver = lock(&self.driver);
+        if self.has_ended.load(Ordering::Relaxed) {
+            return Err(NetworkError::Ended);
+        }
         if driver.is_none() {
             *driver = Some(self.start().map_err(NetworkError::Start)?);
         }
@@ -166,7 +177,12 @@ impl Overlays {
 
     /// Says goodbye to all and ends; within seconds.
     pub(crate) fn shutdown(&self) {
-        let Some(Driver { requests, thread }) = lock(&self.driver).take() else { return };
+        let driver = {
+            let mut driver = lock(&self.driver);
+            self.has_ended.store(true, Ordering::Relaxed);
+            driver.take()
+        };
+        let Some(Driver { requests, thread }) = driver else { return };
         drop(requests);
         if thread.join().is_err() {
             tracing::error!("the thread of hash tables panicked");
