@@ -28,7 +28,7 @@ pub(crate) static CLAIM: Claim = Claim {
             name: "nodes",
             what: "nodes N",
             kind: Kind::Integer(16, 1 << 20),
-            paper: "500",
+            paper: "250",
             small: "32",
         },
         Param {
@@ -42,14 +42,14 @@ pub(crate) static CLAIM: Claim = Claim {
             name: "minutes",
             what: "minutes that are counted",
             kind: Kind::Integer(1, 10_000),
-            paper: "30",
+            paper: "15",
             small: "2",
         },
         Param {
             name: "warm_up",
             what: "minutes before, that are not",
             kind: Kind::Integer(1, 10_000),
-            paper: "10",
+            paper: "5",
             small: "3",
         },
         Param {
@@ -67,7 +67,7 @@ pub(crate) static CLAIM: Claim = Claim {
             small: "0.01",
         },
     ],
-    seconds: 240,
+    seconds: 90,
     measure,
 };
 
