@@ -46,16 +46,19 @@ impl World {
                 }
                 Output::Effect(Effect::Ask(question, ask)) => {
                     let said = answer(&mut self.index, ask).unwrap_or_else(|never| match never {});
-                    let command = Command::Indexed(question, said);
-                    self.input(|server, cx| server.on_command(OpId(0), command, cx));
+                    self.command(Command::Indexed(question, said));
                 }
                 Output::Effect(Effect::AskAccount(conn, _)) => {
-                    let command = Command::Account(conn, Account::Free);
-                    self.input(|server, cx| server.on_command(OpId(0), command, cx));
+                    self.command(Command::Account(conn, Account::Free));
                 }
                 _ => {}
             }
         }
+    }
+
+    /// An answer to the server: not within `input`, which would be made anew for each of its own kind.
+    fn command(&mut self, command: Command) {
+        self.input(|server, cx| server.on_command(OpId(0), command, cx));
     }
 }
 
