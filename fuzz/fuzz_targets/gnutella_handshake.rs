@@ -41,7 +41,8 @@ fuzz_target!(|data: &[u8]| {
     let (frames, error) = listen(side, data, usize::MAX);
     let (others, other_error) = listen(side, data, usize::from(seed >> 1) + 1);
     assert_eq!(frames, others);
-    assert_eq!(error, other_error);
+    // Of two faults in one block, which is seen first may depend on how much of it is there.
+    assert_eq!(error.is_some(), other_error.is_some(), "{error:?} {other_error:?}");
     for frame in frames {
         let Frame::Block(block) = frame else { continue };
         let mut bytes = Vec::new();
