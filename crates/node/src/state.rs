@@ -3,18 +3,20 @@
 //! process at any point loses nothing that was said. Verified pieces are not here: they are in the
 //! journals beside the files.
 
+mod guard;
+
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use redb::{
-    Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition,
-    WriteTransaction,
+    Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction,
 };
 
 use crate::record::Record;
 use crate::search::saved::SavedRecord;
+use guard::guarded;
 
 /// Numbers about the file itself.
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
@@ -97,17 +99,40 @@ pub enum StateError {
 #[derive(Clone, Debug)]
 pub struct State {
     path: PathBuf,
-    /// `None` if it could not be opened again.
-    database: Arc<RwLock<Option<Database>>>,
+    database: Arc<RwLock<Held>>,
+}
+
+/// The database; `None` if it could not be opened again.
+#[derive(Debug)]
+struct Held(Option<Database>);
+
+impl Held {
+    /// Closes the database, which writes to it for a last time.
+    fn close(&mut self) {
+        let Some(database) = self.0.take() else { return };
+        let close = || {
+            drop(database);
+            Ok(())
+        };
+        if let Err(error) = guarded(close) {
+            tracing::warn!(%error, "the state is damaged");
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.close();
+    }
 }
 
 /// The database, while it is not being opened again.
-struct Opened<'a>(RwLockReadGuard<'a, Option<Database>>);
+struct Opened<'a>(RwLockReadGuard<'a, Held>);
 
 impl Opened<'_> {
     fn get(&self) -> Result<&Database, redb::Error> {
         // As it was when it was given up.
-        self.0.as_ref().ok_or(redb::Error::PreviousIo)
+        self.0.0.as_ref().ok_or(redb::Error::PreviousIo)
     }
 }
 
@@ -122,15 +147,15 @@ impl State {
         made.map_err(|source| StateError::Folder { path: folder.to_owned(), source })?;
         let path = folder.join("state.redb");
         let database = Self::open_file(&path)?;
-        let state = Self { path, database: Arc::new(RwLock::new(Some(database))) };
+        let state = Self { path, database: Arc::new(RwLock::new(Held(Some(database)))) };
         state.migrate()?;
         Ok(state)
     }
 
     fn open_file(path: &Path) -> Result<Database, StateError> {
-        Database::create(path).map_err(|error| match error {
-            DatabaseError::DatabaseAlreadyOpen => StateError::InUse(path.to_owned()),
-            error => StateError::Database { path: path.to_owned(), source: Box::new(error.into()) },
+        guarded(|| Ok(Database::create(path)?)).map_err(|error| match error {
+            redb::Error::DatabaseAlreadyOpen => StateError::InUse(path.to_owned()),
+            error => StateError::Database { path: path.to_owned(), source: Box::new(error) },
         })
     }
 
@@ -145,7 +170,7 @@ impl State {
         begin: impl Fn(&Database) -> Result<T, redb::Error>,
     ) -> Result<(Opened<'_>, T), StateError> {
         let opened = self.opened();
-        match opened.get().and_then(&begin) {
+        match guarded(|| opened.get().and_then(&begin)) {
             Ok(begun) => return Ok((opened, begun)),
             Err(redb::Error::PreviousIo) => drop(opened),
             Err(error) => return Err(self.failed(error)),
@@ -157,15 +182,16 @@ impl State {
                 let begun = database.begin_write().map_err(redb::Error::from);
                 matches!(begun, Err(redb::Error::PreviousIo))
             };
-            if database.as_ref().is_none_or(refuses) {
+            if database.0.as_ref().is_none_or(refuses) {
                 // Only one at a time may have the file open.
-                drop(database.take());
-                *database = Some(Self::open_file(&self.path)?);
+                database.close();
+                database.0 = Some(Self::open_file(&self.path)?);
                 tracing::info!(path = %self.path.display(), "the state is opened again");
             }
         }
         let opened = self.opened();
-        let begun = opened.get().and_then(&begin).map_err(|error| self.failed(error))?;
+        let begun =
+            guarded(|| opened.get().and_then(&begin)).map_err(|error| self.failed(error))?;
         Ok((opened, begun))
     }
 
@@ -199,7 +225,7 @@ impl State {
         look: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error>,
     ) -> Result<T, StateError> {
         let (_opened, read) = self.begin(|database| Ok(database.begin_read()?))?;
-        look(&read).map_err(|error| self.failed(error))
+        guarded(|| look(&read)).map_err(|error| self.failed(error))
     }
 
     /// Makes changes, all or none. They are on disk when this returns.
@@ -213,7 +239,7 @@ impl State {
             write.commit()?;
             Ok(value)
         };
-        run().map_err(|error| self.failed(error))
+        guarded(run).map_err(|error| self.failed(error))
     }
 
     /// All records, with their ids.
@@ -447,5 +473,28 @@ mod tests {
         let error = State::open(folder.path()).expect_err("damaged").to_string();
         assert!(error.contains("state.redb") && error.contains("begin anew"), "{error}");
         std::fs::metadata(&path).expect("it is kept");
+    }
+
+    #[test]
+    fn di_04_damage_anywhere_is_an_error_or_makes_no_difference() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let state = State::open(folder.path()).expect("opens");
+        let record = record("whole");
+        for number in 0..30 {
+            state.save(&format!("{number:040x}"), &record).expect("written");
+        }
+        drop(state);
+        let path = folder.path().join("state.redb");
+        let whole = std::fs::read(&path).expect("readable");
+        for at in (0..whole.len()).step_by(whole.len().div_ceil(150)) {
+            let mut damaged = whole.clone();
+            let end = whole.len().min(at + 64);
+            damaged[at..end].iter_mut().for_each(|byte| *byte = !*byte);
+            std::fs::write(&path, damaged).expect("written");
+            match State::open(folder.path()).and_then(|state| state.records()) {
+                Ok(records) => assert_eq!(records.len(), 30, "damaged at {at}"),
+                Err(error) => assert!(error.to_string().contains("state.redb"), "{at}: {error}"),
+            }
+        }
     }
 }

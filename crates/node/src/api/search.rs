@@ -95,7 +95,7 @@ struct Done {
 #[utoipa::path(get, path = "/api/v1/search", tag = "search", params(Question),
     responses((status = 200, content((Answer), (StreamEvent<'_> = "text/event-stream"))),
         (status = 400, body = ErrorBody), (status = 401, body = ErrorBody),
-        (status = 503, body = ErrorBody)))]
+        (status = 404, body = ErrorBody), (status = 503, body = ErrorBody)))]
 async fn search(
     State(shared): Ctx,
     Params(question): Params<Question>,
