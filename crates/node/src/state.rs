@@ -14,6 +14,8 @@ use redb::{
     Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction,
 };
 
+use serde::de::DeserializeOwned;
+
 use crate::record::Record;
 use crate::search::saved::SavedRecord;
 use guard::guarded;
@@ -247,11 +249,19 @@ impl State {
     /// # Errors
     /// When one cannot be read.
     pub fn records(&self) -> Result<Vec<(String, Record)>, StateError> {
+        self.rows(TRANSFERS)
+    }
+
+    /// What a table holds, with the keys.
+    fn rows<T: DeserializeOwned>(
+        &self,
+        table: TableDefinition<'_, &str, &[u8]>,
+    ) -> Result<Vec<(String, T)>, StateError> {
         let rows = self.read(|read| {
-            let table = read.open_table(TRANSFERS)?;
+            let table = read.open_table(table)?;
             let rows = table.iter()?.map(|row| {
-                let (id, bytes) = row?;
-                Ok((id.value().to_owned(), bytes.value().to_vec()))
+                let (key, bytes) = row?;
+                Ok((key.value().to_owned(), bytes.value().to_vec()))
             });
             rows.collect::<Result<Vec<_>, redb::Error>>()
         })?;
@@ -335,19 +345,7 @@ impl State {
     /// # Errors
     /// When one cannot be read.
     pub(crate) fn searches(&self) -> Result<Vec<(String, SavedRecord)>, StateError> {
-        let rows = self.read(|read| {
-            let table = read.open_table(SEARCHES)?;
-            let rows = table.iter()?.map(|row| {
-                let (name, bytes) = row?;
-                Ok((name.value().to_owned(), bytes.value().to_vec()))
-            });
-            rows.collect::<Result<Vec<_>, redb::Error>>()
-        })?;
-        let parse = |(id, bytes): (String, Vec<u8>)| match serde_json::from_slice(&bytes) {
-            Ok(record) => Ok((id, record)),
-            Err(source) => Err(StateError::Record { path: self.path.clone(), id, source }),
-        };
-        rows.into_iter().map(parse).collect()
+        self.rows(SEARCHES)
     }
 
     /// Keeps a search under its name, or forgets it.
