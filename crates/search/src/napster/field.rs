@@ -157,9 +157,14 @@ impl Line {
         }
     }
 
+    /// As it is; between quotes if it would not be read as one word without them.
     pub(crate) fn word(mut self, word: impl Display) -> Self {
+        let word = word.to_string();
+        if word.is_empty() || word.bytes().any(is_space) {
+            return self.quoted(word.as_bytes());
+        }
         self.space();
-        self.0.extend_from_slice(word.to_string().as_bytes());
+        self.0.extend_from_slice(word.as_bytes());
         self
     }
 
@@ -223,6 +228,17 @@ mod tests {
         {
             assert_eq!(Fields::new(body).number::<u8>("x"), Err(FieldError::Number("x")));
         }
+    }
+
+    #[test]
+    fn words_are_read_as_they_were_written() {
+        let written = Line::new().word("").word("a b").word(7).word("c").end();
+        assert_eq!(written, b"\"\" \"a b\" 7 c");
+        let mut fields = Fields::new(&written);
+        for word in ["", "a b", "7", "c"] {
+            assert_eq!(fields.field("word"), Ok(word.as_bytes()));
+        }
+        assert!(fields.is_end());
     }
 
     #[test]

@@ -181,13 +181,13 @@ impl Query {
     pub fn encode(&self) -> Vec<u8> {
         let mut line = Line::new();
         if !self.words.is_empty() {
-            line = line.word("FILENAME CONTAINS").quoted(self.words.join(" ").as_bytes());
+            line = line.word("FILENAME").word("CONTAINS").quoted(self.words.join(" ").as_bytes());
         }
         line = line.word("MAX_RESULTS").word(self.limit);
         match self.media {
             Some(MediaType::Mp3) => {}
             Some(media) => line = line.word("TYPE").word(media.name()),
-            None => line = line.word("TYPE any"),
+            None => line = line.word("TYPE").word("any"),
         }
         line = self.link.write("LINESPEED", line);
         line = self.bitrate.write("BITRATE", line);

@@ -253,9 +253,7 @@ impl ClientMessage {
         match self {
             Self::Login(credentials) => frame(2, credentials.write().end()),
             Self::Register(credentials) => frame(6, credentials.write().end()),
-            Self::NickCheck(nick) => {
-                frame(7, line.word(nick.as_ref().map_or("", Nick::as_str)).end())
-            }
+            Self::NickCheck(nick) => frame(7, nick.iter().fold(line, Line::word).end()),
             Self::Share(files) => files.first().map_or_else(|| frame(100, Vec::new()), share),
             Self::Unshare(name) => frame(102, line.quoted(name.as_bytes()).end()),
             Self::Search(query) => frame(200, query.encode()),

@@ -16,6 +16,8 @@ fn frame(kind: u16, body: &str) -> Frame {
 fn examples_of_clients_are_read_and_written_back() {
     for (kind, body) in [
         (2, "foo badpass 6699 \"nap v0.8\" 3"),
+        (2, "foo \"\" 6699 \"nap v0.8\" 3"),
+        (701, "\"\""),
         (6, "foo foo 6699 \"nap v0.8\" 3 email@here.com"),
         (7, "foo"),
         (
