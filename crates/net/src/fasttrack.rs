@@ -25,9 +25,10 @@ use tokio::sync::{Notify, watch};
 use crate::datagram::{self, Answers, Counters, Events, Handle};
 pub use crate::dht::{IdentityError, SigningKey};
 use crate::dialer;
+use crate::download::Download;
 use crate::http_swarm::request::Request;
 use crate::http_swarm::{self, Exchange, Given, Network, Pushed, Share, lock};
-pub use crate::http_swarm::{FetchError, Fetched, From, Gave, Progress, Want};
+pub use crate::http_swarm::{FetchError, Fetched, From, Gave, Progress, Tree, Want};
 use wire::FastTrackWire;
 pub use wire::network_of;
 
@@ -302,15 +303,41 @@ impl Node {
         to: &Path,
         told: watch::Sender<Progress>,
     ) -> Result<Fetched, FetchError> {
+        let tree = self.tree(&want).await;
+        let download = Download::open(&want, tree, to, told).await?;
+        let fetched = http_swarm::bring(&self.inner, &want, &download).await?;
+        download.finish().await?;
+        self.thank(&want, &fetched);
+        Ok(fetched)
+    }
+
+    /// The tree of hashes of what is wanted, if one of its sources gives it.
+    pub async fn tree(&self, want: &Want) -> Option<Tree> {
+        http_swarm::tree(&*self.inner, want).await
+    }
+
+    /// Brings blocks of a download from the sources in `want`, until every block is there, and gives
+    /// them receipts if each block was verified. Others may take part in the download.
+    ///
+    /// # Errors
+    /// If no source has what is missing, or it cannot be written.
+    pub async fn bring(&self, want: &Want, download: &Download) -> Result<Fetched, FetchError> {
+        let fetched = http_swarm::bring(&self.inner, want, download).await?;
+        if fetched.by_tree {
+            self.thank(want, &fetched);
+        }
+        Ok(fetched)
+    }
+
+    /// Gives receipts to those who gave something.
+    fn thank(&self, want: &Want, fetched: &Fetched) {
         let hash = want.tree.map(|tree| FileHash { sha1: want.sha1, tree });
-        let fetched = http_swarm::fetch(&self.inner, want, to, told).await?;
         for gave in &fetched.from {
             let (Some(hash), Some(uploader)) = (hash, gave.identity.map(Id)) else { continue };
             let millis = u32::try_from(gave.took.as_millis()).unwrap_or(u32::MAX);
             let (from, bytes) = (gave.addr, gave.bytes);
             self.handle.tell(Command::Downloaded { from, uploader, hash, bytes, millis });
         }
-        Ok(fetched)
     }
 
     /// How it stands; `None` once it has ended.

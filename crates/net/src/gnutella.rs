@@ -31,9 +31,12 @@ use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::time::timeout;
 
 use crate::dialer;
+use crate::download::Download;
 pub use crate::http_swarm::request;
 use crate::http_swarm::{self, Exchange, Given, Network, Share, Source, lock};
-pub use crate::http_swarm::{FetchError, Fetched, From, Gave, NoSource, Progress, Pushed, Want};
+pub use crate::http_swarm::{
+    FetchError, Fetched, From, Gave, NoSource, Progress, Pushed, Tree, Want,
+};
 use driver::{ANSWERS_MAX, INPUTS_MAX, Input};
 
 /// How long a connection may take to say what it is.
@@ -299,6 +302,20 @@ impl Node {
         told: watch::Sender<Progress>,
     ) -> Result<Fetched, FetchError> {
         http_swarm::fetch(&self.inner, want, to, told).await
+    }
+
+    /// The tree of hashes of what is wanted, if one of its sources gives it.
+    pub async fn tree(&self, want: &Want) -> Option<Tree> {
+        http_swarm::tree(&*self.inner, want).await
+    }
+
+    /// Brings blocks of a download from the sources in `want` and those that the network knows,
+    /// until every block is there. Others may take part in the download.
+    ///
+    /// # Errors
+    /// If no source has what is missing, or it cannot be written.
+    pub async fn bring(&self, want: &Want, download: &Download) -> Result<Fetched, FetchError> {
+        http_swarm::bring(&self.inner, want, download).await
     }
 
     /// What a servent shares.

@@ -1,7 +1,7 @@
 //! Files that hosts give each other by HTTP/1.1, named by their SHA-1 (RFC 2169, HUGE): whole or as
 //! much of them as has come, in ranges, from many at once, verified by Tiger trees. `accept`, `upload`
 //! and `queue` give, `fetch`, `swarm` and `source` take what `want` names, `shares` is what there is to
-//! give, `tiger_tree` and `thex` verify.
+//! give, `tiger_tree` and `thex` verify. What has come of a file is `crate::download`'s.
 //!
 //! How hosts find each other is a [`Network`]'s to know, and whatever else it answers by HTTP.
 
@@ -31,9 +31,11 @@ use queue::Queue;
 use request::Request;
 
 pub(crate) use accept::accept;
-pub(crate) use fetch::run as fetch;
+pub(crate) use fetch::{bring, run as fetch, tree};
 pub(crate) use shares::{Share, Shares, lock};
 pub(crate) use source::Source;
+pub use tiger_tree::TigerTree as Tree;
+pub(crate) use tiger_tree::slice_of;
 pub(crate) use upload::{send, serve, simple};
 pub use want::{FetchError, Fetched, From, Gave, NoSource, Progress, Pushed, Want};
 pub(crate) use want::{KNOWN_MAX, PROXIES_MAX};

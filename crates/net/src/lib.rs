@@ -5,6 +5,7 @@ pub mod datagram;
 pub mod dht;
 pub mod dialer;
 pub mod disk;
+pub mod download;
 pub mod fasttrack;
 pub mod gnutella;
 pub mod http_client;

@@ -14,7 +14,7 @@ use net::napster::server::{DatabaseIndex, Server, ServerConfig};
 use search::napster::index::{Counts, Index, MemoryIndex, Owner};
 use search::napster::{FileHash, LinkSpeed, MediaType, Nick, Query, SharedFile, Text};
 use tempfile::TempDir;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 /// No wait is longer.
 const LONG: Duration = Duration::from_secs(60);
@@ -254,7 +254,10 @@ async fn servers_share_it(url: &str, folder: &Path) {
         turns.tick().await;
     };
     let target = folder.join("fetched");
-    let fetched = bob.fetch(Wanted::of(&hits[0], &hits), &target, |_| {}).await.expect("fetched");
+    let fetched = bob
+        .fetch(Wanted::of(&hits[0], &hits), &target, watch::Sender::default())
+        .await
+        .expect("fetched");
     assert!(fetched.verified, "{fetched:?}");
     assert!(std::fs::read(&target).expect("there") == bytes);
 }

@@ -2,11 +2,10 @@
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use hash::{Digest, Sha1};
+use net::download::{self, Progress};
 use net::napster::client::{Client, ClientConfig, ClientError, FetchError, LocalFile, Wanted};
 use net::napster::server::{Server, ServerConfig, ServerHandle, Status};
 use search::napster::{
@@ -16,7 +15,7 @@ use search::napster::{
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
@@ -112,17 +111,14 @@ async fn a_file_is_found_and_fetched_from_several_at_once() {
     let hits = find(&dave, "artist song", 3).await;
     assert!(dave.search(Query::new("nothing like it")).await.expect("answered").is_empty());
     let target = folder.path().join("fetched");
-    let told = Arc::new(AtomicU64::new(0));
-    let heard = Arc::clone(&told);
-    let progress = move |have| {
-        heard.fetch_max(have, Ordering::Relaxed);
-    };
+    let told = watch::Sender::default();
+    let heard = told.subscribe();
     let wanted = Wanted::of(&hits[0], &hits);
     assert_eq!(wanted.sources.len(), 3);
-    let fetched = timeout(LONG, dave.fetch(wanted.clone(), &target, progress)).await;
+    let fetched = timeout(LONG, dave.fetch(wanted.clone(), &target, told)).await;
     let fetched = fetched.expect("in time").expect("fetched");
     assert!(fetched.verified && fetched.peers.len() > 1, "{fetched:?}");
-    assert_eq!(told.load(Ordering::Relaxed), wanted.size);
+    assert_eq!(*heard.borrow(), Progress { have: wanted.size, sources: 0 });
     let same =
         std::fs::read(&target).expect("there") == std::fs::read(&shared.path).expect("there");
     assert!(same);
@@ -149,12 +145,12 @@ async fn whoever_is_behind_a_firewall_sends_by_himself() {
     let outside = join(server.address, "outside", false).await;
     let hits = find(&outside, "wall", 1).await;
     let target = folder.path().join("fetched");
-    let fetched = outside.fetch(Wanted::of(&hits[0], &hits), &target, |_| {});
+    let fetched = outside.fetch(Wanted::of(&hits[0], &hits), &target, watch::Sender::default());
     let fetched = timeout(LONG, fetched).await.expect("in time").expect("fetched");
     assert!(fetched.verified);
     let both = join(server.address, "inside_too", true).await;
     let target = folder.path().join("never");
-    let failed = both.fetch(Wanted::of(&hits[0], &hits), &target, |_| {}).await;
+    let failed = both.fetch(Wanted::of(&hits[0], &hits), &target, watch::Sender::default()).await;
     assert!(matches!(failed, Err(FetchError::Incomplete { have: 0, .. })), "{failed:?}");
     server.stop().await;
 }
@@ -169,29 +165,35 @@ async fn a_fetch_goes_on_where_it_has_ended() {
     alice.publish(vec![shared.clone()]).await;
     let bob = join(server.address, "bob", false).await;
     let hits = find(&bob, "long one", 1).await;
-    // Two of four parts are there, and wrong in a place that only the hash can find.
+    // Half of its blocks are there, and wrong in a place that only the hash can find.
     let target = folder.path().join("fetched");
     let mut part = bytes.clone();
     part[2 << 20..].fill(0);
+    let mut noted = [0; 32];
+    noted[..16].fill(1);
     std::fs::write(folder.path().join("fetched.part"), &part).expect("written");
-    std::fs::write(folder.path().join("fetched.part-map"), [1, 1, 0, 0]).expect("written");
-    let least = Arc::new(AtomicU64::new(u64::MAX));
-    let heard = Arc::clone(&least);
-    let progress = move |have| {
-        heard.fetch_min(have, Ordering::Relaxed);
-    };
+    std::fs::write(folder.path().join("fetched.part-map"), noted).expect("written");
+    let told = watch::Sender::default();
+    let mut heard = told.subscribe();
     let wanted = Wanted::of(&hits[0], &hits);
-    let fetched = timeout(LONG, bob.fetch(wanted.clone(), &target, progress)).await;
+    let first =
+        async { heard.wait_for(|progress: &Progress| progress.have > 0).await.expect("told").have };
+    let fetch = timeout(LONG, bob.fetch(wanted.clone(), &target, told));
+    let (fetched, first) = tokio::join!(fetch, first);
     assert!(fetched.expect("in time").expect("fetched").verified);
-    assert_eq!(least.load(Ordering::Relaxed), 2 << 20, "what was there was not fetched again");
+    assert!(first >= 2 << 20, "what was there was not fetched again: {first}");
     assert!(std::fs::read(&target).expect("there") == bytes);
     part[0] ^= 1;
     std::fs::write(folder.path().join("bad.part"), &part).expect("written");
-    std::fs::write(folder.path().join("bad.part-map"), [1, 1, 0, 0]).expect("written");
+    std::fs::write(folder.path().join("bad.part-map"), noted).expect("written");
     let target = folder.path().join("bad");
-    let failed = bob.fetch(wanted.clone(), &target, |_| {}).await;
-    assert!(matches!(failed, Err(FetchError::Corrupt)), "{failed:?}");
-    let fetched = bob.fetch(wanted, &target, |_| {}).await.expect("all of it anew");
+    let failed = bob.fetch(wanted.clone(), &target, watch::Sender::default()).await;
+    assert!(
+        matches!(failed, Err(FetchError::Download(download::FetchError::Corrupt))),
+        "{failed:?}"
+    );
+    let fetched =
+        bob.fetch(wanted, &target, watch::Sender::default()).await.expect("all of it anew");
     assert!(fetched.verified);
     server.stop().await;
 }
@@ -319,7 +321,9 @@ async fn thirty_clients_outlive_their_index() {
     // Those who accept peers are where they were.
     let hits = find(&guest, "number7", 3).await;
     let target = folder.path().join("fetched-early");
-    let fetched = timeout(LONG, guest.fetch(Wanted::of(&hits[0], &hits), &target, |_| {})).await;
+    let fetched =
+        timeout(LONG, guest.fetch(Wanted::of(&hits[0], &hits), &target, watch::Sender::default()))
+            .await;
     assert!(fetched.expect("in time").expect("fetched").verified);
     drop(guest);
     elsewhere.stop().await;
@@ -333,7 +337,7 @@ async fn thirty_clients_outlive_their_index() {
     for number in 0..CONTENTS {
         let hits = find(&seeker, &format!("number{number}"), 3).await;
         let target = folder.path().join(format!("fetched-{number}"));
-        let fetched = seeker.fetch(Wanted::of(&hits[0], &hits), &target, |_| {});
+        let fetched = seeker.fetch(Wanted::of(&hits[0], &hits), &target, watch::Sender::default());
         let fetched = timeout(LONG, fetched).await.expect("in time").expect("fetched");
         assert!(fetched.verified, "{number}");
     }

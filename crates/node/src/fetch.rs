@@ -1,5 +1,8 @@
 //! Fetching what is no torrent: the network that found it brings the bytes, the node keeps the
-//! transfer. A network joins by implementing [`Fetcher`] beside [`Finder`](crate::Finder).
+//! transfer. A network joins by implementing [`Fetcher`] beside [`Finder`](crate::Finder), and
+//! [`Contributor`] if others may bring part of the same file. `together` has several do so.
+
+mod together;
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -8,6 +11,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::search::ContentId;
+
+pub use together::{Contributor, Pending};
+pub(crate) use together::{together, want};
 
 /// Places at which one network has something.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,7 +50,17 @@ impl Wanted {
     pub(crate) fn of_each_network(&self) -> impl Iterator<Item = Self> + '_ {
         let first = Places { network: self.network.clone(), ids: self.ids.clone() };
         let all = std::iter::once(first).chain(self.others.iter().cloned());
-        all.map(|Places { network, ids }| Self { network, ids, others: Vec::new(), ..self.clone() })
+        all.map(|places| self.at(places))
+    }
+
+    /// The same for this network, which perhaps was not asked yet where it has it.
+    pub(crate) fn of_network(&self, network: &str) -> Self {
+        let known = self.of_each_network().find(|one| one.network == network);
+        known.unwrap_or_else(|| self.at(Places { network: network.to_owned(), ids: Vec::new() }))
+    }
+
+    fn at(&self, Places { network, ids }: Places) -> Self {
+        Self { network, ids, others: Vec::new(), ..self.clone() }
     }
 }
 
@@ -75,6 +91,11 @@ pub trait Fetcher: Send + Sync {
         to: &Path,
         tell: &mut dyn FnMut(Brought) -> ControlFlow<()>,
     ) -> Result<(), String>;
+
+    /// The same network, if it brings what is named by its SHA-1 while others bring part of it.
+    fn contributor(&self) -> Option<&dyn Contributor> {
+        None
+    }
 }
 
 impl fmt::Debug for dyn Fetcher {

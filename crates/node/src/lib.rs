@@ -21,7 +21,7 @@ pub mod view;
 
 pub use config::{API_LISTEN, Config, ConfigError, Kind, Layers, Origin, SETTINGS, Setting};
 pub use event::{Changed, Event, Notice};
-pub use fetch::{Brought, Fetcher, Places, Wanted};
+pub use fetch::{Brought, Contributor, Fetcher, Pending, Places, Wanted};
 pub use labs::{LabError, LabRun, Labs, Moments, RunState};
 pub use library::{
     FileQuery, FolderState, Library, LibraryError, LibraryFile, LibraryFiles, LibraryFolder,

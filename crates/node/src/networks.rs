@@ -2,7 +2,7 @@
 //! session drives; the other networks have theirs in modules of their own. What pictures are drawn
 //! from is in `picture`.
 
-mod bring;
+mod answers;
 mod fasttrack;
 mod files;
 mod gnutella;

@@ -45,7 +45,7 @@ impl Share {
     }
 
     /// A file of which nothing is there yet.
-    pub(super) fn partial(path: PathBuf, file: SharedFile, tree: Option<TigerTree>) -> Self {
+    pub(crate) fn partial(path: PathBuf, file: SharedFile, tree: Option<TigerTree>) -> Self {
         Self::new(path, file, tree, false)
     }
 
@@ -62,7 +62,7 @@ impl Share {
     }
 
     /// The tree of its hashes, if it is known already.
-    pub(super) fn tree(&self) -> Option<&TigerTree> {
+    pub(crate) fn tree(&self) -> Option<&TigerTree> {
         self.tree.get()
     }
 
@@ -88,7 +88,7 @@ impl Share {
     }
 
     /// More of it is there.
-    pub(super) fn add(&self, range: Range<u64>) {
+    pub(crate) fn add(&self, range: Range<u64>) {
         let mut there = lock(&self.there);
         let at = there.partition_point(|run| run.end < range.start);
         let mut all = range;
@@ -97,11 +97,6 @@ impl Share {
             there.remove(at);
         }
         there.insert(at, all);
-    }
-
-    /// How many bytes are there.
-    pub(super) fn there_bytes(&self) -> u64 {
-        lock(&self.there).iter().map(|run| run.end - run.start).sum()
     }
 
     /// As much of a range as is there, from its first byte.

@@ -1,24 +1,23 @@
-//! The blocks of one file, from many hosts at once: who gives which, and what is believed.
+//! The hosts of one network that take part in a download: who is asked for which block, and when one
+//! is given up.
 
-use std::collections::{BTreeSet, HashSet, VecDeque};
-use std::fs::File;
+use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use search::gnutella::Guid;
 use search::gnutella::servent::is_dialable;
-use tokio::sync::{Notify, watch};
+use search::gnutella::{Guid, Sha1};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::Network;
 use super::fetch::connect;
-use super::shares::{Share, lock};
+use super::shares::lock;
 use super::source::{Answer, Source};
-use super::want::{FetchError, Fetched, From, Gave, KNOWN_MAX, Progress, Want};
+use super::want::{FetchError, Fetched, From, Gave, KNOWN_MAX, Want};
+use crate::download::{Claim, Download};
 
 /// Sources that are used at once.
 const SOURCES_MAX: usize = 8;
@@ -33,27 +32,19 @@ const ASKING: Duration = Duration::from_secs(10);
 /// Alternate locations that are told with a request.
 const ALTERNATES_TOLD: usize = 8;
 
-/// One fetch, as its sources see it.
+/// What one network does for a download.
 pub(super) struct Swarm<N> {
     network: Arc<N>,
-    share: Arc<Share>,
-    part: File,
-    block: u64,
-    blocks: usize,
+    download: Download,
+    sha1: Sha1,
     state: Mutex<State>,
-    changed: Notify,
-    told: watch::Sender<Progress>,
 }
 
 #[derive(Default)]
 struct State {
-    /// Blocks that nobody has or fetches.
-    missing: BTreeSet<usize>,
-    done: usize,
     queue: VecDeque<(From, u8)>,
     known: HashSet<(SocketAddr, Option<Guid>)>,
     fetched: Fetched,
-    progress: Progress,
 }
 
 impl State {
@@ -65,25 +56,9 @@ impl State {
 }
 
 impl<N: Network> Swarm<N> {
-    /// A file in blocks of `block` bytes, of which those in `kept` are there.
-    pub(super) fn new(
-        network: &Arc<N>,
-        share: Arc<Share>,
-        part: File,
-        block: u64,
-        blocks: usize,
-        kept: &[usize],
-        told: watch::Sender<Progress>,
-    ) -> Arc<Self> {
-        let mut missing: BTreeSet<usize> = (0..blocks).collect();
-        for index in kept {
-            missing.remove(index);
-        }
-        let have = share.there_bytes();
-        let progress = Progress { have, sources: 0 };
-        let state = State { missing, done: kept.len(), progress, ..State::default() };
-        let (network, state, changed) = (network.clone(), Mutex::new(state), Notify::new());
-        Arc::new(Self { network, share, part, block, blocks, state, changed, told })
+    pub(super) fn new(network: &Arc<N>, download: &Download, sha1: Sha1) -> Arc<Self> {
+        let (network, download) = (network.clone(), download.clone());
+        Arc::new(Self { network, download, sha1, state: Mutex::default() })
     }
 
     /// Lets sources work until everything is there, or none is left, in `want` or in the network.
@@ -95,8 +70,8 @@ impl<N: Network> Swarm<N> {
         let mut asked_until = Instant::now() + ASKING;
         let mut workers = JoinSet::new();
         loop {
-            self.tell(|_| {});
-            let missing = self.blocks - lock(&self.state).done;
+            let changed = self.download.changed();
+            let (missing, blocks) = self.download.missing();
             if missing == 0 {
                 return Ok(lock(&self.state).fetched.clone());
             }
@@ -110,7 +85,7 @@ impl<N: Network> Swarm<N> {
                 Some(worked) = workers.join_next() => match worked {
                     Ok(Ok(())) => asked_until = Instant::now() + ASKING,
                     Ok(Err(source)) => {
-                        return Err(FetchError::Disk { path: self.share.path.clone(), source });
+                        return Err(FetchError::Disk { path: self.download.path(), source });
                     }
                     Err(error) => tracing::error!(%error, "a source's task"),
                 },
@@ -121,7 +96,9 @@ impl<N: Network> Swarm<N> {
                 () = tokio::time::sleep_until(asked_until), if is_idle && asked.is_some() => {
                     asked = None;
                 }
-                else => return Err(FetchError::NoSource { missing, blocks: self.blocks }),
+                // Others may bring the last block.
+                () = changed, if !is_idle || asked.is_some() => {}
+                else => return Err(FetchError::NoSource { missing, blocks }),
             }
         }
     }
@@ -132,15 +109,6 @@ impl<N: Network> Swarm<N> {
         }
     }
 
-    fn tell(&self, change: impl FnOnce(&mut Progress)) {
-        let progress = {
-            let mut state = lock(&self.state);
-            change(&mut state.progress);
-            state.progress
-        };
-        self.told.send_replace(progress);
-    }
-
     /// Takes blocks from one source; an error is one of our own disk.
     async fn work(self: Arc<Self>, from: From, tries: u8) -> io::Result<()> {
         if tries > 0 {
@@ -148,14 +116,11 @@ impl<N: Network> Swarm<N> {
         }
         let result = match connect(&*self.network, &from).await {
             Ok(source) => {
-                self.tell(|progress| progress.sources += 1);
-                let result = self.take_from(source, &from).await;
-                self.tell(|progress| progress.sources -= 1);
-                result
+                let _counted = self.download.take_part();
+                self.take_from(source, &from).await
             }
             Err(error) => Err(Trouble::Source(error)),
         };
-        self.changed.notify_waiters();
         match result {
             Ok(()) | Err(Trouble::Liar | Trouble::Stranger) => Ok(()),
             Err(Trouble::Disk(error)) => Err(error),
@@ -173,10 +138,9 @@ impl<N: Network> Swarm<N> {
         let mut lacks = HashSet::new();
         let mut idle = 0;
         loop {
-            let changed = self.changed.notified();
-            let (claim, is_over) = self.claim(&source, &lacks);
-            let Some(claim) = claim else {
-                if is_over || idle >= IDLE_MAX {
+            let changed = self.download.changed();
+            let Some(claim) = self.claim(&source, &lacks) else {
+                if self.download.is_complete() || idle >= IDLE_MAX {
                     return Ok(());
                 }
                 if lacks.is_empty() && source.available.is_none() {
@@ -191,7 +155,8 @@ impl<N: Network> Swarm<N> {
                 continue;
             };
             let began = Instant::now();
-            match self.block(&mut source, claim.block).await? {
+            let block = claim.block;
+            match self.block(&mut source, block).await? {
                 Some(bytes) => {
                     idle = 0;
                     let identity = source.identity;
@@ -199,7 +164,7 @@ impl<N: Network> Swarm<N> {
                     self.keep(claim, bytes, from, gave).await?;
                 }
                 None => {
-                    lacks.insert(claim.block);
+                    lacks.insert(block);
                 }
             }
             for addr in source.alternates.drain(..) {
@@ -210,42 +175,28 @@ impl<N: Network> Swarm<N> {
         }
     }
 
-    /// The first block that is missing and that a source may have; and whether nothing is missing
-    /// any more.
-    fn claim(&self, source: &Source, lacks: &HashSet<usize>) -> (Option<Claim<'_, N>>, bool) {
-        let mut state = lock(&self.state);
-        let has = |block: &&usize| {
-            let (start, end) = self.range(**block);
-            !lacks.contains(*block)
+    /// The first block that is missing and that a source may have.
+    fn claim(&self, source: &Source, lacks: &HashSet<usize>) -> Option<Claim<'_>> {
+        self.download.claim(|block| {
+            let (start, end) = self.download.range(block);
+            !lacks.contains(&block)
                 && source
                     .available
                     .as_ref()
                     .is_none_or(|runs| runs.iter().any(|run| run.start <= start && end <= run.end))
-        };
-        let block = state.missing.iter().find(has).copied();
-        let is_over = state.done == self.blocks;
-        let claim = block.map(|block| {
-            state.missing.remove(&block);
-            Claim { swarm: self, block, kept: false }
-        });
-        (claim, is_over)
-    }
-
-    fn range(&self, block: usize) -> (u64, u64) {
-        let start = block as u64 * self.block;
-        (start, self.share.file.len.min(start + self.block))
+        })
     }
 
     /// All bytes of a block, however many answers they take; `None` if the source has not got them.
     async fn block(&self, source: &mut Source, block: usize) -> Result<Option<Vec<u8>>, Trouble> {
-        let (start, end) = self.range(block);
+        let (start, end) = self.download.range(block);
         let mut bytes = Vec::new();
-        let mut told = self.share.alternates();
+        let mut told = self.download.share().map(|share| share.alternates()).unwrap_or_default();
         told.truncate(ALTERNATES_TOLD);
         while start + (bytes.len() as u64) < end {
             let at = start + bytes.len() as u64;
-            match source.get(self.share.file.sha1, at..end, &told).await.map_err(Trouble::Source)? {
-                Answer::Bytes { total, .. } if total.is_some_and(|n| n != self.share.file.len) => {
+            match source.get(self.sha1, at..end, &told).await.map_err(Trouble::Source)? {
+                Answer::Bytes { total, .. } if total.is_some_and(|n| n != self.download.len()) => {
                     return Err(Trouble::Liar);
                 }
                 Answer::Bytes { bytes: more, .. } if more.is_empty() => return Ok(None),
@@ -261,46 +212,29 @@ impl<N: Network> Swarm<N> {
 
     async fn keep(
         &self,
-        mut claim: Claim<'_, N>,
+        claim: Claim<'_>,
         bytes: Vec<u8>,
         from: &From,
         gave: Gave,
     ) -> Result<(), Trouble> {
-        let block = claim.block;
-        let (start, end) = self.range(block);
-        let share = self.share.clone();
-        let part = self.part.try_clone().map_err(Trouble::Disk)?;
-        let kept = tokio::task::spawn_blocking(move || {
-            if share.tree().is_some_and(|tree| !tree.verifies(block, &bytes)) {
-                return Ok(false);
-            }
-            part.write_all_at(&bytes, start)?;
-            Ok::<_, io::Error>(true)
-        });
-        let kept = kept.await.map_err(|error| Trouble::Disk(io::Error::other(error)))?;
-        if !kept.map_err(Trouble::Disk)? {
-            lock(&self.state).fetched.bad_blocks += 1;
+        let (block, len) = (claim.block, bytes.len() as u64);
+        let kept = self.download.keep(claim, bytes).await.map_err(Trouble::Disk)?;
+        let mut state = lock(&self.state);
+        if !kept {
+            state.fetched.bad_blocks += 1;
             tracing::warn!(addr = %from.addr, block, "a block that is not what it should be");
             return Err(Trouble::Liar);
         }
-        claim.kept = true;
-        self.share.add(start..end);
-        if from.push.is_none() {
-            self.share.learn(from.addr);
+        if let (None, Some(share)) = (&from.push, self.download.share()) {
+            share.learn(from.addr);
         }
-        {
-            let mut state = lock(&self.state);
-            state.done += 1;
-            let from = &mut state.fetched.from;
-            let at = from.iter().position(|all| all.addr == gave.addr).unwrap_or(from.len());
-            if at == from.len() {
-                from.push(Gave { took: Duration::ZERO, ..gave });
-            }
-            from[at].bytes += end - start;
-            from[at].took += gave.took;
+        let from = &mut state.fetched.from;
+        let at = from.iter().position(|all| all.addr == gave.addr).unwrap_or(from.len());
+        if at == from.len() {
+            from.push(Gave { took: Duration::ZERO, ..gave });
         }
-        self.tell(|progress| progress.have += end - start);
-        self.changed.notify_waiters();
+        from[at].bytes += len;
+        from[at].took += gave.took;
         Ok(())
     }
 }
@@ -322,20 +256,4 @@ enum Trouble {
     Stranger,
     /// Our own disk.
     Disk(io::Error),
-}
-
-/// A block that one source fetches; missing again unless it is kept.
-struct Claim<'a, N> {
-    swarm: &'a Swarm<N>,
-    block: usize,
-    kept: bool,
-}
-
-impl<N> Drop for Claim<'_, N> {
-    fn drop(&mut self) {
-        if !self.kept {
-            lock(&self.swarm.state).missing.insert(self.block);
-            self.swarm.changed.notify_waiters();
-        }
-    }
 }

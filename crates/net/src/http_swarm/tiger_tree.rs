@@ -43,7 +43,7 @@ fn top(mut level: Vec<Hash>) -> Hash {
 }
 
 /// Bytes of the slices in which a file of `len` bytes is hashed.
-pub(super) fn slice_of(len: u64) -> u64 {
+pub(crate) fn slice_of(len: u64) -> u64 {
     let expected = DEEPER_FROM.iter().filter(|from| len >= **from * 1_024).count() as u32;
     let full = depth(len.div_ceil(LEAF).max(1));
     (LEAF << full.saturating_sub(expected)).min(SLICE)
@@ -54,11 +54,11 @@ pub(super) fn slice_hash(bytes: &[u8]) -> Hash {
     top(bytes.chunks(LEAF as usize).map(leaf).collect())
 }
 
-/// One level of the tree over a file.
+/// The Tiger hashes of a file's slices: one level of the tree over it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct TigerTree {
+pub struct TigerTree {
     /// Bytes that each node of the level stands for.
-    pub(super) slice: u64,
+    pub(crate) slice: u64,
     hashes: Vec<Hash>,
 }
 
@@ -109,7 +109,7 @@ impl TigerTree {
     }
 
     /// Whether `bytes` are what stands at slice `index`.
-    pub(super) fn verifies(&self, index: usize, bytes: &[u8]) -> bool {
+    pub(crate) fn verifies(&self, index: usize, bytes: &[u8]) -> bool {
         self.hashes.get(index).is_some_and(|hash| *hash == slice_hash(bytes))
     }
 }

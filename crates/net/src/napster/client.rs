@@ -23,6 +23,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
+use crate::download::{Download, Progress};
+
 pub use self::fetch::{FetchError, Fetched, Source, Wanted};
 pub use self::share::LocalFile;
 use self::share::Shares;
@@ -282,7 +284,7 @@ impl Client {
     }
 
     /// Fetches a file from those who have it into `path`: from several at once, going on where an
-    /// earlier try has ended. `progress` is told the bytes that are there.
+    /// earlier try has ended. `told` hears how far it is.
     ///
     /// # Errors
     /// When nobody sends all of it, it is not what was promised, or it cannot be written.
@@ -290,9 +292,22 @@ impl Client {
         &self,
         wanted: Wanted,
         path: &std::path::Path,
-        progress: impl Fn(u64) + Send + Sync + 'static,
+        told: watch::Sender<Progress>,
     ) -> Result<Fetched, FetchError> {
-        fetch::fetch(Arc::clone(&self.shared), wanted, path, Arc::new(progress)).await
+        fetch::fetch(Arc::clone(&self.shared), wanted, path, told).await
+    }
+
+    /// Brings blocks of a download from those who have the file, until every block is there; says
+    /// who has sent some. Others may take part in the download.
+    ///
+    /// # Errors
+    /// When nobody sends what is missing.
+    pub async fn bring(
+        &self,
+        wanted: &Wanted,
+        download: &Download,
+    ) -> Result<Vec<Nick>, FetchError> {
+        fetch::bring(Arc::clone(&self.shared), wanted, download).await
     }
 }
 

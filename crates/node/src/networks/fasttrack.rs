@@ -7,20 +7,22 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use codec::hex::Hex;
+use net::download::{Download, Tree};
 use net::fasttrack::{
-    Config, FileHash, IdentityError, Kind, Node, Picture, Role, Sha1, SigningKey, TigerRoot,
+    Config, FileHash, Hit as Found, IdentityError, Kind, Node, Picture, Role, Sha1, SigningKey,
+    TigerRoot,
 };
 use serde_json::json;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::timeout;
 
 use super::NetworkError;
-use super::bring::{bring, want};
-use super::files::{FileNetwork, Joining, Remembered};
+use super::answers::gather;
+use super::files::{FileNetwork, Joining, Remembered, remember};
 use super::picture::{self, Edge, Network, Pictured, Standing, Swarm, SwarmNode, Verb};
 use super::running::{self, Place, Running};
 use super::shares::{Shared, Shares};
 use crate::config::FastTrackRole;
-use crate::fetch::{Brought, Fetcher, Wanted};
+use crate::fetch::{Brought, Contributor, Fetcher, Pending, Wanted, together, want};
 use crate::search::{ContentId, Finder, Hit, SearchQuery};
 
 /// What the network is called in addresses and settings.
@@ -31,10 +33,6 @@ const HOSTS: &str = "fasttrack-hosts";
 const KEY: &str = "fasttrack-key";
 /// Between two times that supernodes are written down.
 const SAVE_EVERY: Duration = Duration::from_secs(60);
-/// How long answers to a search are waited for.
-const ANSWERS: Duration = Duration::from_secs(9);
-/// How long after one answer the next is waited for.
-const QUIET: Duration = Duration::from_secs(4);
 /// How long a goodbye may take.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -51,13 +49,8 @@ pub(super) struct FastTrack(Place<Member>);
 impl FileNetwork for FastTrack {
     fn join(&self, joining: Joining) -> Result<Remembered, NetworkError> {
         let Joining { config, peers, listen, library } = joining;
-        let mut kept = vec![("fasttrack.join", json!(true))];
-        if let Some(listen) = listen {
-            kept.push(("fasttrack.listen", json!(listen.to_string())));
-        }
-        if !peers.is_empty() {
-            kept.push(("fasttrack.bootstrap", json!(peers)));
-        }
+        let named = (!peers.is_empty()).then(|| json!(peers));
+        let kept = remember(NAME, listen, ("bootstrap", named));
         let settings = config.fasttrack;
         let listen = listen.or(settings.address());
         let names = if peers.is_empty() { settings.bootstrap } else { peers };
@@ -254,29 +247,25 @@ impl Finder for FastTrack {
         running.wait(async {
             let searching = running.node.search(&words).await;
             let mut search = searching.map_err(|error| error.to_string())?;
-            let until = Instant::now() + ANSWERS;
-            let mut next_until = until;
-            while let Ok(Some(found)) = timeout_at(next_until.min(until), search.next()).await {
-                next_until = Instant::now() + QUIET;
-                let file = &found.file;
-                let hit = Hit {
-                    name: file.name.to_string(),
-                    length: file.size,
-                    mime: Some(crate::mime::of_name(&file.name).to_owned()),
-                    id: found.source.to_string(),
-                    sources: 1,
-                    content: ContentId {
-                        sha1: Some(Hex(&file.hash.sha1.0).to_string()),
-                        tth: Some(codec::base32::encode(&file.hash.tree.0)),
-                        ..ContentId::default()
-                    },
-                };
-                if tell(hit).is_break() {
-                    break;
-                }
-            }
+            gather(async || search.next().await.map(hit_of), tell).await;
             Ok(())
         })
+    }
+}
+
+fn hit_of(found: Found<SocketAddr>) -> Hit {
+    let file = &found.file;
+    Hit {
+        name: file.name.to_string(),
+        length: file.size,
+        mime: Some(crate::mime::of_name(&file.name).to_owned()),
+        id: found.source.to_string(),
+        sources: 1,
+        content: ContentId {
+            sha1: Some(Hex(&file.hash.sha1.0).to_string()),
+            tth: Some(codec::base32::encode(&file.hash.tree.0)),
+            ..ContentId::default()
+        },
     }
 }
 
@@ -291,8 +280,32 @@ impl Fetcher for FastTrack {
         to: &Path,
         tell: &mut dyn FnMut(Brought) -> ControlFlow<()>,
     ) -> Result<(), String> {
-        let running = self.0.running().ok_or("this node is not part of FastTrack")?;
-        let want = want(wanted)?;
-        running.wait(bring(|told| running.node.fetch(want, to, told), tell))
+        together(&[(wanted.clone(), self)], to, tell)
+    }
+
+    fn contributor(&self) -> Option<&dyn Contributor> {
+        Some(self)
+    }
+}
+
+impl Contributor for FastTrack {
+    fn tree<'a>(&'a self, wanted: &'a Wanted) -> Pending<'a, Option<Tree>> {
+        Box::pin(async {
+            let (running, want) = (self.0.running()?, want(wanted).ok()?);
+            running.here(running.node.tree(&want)).await
+        })
+    }
+
+    fn contribute<'a>(
+        &'a self,
+        wanted: &'a Wanted,
+        download: &'a Download,
+    ) -> Pending<'a, Result<(), String>> {
+        Box::pin(async {
+            let running = self.0.running().ok_or("this node is not part of FastTrack")?;
+            let want = want(wanted)?;
+            let brought = running.here(running.node.bring(&want, download)).await;
+            brought.map(drop).map_err(|error| error.to_string())
+        })
     }
 }

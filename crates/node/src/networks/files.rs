@@ -30,7 +30,23 @@ pub(crate) struct Joining {
 }
 
 /// Settings by which the next start does the same.
-pub(crate) type Remembered = Vec<(&'static str, Value)>;
+pub(crate) type Remembered = Vec<(String, Value)>;
+
+/// That `network` is joined, where it listens if that was said, and whom it begins with, in the
+/// setting `first`, if somebody was named.
+pub(super) fn remember(
+    network: &str,
+    listen: Option<SocketAddr>,
+    first: (&str, Option<Value>),
+) -> Remembered {
+    let all = [
+        ("join", Some(Value::Bool(true))),
+        ("listen", listen.map(|listen| listen.to_string().into())),
+        first,
+    ];
+    let said = all.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    said.map(|(name, value)| (format!("{network}.{name}"), value)).collect()
+}
 
 /// A network of files. Its settings are the section of its name, where `join` says whether it is
 /// joined at the start.

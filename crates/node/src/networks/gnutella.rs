@@ -7,17 +7,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use codec::hex::Hex;
-use net::gnutella::{Config, From, Node, Picture, Role, Sha1, SharedFile, TigerRoot};
+use net::download::{Download, Tree};
+use net::gnutella::{Config, Found, From, Node, Picture, Role, Sha1, SharedFile, TigerRoot};
 use serde_json::json;
-use tokio::time::{Instant, timeout_at};
 
 use super::NetworkError;
-use super::bring::{bring, want};
-use super::files::{FileNetwork, Joining, Remembered};
+use super::answers::gather;
+use super::files::{FileNetwork, Joining, Remembered, remember};
 use super::picture::{self, Edge, Network, Pictured, Standing, Swarm, SwarmNode, Verb};
 use super::running::{self, Place, Running};
 use super::shares::{Shared, Shares};
-use crate::fetch::{Brought, Fetcher, Wanted};
+use crate::fetch::{Brought, Contributor, Fetcher, Pending, Wanted, together, want};
 use crate::search::{ContentId, Finder, Hit, SearchQuery};
 
 /// What the network is called in addresses and settings.
@@ -26,10 +26,6 @@ const NAME: &str = "gnutella";
 const HOSTS: &str = "gnutella-hosts";
 /// Between two times that they are written down, and that it joins while alone.
 const SAVE_EVERY: Duration = Duration::from_secs(60);
-/// How long answers to a search are waited for.
-const ANSWERS: Duration = Duration::from_secs(9);
-/// How long after one answer the next is waited for.
-const QUIET: Duration = Duration::from_secs(4);
 /// How long a goodbye may take.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -46,13 +42,8 @@ pub(super) struct Gnutella(Place<Servent>);
 impl FileNetwork for Gnutella {
     fn join(&self, joining: Joining) -> Result<Remembered, NetworkError> {
         let Joining { config, peers, listen, library } = joining;
-        let mut kept = vec![("gnutella.join", json!(true))];
-        if let Some(listen) = listen {
-            kept.push(("gnutella.listen", json!(listen.to_string())));
-        }
-        if !peers.is_empty() {
-            kept.push(("gnutella.bootstrap", json!(peers)));
-        }
+        let named = (!peers.is_empty()).then(|| json!(peers));
+        let kept = remember(NAME, listen, ("bootstrap", named));
         let settings = config.gnutella;
         let listen = listen.or(settings.address());
         let names = if peers.is_empty() { settings.bootstrap } else { peers };
@@ -243,28 +234,23 @@ impl Running<Servent> {
     fn ask(&self, words: &str, sha1: Option<Sha1>, tell: &mut dyn FnMut(Hit) -> ControlFlow<()>) {
         self.wait(async {
             let mut search = self.node.search(words, sha1).await;
-            let until = Instant::now() + ANSWERS;
-            let mut next_until = until;
-            while let Ok(Some(found)) = timeout_at(next_until.min(until), search.next()).await {
-                next_until = Instant::now() + QUIET;
-                let mime = crate::mime::of_name(&found.name).to_owned();
-                let hit = Hit {
-                    length: found.len,
-                    mime: Some(mime),
-                    id: From::of(&found).to_string(),
-                    sources: 1 + found.alternates.len() as u64,
-                    content: ContentId {
-                        sha1: found.sha1.map(|sha1| Hex(&sha1.0).to_string()),
-                        tth: found.tree.map(|tree| codec::base32::encode(&tree.0)),
-                        ..ContentId::default()
-                    },
-                    name: found.name,
-                };
-                if tell(hit).is_break() {
-                    break;
-                }
-            }
+            gather(async || search.next().await.map(hit_of), tell).await;
         });
+    }
+}
+
+fn hit_of(found: Found) -> Hit {
+    Hit {
+        length: found.len,
+        mime: Some(crate::mime::of_name(&found.name).to_owned()),
+        id: From::of(&found).to_string(),
+        sources: 1 + found.alternates.len() as u64,
+        content: ContentId {
+            sha1: found.sha1.map(|sha1| Hex(&sha1.0).to_string()),
+            tth: found.tree.map(|tree| codec::base32::encode(&tree.0)),
+            ..ContentId::default()
+        },
+        name: found.name,
     }
 }
 
@@ -279,8 +265,32 @@ impl Fetcher for Gnutella {
         to: &Path,
         tell: &mut dyn FnMut(Brought) -> ControlFlow<()>,
     ) -> Result<(), String> {
-        let running = self.0.running().ok_or("this node is not part of Gnutella")?;
-        let want = want(wanted)?;
-        running.wait(bring(|told| running.node.fetch(want, to, told), tell))
+        together(&[(wanted.clone(), self)], to, tell)
+    }
+
+    fn contributor(&self) -> Option<&dyn Contributor> {
+        Some(self)
+    }
+}
+
+impl Contributor for Gnutella {
+    fn tree<'a>(&'a self, wanted: &'a Wanted) -> Pending<'a, Option<Tree>> {
+        Box::pin(async {
+            let (running, want) = (self.0.running()?, want(wanted).ok()?);
+            running.here(running.node.tree(&want)).await
+        })
+    }
+
+    fn contribute<'a>(
+        &'a self,
+        wanted: &'a Wanted,
+        download: &'a Download,
+    ) -> Pending<'a, Result<(), String>> {
+        Box::pin(async {
+            let running = self.0.running().ok_or("this node is not part of Gnutella")?;
+            let want = want(wanted)?;
+            let brought = running.here(running.node.bring(&want, download)).await;
+            brought.map(drop).map_err(|error| error.to_string())
+        })
     }
 }

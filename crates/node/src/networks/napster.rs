@@ -7,36 +7,33 @@ use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use codec::base32;
-use codec::hex::{self, Hex};
+use codec::hex::Hex;
 use net::dht::resolve;
+use net::download::Download;
+use net::napster::client::Wanted as Sought;
 use net::napster::client::{Client, ClientConfig, ClientStatus, LocalFile, Source};
-use net::napster::client::{FetchError, Wanted as Sought};
 use net::napster::{FileHash, LinkSpeed, MediaType, Nick, Query, SharedFile, Text};
 use serde_json::json;
-use tokio::time::{interval, timeout};
+use tokio::time::timeout;
 
-use super::files::{FileNetwork, Joining, Remembered};
+use super::answers::ANSWERS;
+use super::files::{FileNetwork, Joining, Remembered, remember};
 use super::picture::{Network, Picture, Pictured, Standing, Verb};
 use super::running::{Place, Running};
 use super::shares::{Shared, Shares};
 use super::{NetworkError, lock};
 use crate::config::Config;
-use crate::fetch::{Brought, Fetcher, Wanted};
+use crate::fetch::{Brought, Contributor, Fetcher, Pending, Wanted, together, want};
 use crate::search::{ContentId, Finder, Hit, SearchQuery};
 
 /// What the network is called in addresses and settings.
 const NAME: &str = "napster";
 /// How long the server is waited for before it is tried again: the first time, and at most.
 const AGAIN: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(300));
-/// How long a search may take.
-const ANSWER: Duration = Duration::from_secs(9);
-/// How often it is told how far a fetch is.
-const TELL_EVERY: Duration = Duration::from_millis(500);
 /// Files that are sent at once.
 const UPLOAD_SLOTS: usize = 8;
 /// Where the name and the password are kept that were made up.
@@ -62,16 +59,10 @@ impl FileNetwork for Napster {
     fn join(&self, joining: Joining) -> Result<Remembered, NetworkError> {
         let Joining { config, peers, listen, library } = joining;
         let settings = config.napster;
-        let mut kept = vec![("napster.join", json!(true))];
-        if let Some(listen) = listen {
-            kept.push(("napster.listen", json!(listen.to_string())));
-        }
+        let kept = remember(NAME, listen, ("server", peers.first().map(|server| json!(server))));
         let server = match peers.as_slice() {
             [] => settings.server.clone(),
-            [server] => {
-                kept.push(("napster.server", json!(server)));
-                server.clone()
-            }
+            [server] => server.clone(),
             _ => return Err(NetworkError::Invalid("a client of Napster has one server")),
         };
         if server.is_empty() {
@@ -317,7 +308,7 @@ impl Finder for Napster {
         if query.words.is_empty() {
             return Ok(());
         }
-        let answer = running.wait(async { timeout(ANSWER, client.search(query)).await });
+        let answer = running.wait(async { timeout(ANSWERS, client.search(query)).await });
         let hits = answer.map_err(|_| "the server does not answer".to_owned())?;
         for found in hits.map_err(|error| error.to_string())? {
             let file = &found.file;
@@ -354,38 +345,28 @@ impl Fetcher for Napster {
         to: &Path,
         tell: &mut dyn FnMut(Brought) -> ControlFlow<()>,
     ) -> Result<(), String> {
-        let running = self.0.running().ok_or("Napster is not joined")?;
-        let client = lock(&running.client).clone().ok_or("not logged in at the server")?;
-        let sha1 = wanted.content.sha1.as_deref().and_then(hex::decode::<20>);
-        let sha1 = sha1.ok_or("it was found without a hash that could be verified")?;
-        let sources: Vec<_> = wanted.ids.iter().filter_map(|id| source_of(id)).collect();
-        let count = sources.len();
-        let sought = Sought { hash: FileHash::Sha1(sha1), size: wanted.length, sources };
-        let have = Arc::new(AtomicU64::new(0));
-        let heard = have.clone();
-        let progress = move |bytes| {
-            heard.fetch_max(bytes, Ordering::Relaxed);
-        };
-        running.wait(async {
-            let fetching = client.fetch(sought, to, progress);
-            tokio::pin!(fetching);
-            let mut ticks = interval(TELL_EVERY);
-            loop {
-                tokio::select! {
-                    fetched = &mut fetching => {
-                        let fetched = fetched.map_err(|error: FetchError| error.to_string())?;
-                        let sources = fetched.peers.len();
-                        let _ = tell(Brought { have: wanted.length, sources });
-                        return Ok(());
-                    }
-                    _ = ticks.tick() => {
-                        let have = have.load(Ordering::Relaxed);
-                        if tell(Brought { have, sources: count }).is_break() {
-                            return Ok(());
-                        }
-                    }
-                }
-            }
+        together(&[(wanted.clone(), self)], to, tell)
+    }
+
+    fn contributor(&self) -> Option<&dyn Contributor> {
+        Some(self)
+    }
+}
+
+impl Contributor for Napster {
+    fn contribute<'a>(
+        &'a self,
+        wanted: &'a Wanted,
+        download: &'a Download,
+    ) -> Pending<'a, Result<(), String>> {
+        Box::pin(async {
+            let running = self.0.running().ok_or("this node is not part of Napster")?;
+            let client = lock(&running.client).clone().ok_or("not logged in at the server")?;
+            let hash = FileHash::Sha1(want(wanted)?.sha1.0);
+            let sources = wanted.ids.iter().filter_map(|id| source_of(id)).collect();
+            let sought = Sought { hash, size: wanted.length, sources };
+            let brought = running.here(client.bring(&sought, download)).await;
+            brought.map(drop).map_err(|error| error.to_string())
         })
     }
 }

@@ -3,7 +3,7 @@
 //! network's own rule.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Deref;
 use std::path::Path;
@@ -40,6 +40,15 @@ impl<T> Deref for Running<T> {
 }
 
 impl<T> Running<T> {
+    /// Something that the network does, for whoever polls it on another runtime.
+    pub(super) fn here<F: Future>(&self, future: F) -> impl Future<Output = F::Output> {
+        let mut future = Box::pin(future);
+        poll_fn(move |cx| {
+            let _entered = self.handle.enter();
+            future.as_mut().poll(cx)
+        })
+    }
+
     /// Waits for something that the network does.
     pub(super) fn wait<F: Future>(&self, future: F) -> F::Output {
         self.handle.block_on(future)

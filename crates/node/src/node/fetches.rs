@@ -11,7 +11,7 @@ use bittorrent::metainfo::path::sanitize;
 use net::session::Progress;
 
 use super::{AddRequest, AddSource, Node, NodeError, lock, parse_source, unix_now};
-use crate::fetch::{Brought, Fetcher, Places, Wanted};
+use crate::fetch::{Brought, Fetcher, Places, Wanted, together};
 use crate::paths;
 use crate::record::Record;
 use crate::search::{ContentId, SearchResult};
@@ -472,9 +472,29 @@ impl Work {
             return Ok(());
         }
         let mut why = Vec::new();
-        for wanted in self.wanted.of_each_network() {
+        let fetchers =
+            self.node.upgrade().map(|node| lock(&node.fetchers).clone()).unwrap_or_default();
+        let mut alone: Vec<Wanted> = self.wanted.of_each_network().collect();
+        if self.wanted.content.sha1.is_some() {
+            // All who can, at once; some find out for themselves who has it.
+            let contributor = |fetcher: &'_ Arc<dyn Fetcher>| fetcher.contributor().is_some();
+            let all: Vec<_> = fetchers.iter().filter(|one| contributor(one)).collect();
+            let parts: Vec<_> = all
+                .iter()
+                .filter_map(|one| Some((self.wanted.of_network(one.network()), one.contributor()?)))
+                .collect();
+            let begun = alone.len();
+            alone.retain(|wanted| !parts.iter().any(|(part, _)| part.network == wanted.network));
+            if alone.len() < begun {
+                match together(&parts, &whole, tell) {
+                    Ok(()) => return Ok(()),
+                    Err(error) => why.push(error),
+                }
+            }
+        }
+        for wanted in alone {
             let network = &wanted.network;
-            let fetcher = self.node.upgrade().and_then(|node| node.fetcher(network));
+            let fetcher = fetchers.iter().find(|fetcher| fetcher.network() == network);
             let Some(fetcher) = fetcher else {
                 why.push(format!("{network} is not there to bring it"));
                 continue;

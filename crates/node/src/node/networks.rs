@@ -206,9 +206,9 @@ impl Node {
     }
 
     /// Settings that follow from what was done. That they cannot be kept does not undo it.
-    fn remember(&self, changes: &[(&str, serde_json::Value)]) {
+    fn remember(&self, changes: &[(impl AsRef<str>, serde_json::Value)]) {
         for (name, value) in changes {
-            let change = ((*name).to_owned(), Some(value.clone()));
+            let change = (name.as_ref().to_owned(), Some(value.clone()));
             if let Err(error) = self.change_settings(&[change]) {
                 tracing::warn!(%error, "this is not remembered for the next start");
             }

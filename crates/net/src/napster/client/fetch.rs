@@ -1,28 +1,24 @@
-//! Fetching one file from several peers: each begins elsewhere and reads on until it meets what
-//! another has. The nearest ones, by how long their greeting takes, are asked first.
+//! Taking part in a download from several peers: each begins elsewhere and reads on until it meets
+//! what another has. The nearest ones, by how long their greeting takes, are asked first.
 
-mod pieces;
-
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read};
+use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hash::{Digest, Sha1};
+use search::gnutella;
 use search::napster::client::{Command, Event};
 use search::napster::{ClientMessage, FileHash, Hit, Nick, Text};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use self::pieces::{PIECE, Pieces};
 use super::peer::{BLOCK, IDLE_TIME, TALK_TIME, dial, get};
 use super::{ClientError, Shared};
+use crate::download::{self, Claim, Download, Progress, Want};
 
 /// Peers that send parts of one file at once.
 const PEERS_MAX: usize = 6;
@@ -34,8 +30,6 @@ const PINGED_MAX: usize = 16;
 const PING_MORE: Duration = Duration::from_millis(300);
 /// How long a peer that has to send by itself may take to come.
 const PUSH_TIME: Duration = Duration::from_secs(30);
-/// How often peers are tried anew when some of the file is missing.
-const ROUNDS: usize = 3;
 
 /// Somebody who has a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +61,14 @@ impl Wanted {
         let sources = hits.iter().filter(is_same).map(source).collect();
         Self { hash: hit.file.hash, size: hit.file.size, sources }
     }
+
+    /// By what the whole can be verified.
+    fn sha1(&self) -> Option<gnutella::Sha1> {
+        match self.hash {
+            FileHash::Sha1(sha1) => Some(gnutella::Sha1(sha1)),
+            FileHash::Md5(_) => None,
+        }
+    }
 }
 
 /// What was fetched.
@@ -92,95 +94,70 @@ pub enum FetchError {
         /// Bytes of the file.
         size: u64,
     },
-    /// It is not what its hash says.
-    #[error("what came is not what was promised")]
-    Corrupt,
-    /// It cannot be written.
-    #[error("{0}: {1}")]
-    Io(PathBuf, io::Error),
+    /// It is not what its hash says, or cannot be written.
+    #[error(transparent)]
+    Download(#[from] download::FetchError),
 }
 
 /// What the tasks of one fetch share.
 struct Job {
     shared: Arc<Shared>,
-    size: u64,
-    file: Arc<File>,
-    pieces: Pieces,
-    progress: Arc<dyn Fn(u64) + Send + Sync>,
+    download: Download,
 }
 
+/// Fetches a file to `path`; it is there under that name only when it is whole.
 pub(super) async fn fetch(
     shared: Arc<Shared>,
     wanted: Wanted,
     path: &Path,
-    progress: Arc<dyn Fn(u64) + Send + Sync>,
+    told: watch::Sender<Progress>,
 ) -> Result<Fetched, FetchError> {
-    let mut part = path.as_os_str().to_owned();
-    part.push(".part");
-    let part = PathBuf::from(part);
-    let failed = |error| FetchError::Io(part.clone(), error);
-    let mut options = OpenOptions::new();
-    let opened = options.read(true).write(true).create(true).truncate(false).open(&part);
-    let file = opened.map_err(failed)?;
-    let is_new = file.metadata().map_err(failed)?.len() != wanted.size;
-    file.set_len(wanted.size).map_err(failed)?;
-    let pieces = Pieces::open(&part, wanted.size, is_new).map_err(failed)?;
-    let job = Job { shared, size: wanted.size, file: Arc::new(file), pieces, progress };
-    let job = Arc::new(job);
-    (job.progress)(job.pieces.have());
-    let sources = job.sources(&wanted).await;
+    let (sha1, len) = (wanted.sha1(), wanted.size);
+    let download = match sha1 {
+        Some(sha1) => {
+            let want = Want { sha1, len, tree: None, sources: Vec::new() };
+            Download::open(&want, None, path, told).await?
+        }
+        None => Download::open_unknown(len, path, told).await?,
+    };
+    let peers = bring(shared, &wanted, &download).await?;
+    download.finish().await?;
+    Ok(Fetched { verified: sha1.is_some(), peers })
+}
+
+/// Brings blocks of a download from those who have it, until every block is there or nobody sends
+/// more; says who has sent some.
+pub(super) async fn bring(
+    shared: Arc<Shared>,
+    wanted: &Wanted,
+    download: &Download,
+) -> Result<Vec<Nick>, FetchError> {
+    let job = Arc::new(Job { shared, download: download.clone() });
+    let sources = job.sources(wanted).await;
     job.shared.tell(ClientMessage::Downloading(true)).await;
     let mut peers: Vec<Nick> = Vec::new();
-    for _ in 0..ROUNDS {
-        if job.pieces.is_complete() {
+    while !download.is_complete() {
+        let changed = download.changed();
+        if !download.has_free() {
+            // Others bring what is missing; they may give up.
+            changed.await;
+            continue;
+        }
+        let sent = Arc::clone(&job).round(&sources).await;
+        if sent.is_empty() && download.has_free() {
             break;
         }
-        let before = job.pieces.have();
-        for nick in Arc::clone(&job).round(&sources).await {
+        for nick in sent {
             if !peers.contains(&nick) {
                 peers.push(nick);
             }
         }
-        if job.pieces.have() == before {
-            break;
-        }
     }
     job.shared.tell(ClientMessage::Downloading(false)).await;
-    if !job.pieces.is_complete() {
-        return Err(FetchError::Incomplete { have: job.pieces.have(), size: wanted.size });
+    if !download.is_complete() {
+        return Err(FetchError::Incomplete { have: download.progress().have, size: wanted.size });
     }
-    let verified = match wanted.hash {
-        FileHash::Sha1(expected) => {
-            let hashed = tokio::task::spawn_blocking({
-                let part = part.clone();
-                move || hash(&part)
-            });
-            if hashed.await.map_err(io::Error::other).and_then(|hash| hash).map_err(failed)?
-                != expected
-            {
-                job.pieces.forget();
-                return Err(FetchError::Corrupt);
-            }
-            true
-        }
-        FileHash::Md5(_) => false,
-    };
-    job.file.sync_all().map_err(failed)?;
-    std::fs::rename(&part, path).map_err(failed)?;
-    job.pieces.forget();
-    Ok(Fetched { verified, peers })
-}
-
-fn hash(path: &Path) -> io::Result<[u8; 20]> {
-    let mut file = File::open(path)?;
-    let mut hasher = Sha1::new();
-    let mut block = vec![0; BLOCK];
-    loop {
-        match file.read(&mut block)? {
-            0 => return Ok(hasher.finalize().into()),
-            read => hasher.update(&block[..read]),
-        }
-    }
+    Ok(peers)
 }
 
 impl Job {
@@ -233,7 +210,7 @@ impl Job {
             workers.spawn(Arc::clone(&self).work(source, Some((stream, link))));
         }
         let mut senders = Vec::new();
-        while !self.pieces.is_complete() {
+        while !self.download.is_complete() {
             tokio::select! {
                 Some(worked) = workers.join_next() => {
                     if let Ok(Some(nick)) = worked {
@@ -245,7 +222,7 @@ impl Job {
                         let (_, source, stream, link) = spare.remove(0);
                         Some((source, Some((stream, link))))
                     };
-                    if let Some((source, link)) = next.filter(|_| self.pieces.has_free()) {
+                    if let Some((source, link)) = next.filter(|_| self.download.has_free()) {
                         workers.spawn(Arc::clone(&self).work(source, link));
                     }
                 }
@@ -298,21 +275,22 @@ impl Job {
         self.shared.pushes().remove(&key);
         match came {
             // Whoever comes by himself is farther than all who were reached.
-            Some((stream, size)) if size == self.size => {
+            Some((stream, size)) if size == self.download.len() => {
                 Ok((PUSH_TIME, source, stream, Link::Sends))
             }
             _ => Err(ClientError::Absent.into()),
         }
     }
 
-    /// Fetches parts from one source as long as there are any; says who, if any came.
+    /// Fetches blocks from one source as long as there are any; says who, if any came.
     async fn work(
         self: Arc<Self>,
         source: Source,
         mut link: Option<(TcpStream, Link)>,
     ) -> Option<Nick> {
         let mut has_sent = false;
-        while let Some(first) = self.pieces.claim_any() {
+        let _counted = self.download.take_part();
+        while self.download.has_free() {
             let connected = match link.take() {
                 Some(connected) => Ok(connected),
                 None => Arc::clone(&self)
@@ -320,14 +298,9 @@ impl Job {
                     .await
                     .map(|(_, _, stream, link)| (stream, link)),
             };
-            let Ok((stream, how)) = connected else {
-                self.pieces.release(first);
-                break;
-            };
-            let before = self.pieces.have();
-            let read = self.read(&source, stream, how, first).await;
-            has_sent |= self.pieces.have() > before;
-            if let Err(error) = read {
+            let Ok((stream, how)) = connected else { break };
+            let Some(first) = self.download.claim_far() else { break };
+            if let Err(error) = self.read(&source, stream, how, first, &mut has_sent).await {
                 tracing::debug!(from = %source.nick, %error, "a peer sends no more");
                 break;
             }
@@ -335,64 +308,48 @@ impl Job {
         has_sent.then_some(source.nick)
     }
 
-    /// Reads pieces one after another, beginning with one that is claimed.
+    /// Reads blocks one after another, beginning with one that is claimed.
     async fn read(
         &self,
         source: &Source,
         mut stream: TcpStream,
         how: Link,
-        first: usize,
+        mut claim: Claim<'_>,
+        has_sent: &mut bool,
     ) -> io::Result<()> {
-        let mut piece = first;
-        let read = self.read_pieces(source, &mut stream, how, &mut piece).await;
-        if read.is_err() {
-            self.pieces.release(piece);
-        }
-        read
-    }
-
-    async fn read_pieces(
-        &self,
-        source: &Source,
-        stream: &mut TcpStream,
-        how: Link,
-        piece: &mut usize,
-    ) -> io::Result<()> {
-        let offset = *piece as u64 * PIECE;
+        let (offset, _) = self.download.range(claim.block);
         let me = &self.shared.config.nick;
-        let mut bytes = match how {
-            Link::Ask => get(stream, me, &source.name, offset, self.size).await?,
+        let mut early = match how {
+            Link::Ask => get(&mut stream, me, &source.name, offset, self.download.len()).await?,
             Link::Sends => {
                 stream.write_all(offset.to_string().as_bytes()).await?;
-                Vec::with_capacity(BLOCK)
+                Vec::new()
             }
         };
         loop {
-            let start = *piece as u64 * PIECE;
-            let end = (start + PIECE).min(self.size);
-            let mut at = start;
-            while at < end {
-                if bytes.is_empty() {
-                    bytes.reserve(BLOCK);
-                    if timeout(IDLE_TIME, stream.read_buf(&mut bytes)).await?? == 0 {
-                        return Err(io::ErrorKind::UnexpectedEof.into());
-                    }
+            let (block, (start, end)) = (claim.block, self.download.range(claim.block));
+            // Blocks are bounded.
+            let len = (end - start) as usize;
+            let rest = early.split_off(early.len().min(len));
+            let mut bytes = std::mem::replace(&mut early, rest);
+            while bytes.len() < len {
+                let at = bytes.len();
+                bytes.resize(len.min(at + BLOCK), 0);
+                let read = timeout(IDLE_TIME, stream.read(&mut bytes[at..])).await??;
+                if read == 0 {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
                 }
-                let len =
-                    usize::try_from(end - at).map_or(bytes.len(), |room| room.min(bytes.len()));
-                let rest = bytes.split_off(len);
-                let block = std::mem::replace(&mut bytes, rest);
-                let file = Arc::clone(&self.file);
-                let written = tokio::task::spawn_blocking(move || file.write_all_at(&block, at));
-                written.await.map_err(io::Error::other)??;
-                at += len as u64;
+                bytes.truncate(at + read);
             }
-            self.pieces.done(*piece)?;
-            (self.progress)(self.pieces.have());
-            if !self.pieces.claim(*piece + 1) {
-                return Ok(());
+            if !self.download.keep(claim, bytes).await? {
+                let why = "a block that is not what it should be";
+                return Err(io::Error::new(io::ErrorKind::InvalidData, why));
             }
-            *piece += 1;
+            *has_sent = true;
+            match self.download.claim_at(block + 1) {
+                Some(next) => claim = next,
+                None => return Ok(()),
+            }
         }
     }
 }

@@ -1,0 +1,107 @@
+//! One file that several networks have, fetched from all of them at once.
+
+mod common;
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use common::{Home, PATIENCE, await_state};
+use net::napster::server::{Server, ServerConfig};
+use node::networks::Standing;
+use node::view::State;
+use node::{Node, SearchQuery, SearchResult, Told};
+use tokio::sync::oneshot;
+
+const LEN: usize = 3 << 20;
+const NAME: &str = "amber lagoon.bin";
+
+/// Makes a node part of a network; says where it listens.
+fn joined(node: &Node, network: &str, known: Vec<String>) -> String {
+    let loopback = Some((Ipv4Addr::LOCALHOST, 0).into());
+    let joined = node.join_network(network, known, loopback).expect("joins");
+    joined.addresses.first().map(ToString::to_string).unwrap_or_default()
+}
+
+#[test]
+fn what_three_networks_have_is_one_row_and_one_fetch() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    let listen = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0);
+    let server = runtime.block_on(Server::bind(ServerConfig::new(listen))).expect("a server");
+    let index = server.address().expect("an address").to_string();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = std::thread::spawn(move || {
+        runtime.block_on(server.run(async { drop(stopped.await) })).map(drop)
+    });
+
+    // Each of three is in a network of its own, and the fourth in all.
+    let homes: Vec<Home> = (0..4).map(|_| Home::new()).collect();
+    let nodes: Vec<_> = homes.iter().map(Home::start).collect();
+    let seeker = &nodes[3];
+    for (node, role) in [(&nodes[0], "ultrapeer"), (seeker, "leaf")] {
+        node.change_settings(&[("gnutella.role".to_owned(), Some(role.into()))]).expect("set");
+    }
+    for (home, node) in homes.iter().zip(&nodes).take(3) {
+        home.make_files("shared", &[(NAME, LEN)]);
+        let library = node.library().expect("it runs");
+        library.add(&home.path("shared")).expect("shared");
+        assert!(library.wait_until(PATIENCE, |status| status.files == 1 && status.is_settled()));
+    }
+    for (node, network) in nodes.iter().zip(["gnutella", "fasttrack"]) {
+        let known = vec![joined(node, network, Vec::new())];
+        joined(seeker, network, known);
+    }
+    for node in &nodes[2..] {
+        joined(node, "napster", vec![index.clone()]);
+    }
+    let all = ["gnutella", "fasttrack", "napster"];
+    let now = |node: &Node, network: &str| node.network(network, None).expect("known").network;
+    let is_up = |network: &&str| now(seeker, network).state == Standing::Up;
+    let deadline = Instant::now() + PATIENCE;
+    while !all.iter().all(is_up) || now(&nodes[1], "fasttrack").detail["directory"] != 1 {
+        assert!(Instant::now() < deadline, "nobody is there");
+        std::thread::yield_now();
+    }
+    // Only this server has to be told what another node shares.
+    row_of(seeker, "amber lagoon network:napster", &all[2..]);
+    let found = row_of(seeker, "amber lagoon", &all);
+    let places = |network: &&str| found.found.iter().filter(|at| at.network == **network).count();
+    assert_eq!(all.each_ref().map(places), [1, 1, 1], "{found:?}");
+
+    let begun = seeker.fetch_found(&found, None).expect("begun");
+    let done = await_state(seeker, &begun.id, State::Finished);
+    let path = done.dir.join(done.name.expect("a name"));
+    let original = std::fs::read(homes[0].path("shared").join(NAME)).expect("there");
+    assert!(std::fs::read(path).expect("fetched") == original);
+    nodes.iter().for_each(|node| node.shutdown());
+    drop(stop);
+    serving.join().expect("it does not panic").expect("it ran");
+}
+
+/// The row of a search that all of these networks have answered.
+fn row_of(node: &Node, words: &str, networks: &[&str]) -> SearchResult {
+    let query = SearchQuery { words: words.to_owned(), limit: 10 };
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let mut row = None;
+        let asked = node.search(&query, &mut |told| match told {
+            Told::Result(_, result) => {
+                let at = |network: &&str| result.found.iter().any(|at| at.network == **network);
+                if networks.iter().all(at) {
+                    row = Some(result.clone());
+                    return ControlFlow::Break(());
+                }
+                ControlFlow::Continue(())
+            }
+            _ => ControlFlow::Continue(()),
+        });
+        asked.expect("it runs");
+        if let Some(row) = row {
+            return row;
+        }
+        assert!(Instant::now() < deadline, "{networks:?}");
+        // Whoever asks a server of Napster more often is made to wait.
+        std::thread::park_timeout(Duration::from_millis(250));
+    }
+}
