@@ -1,23 +1,26 @@
 #!/usr/bin/env python3
 """Whether clients that do nothing, or that are slow, slow a node's transfers down.
 
-    idle_clients.py [--clients N] [--mib N] [--rounds N] [--shoal PATH]
+    idle_clients.py [--clients N] [--back SECONDS] [--mib N] [--rounds N] [--shoal PATH]
 
-A node (`shoal up`) fetches a file from another process, again and again, by turns alone and with N
-clients at its HTTP interface: a third is connected and says nothing, a third sends the head of a
-request one byte a second, a third follows events and reads nothing. Whoever is turned away comes back
-after ten seconds. Said are wall-clock and CPU seconds of the fetching node, medians over the rounds;
-the difference in CPU time is what load on the machine does not touch. Nothing leaves loopback.
+A node (`shoal up`) fetches a file from another process, again and again, in turns: alone; with N clients
+that have connected to its HTTP interface and stay for as long as they are let; and with N clients of which
+whoever is turned away comes back after some seconds. A third of them says nothing, a third sends the head
+of a request one byte a second, a third follows events and reads nothing. Said are wall-clock and CPU
+seconds of the fetching node, CPU seconds of the clients meanwhile, which share its cores, and how many
+were connected when the fetch began: medians over the rounds. Nothing leaves loopback.
 """
 
 import argparse
-import asyncio
+import heapq
 import http.client
 import json
 import multiprocessing
 import os
 import random
 import resource
+import select
+import socket
 import statistics
 import subprocess
 import sys
@@ -28,79 +31,108 @@ from pathlib import Path
 
 from many_torrents import ROOT, Node
 
-BACK_AFTER = 10.0
 PATIENCE = 300.0
+# Connections that are begun in one go, and seconds between two goes.
+AT_ONCE, PAUSE = 100, 0.05
+# Until what connecting costs is over.
+SETTLE = 1.0
+
+
+class Client:
+    """One connection, or the wish for one."""
+
+    def __init__(self, kind: str):
+        self.kind, self.socket, self.sent = kind, None, 0
 
 
 class Clients:
-    """Clients in a process of their own."""
+    """Clients in a process of their own; with `back`, those turned away come back after so many seconds."""
 
-    def __init__(self, place: str, token: str, count: int):
-        self.begin, self.ready = multiprocessing.Event(), multiprocessing.Event()
-        self.open = multiprocessing.Value("i", 0)
-        self.met = multiprocessing.Value("i", 0)
-        self.process = multiprocessing.Process(target=self.run, args=(place, token, count))
+    def __init__(self, place: str, token: str, count: int, back: float | None):
+        host, port = place.rsplit(":", 1)
+        self.address, self.back = (host, int(port)), back
+        self.slow = f"GET /api/v1/status HTTP/1.1\r\nHost: {place}\r\nX-Slow: {'x' * 1000}".encode()
+        self.follow = (
+            f"GET /api/v1/events HTTP/1.1\r\nHost: {place}\r\nAuthorization: Bearer {token}\r\n\r\n"
+        ).encode()
+        self.ready = multiprocessing.Event()
+        self.process = multiprocessing.Process(target=self.run, args=(count,))
         self.process.start()
         if not self.ready.wait(120):
             sys.exit("the clients do not get through")
 
-    def run(self, place: str, token: str, count: int) -> None:
+    def cpu(self) -> float:
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.join()
+
+    def run(self, count: int) -> None:
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-        # They stand for other machines: what they do themselves is not to be measured.
-        os.nice(19)
-        asyncio.run(self.all(place, token, count))
-
-    async def all(self, place: str, token: str, count: int) -> None:
-        kinds = [self.idle, self.slow, self.events]
-        tasks = []
+        self.epoll, self.by_fd = select.epoll(), {}
+        self.due: list = []
+        slow = set()
         for number in range(count):
-            tasks.append(asyncio.create_task(self.one(place, token, kinds[number % 3])))
-            if number % 100 == 99:
-                await asyncio.sleep(0.05)
-        while self.met.value < count:
-            await asyncio.sleep(0.1)
-        self.ready.set()
-        await asyncio.gather(*tasks)
-
-    async def one(self, place: str, token: str, act) -> None:
-        host, port = place.rsplit(":", 1)
-        met = False
+            client = Client(("idle", "slow", "events")[number % 3])
+            if client.kind == "slow":
+                slow.add(client)
+            heapq.heappush(self.due, (time.monotonic() + number // AT_ONCE * PAUSE, number, client))
+        begun, next_byte = 0, time.monotonic() + 1
         while True:
-            try:
-                reader, writer = await asyncio.open_connection(host, int(port), limit=1024)
-            except OSError:
-                await asyncio.sleep(BACK_AFTER)
-                continue
-            self.open.value += 1
-            if not met:
-                met, self.met.value = True, self.met.value + 1
-            try:
-                await act(reader, writer, place, token)
-            except OSError:
-                pass
-            self.open.value -= 1
-            writer.close()
-            await asyncio.sleep(BACK_AFTER * (0.5 + random.random()))
+            now = time.monotonic()
+            while self.due and self.due[0][0] <= now:
+                _, number, client = heapq.heappop(self.due)
+                self.connect(number, client)
+                begun += 1
+            if now >= next_byte:
+                next_byte = now + 1
+                for client in slow:
+                    if client.socket and client.sent < len(self.slow):
+                        self.send(client, self.slow[client.sent : client.sent + 1])
+                        client.sent += 1
+            if begun >= count and not self.ready.is_set():
+                self.ready.set()
+            wait = min([next_byte] + [at for at, *_ in self.due[:1]]) - time.monotonic()
+            for fd, events in self.epoll.poll(max(0, wait)):
+                self.heard(*self.by_fd[fd], events)
 
-    async def idle(self, reader, writer, place, token) -> None:
-        await reader.read(1)
+    def connect(self, number: int, client: Client) -> None:
+        client.socket, client.sent = socket.socket(), 0
+        client.socket.setblocking(False)
+        client.socket.connect_ex(self.address)
+        self.by_fd[client.socket.fileno()] = (number, client)
+        self.epoll.register(client.socket, select.EPOLLOUT)
 
-    async def slow(self, reader, writer, place, token) -> None:
-        for byte in f"GET /api/v1/status HTTP/1.1\r\nHost: {place}\r\nX-Slow: {'x' * 1000}":
-            writer.write(byte.encode())
-            await writer.drain()
-            try:
-                if await asyncio.wait_for(reader.read(1024), 1) == b"":
-                    return
-            except TimeoutError:
-                pass
+    def heard(self, number: int, client: Client, events: int) -> None:
+        if events & select.EPOLLOUT:
+            if client.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                self.gone(number, client)
+                return
+            if client.kind == "events":
+                self.send(client, self.follow)
+            # Nobody reads: what comes waits in the system's buffers. Only an end is heard.
+            self.epoll.modify(client.socket, select.EPOLLRDHUP)
+        elif events & (select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR):
+            self.gone(number, client)
 
-    async def events(self, reader, writer, place, token) -> None:
-        head = f"GET /api/v1/events HTTP/1.1\r\nHost: {place}\r\nAuthorization: Bearer {token}\r\n\r\n"
-        writer.write(head.encode())
-        # The reader's limit is soon reached; what comes then waits in the system's buffers.
-        await asyncio.sleep(120)
+    def send(self, client: Client, data: bytes) -> None:
+        try:
+            client.socket.send(data)
+        except OSError:
+            # It is closed: that is heard as well.
+            pass
+
+    def gone(self, number: int, client: Client) -> None:
+        self.epoll.unregister(client.socket)
+        del self.by_fd[client.socket.fileno()]
+        client.socket.close()
+        client.socket = None
+        if self.back:
+            at = time.monotonic() + self.back * (0.5 + random.random())
+            heapq.heappush(self.due, (at, number, client))
 
 
 def ask(node: Node, *request) -> dict | None:
@@ -110,6 +142,14 @@ def ask(node: Node, *request) -> dict | None:
     except (http.client.RemoteDisconnected, ConnectionError):
         node.http.close()
         return node.ask(*request)
+
+
+def connected(node: Node) -> int:
+    """Connections to the node's HTTP interface that the system has."""
+    port = f":{node.http.port:04X}"
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    fields = (line.split() for line in lines)
+    return sum(1 for field in fields if field[1].endswith(port) and field[3] == "01")
 
 
 def fetch(node: Node, torrent: bytes, peer: str) -> tuple[float, float]:
@@ -133,6 +173,7 @@ def fetch(node: Node, torrent: bytes, peer: str) -> tuple[float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clients", type=int, default=10_000)
+    parser.add_argument("--back", type=float, default=10.0)
     parser.add_argument("--mib", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--shoal", type=Path, default=ROOT / "target/release/shoal")
@@ -160,22 +201,30 @@ def main() -> None:
         place = f"{node.http.host}:{node.http.port}"
         token = node.headers["Authorization"].removeprefix("Bearer ")
         fetch(node, torrent, said["addresses"][0])
-        alone, among, open_at_once = [], [], []
+        ways = {
+            "alone": None,
+            f"{args.clients} that stay": (args.clients, None),
+            f"{args.clients} that come back": (args.clients, args.back),
+        }
+        rounds: dict[str, list] = {name: [] for name in ways}
         for _ in range(args.rounds):
-            alone.append(fetch(node, torrent, said["addresses"][0]))
-            clients = Clients(place, token, args.clients)
-            among.append(fetch(node, torrent, said["addresses"][0]))
-            open_at_once.append(clients.open.value)
-            clients.process.kill()
-            clients.process.join()
-        for what, rounds in [("alone", alone), (f"{args.clients} clients", among)]:
-            wall, cpu = (statistics.median(column) for column in zip(*rounds))
-            print(f"{what:14} {wall:6.2f} s, {args.mib / wall:5.0f} MiB/s, {cpu:5.2f} CPU s")
-        wall, cpu = (
-            statistics.median(many) / statistics.median(one) - 1
-            for one, many in zip(zip(*alone), zip(*among))
-        )
-        print(f"slower by {100 * wall:+.1f} %, CPU {100 * cpu:+.1f} %, open at once: {open_at_once}")
+            for name, way in ways.items():
+                clients = way and Clients(place, token, *way)
+                time.sleep(SETTLE if clients else 0)
+                there, before = (connected(node), clients.cpu()) if clients else (0, 0.0)
+                wall, cpu = fetch(node, torrent, said["addresses"][0])
+                rounds[name].append((wall, cpu, clients.cpu() - before if clients else 0.0, there))
+                if clients:
+                    clients.end()
+        first = None
+        for name, all_rounds in rounds.items():
+            wall, cpu, theirs, there = (statistics.median(column) for column in zip(*all_rounds))
+            first = first or (wall, cpu)
+            print(
+                f"{name:22} {wall:6.2f} s ({100 * (wall / first[0] - 1):+5.1f} %), {args.mib / wall:5.0f} MiB/s, "
+                f"{cpu:5.2f} CPU s ({100 * (cpu / first[1] - 1):+5.1f} %), "
+                f"clients {theirs:5.2f} CPU s, {there:.0f} connected"
+            )
         if node.stop() is None or seed.stdin.close() or seed.wait(30) != 0:
             sys.exit("the giver did not end in order")
 

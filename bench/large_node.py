@@ -1,15 +1,18 @@
 #!/usr/bin/env python3
 """A node with many torrents and a large library: how long it takes, what it costs, how soon it answers.
 
-    large_node.py [--torrents N] [--files N] [--bytes N] [--idle SECONDS] [--shoal PATH]
+    large_node.py [--torrents N] [--files N] [--bytes N] [--idle SECONDS] [--shoal PATH] [--modules FOLDER]
 
 Adds N torrents of one small file each to a node (`shoal up`) that has the files, shares a folder of N
 other files, waits until all is hashed, and starts the node again. Then it asks over HTTP, as the page
-does, leaves the node alone, and reads its CPU time and memory. Nothing leaves loopback.
+does, leaves the node alone, and reads its CPU time and memory. With the folder of what tests/page wants of
+npm, a browser opens the page as well (page_ready.mjs). Nothing leaves loopback.
 """
 
 import argparse
 import json
+import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -62,6 +65,15 @@ def latency(node: Node, path: str) -> tuple[float, float, int]:
     return times[TIMES // 2], times[-1], size
 
 
+def look(node: Node, modules: Path) -> None:
+    """What a browser says of the page."""
+    script = Path(__file__).with_name("page_ready.mjs")
+    environment = os.environ | {"MODULES": str(modules)}
+    said = json.loads(subprocess.check_output(["node", script, node.link], env=environment))
+    for view, figures in said.items():
+        print(f"  page, {view}: {figures}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--torrents", type=int, default=1_000)
@@ -69,6 +81,7 @@ def main() -> None:
     parser.add_argument("--bytes", type=int, default=1_000)
     parser.add_argument("--idle", type=float, default=30.0)
     parser.add_argument("--shoal", type=Path, default=ROOT / "target/release/shoal")
+    parser.add_argument("--modules", type=Path)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="shoal-large-") as name:
         folder = Path(name)
@@ -111,6 +124,8 @@ def main() -> None:
         ]:
             median, worst, size = latency(node, path)
             print(f"  {median:7.1f} ms, {worst:7.1f} at worst, {size >> 10:5} KiB  {path}", flush=True)
+        if args.modules:
+            look(node, args.modules)
         time.sleep(5)
         before = node.cpu()
         time.sleep(args.idle)

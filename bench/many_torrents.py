@@ -61,6 +61,7 @@ class Node:
         )
         up = json.loads(self.process.stdout.readline())
         self.up_after = time.monotonic() - self.started
+        self.link = up["link"]
         place = up["api"].removeprefix("http://").strip("/")
         self.http = http.client.HTTPConnection(place)
         token = (folder / "state" / "api-token").read_text().strip()

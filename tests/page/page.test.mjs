@@ -188,20 +188,20 @@ test("a search leads to what it found", async () => {
   await page.getByRole("heading", { level: 1, name: HOSTILE }).waitFor();
 });
 
-/** What strangers' networks would answer: `[name, length, sources, content, networks]`. */
-const answered = (hits) => hits.map(([name, length, sources, sha1, ...networks], number) => {
+/** What strangers' networks would answer: `[name, length, sources, content, why it is suspicious, networks]`. */
+const answered = (hits) => hits.map(([name, length, sources, sha1, odd, ...networks], number) => {
   const found = networks.map((network) => ({ network, id: `${network}-${number}`, sources }));
-  const event = { number, name, length, type: "video/mp4", network: networks[0], id: found[0].id, sources, sha1, infohash_v1: null, infohash_v2: null, sha256: null, tth: null, found };
+  const event = { number, name, length, type: "video/mp4", network: networks[0], id: found[0].id, sources, sha1, infohash_v1: null, infohash_v2: null, sha256: null, tth: null, found, score: 0, odd };
   return `event: result\ndata: ${JSON.stringify(event)}\n\n`;
 }).join("");
 
 test("results are merged, filtered and marked, and a saved search tells what is new", async () => {
   const { page, context } = user;
   const first = [
-    ["Dawn.mp4", 7000, 4, "aa", "gnutella", "napster"],
-    ["noon flood.mp4", 50, 900, "b1", "gnutella"], ["noon flood 2.mp4", 50, 900, "b2", "gnutella"], ["noon flood 3.mp4", 50, 900, "b3", "gnutella"],
-    ["noon dusk.mp4", 50, 900, "b4", "gnutella"],
-    ["one name.mp4", 71, 5, "c1", "napster"], ["One_Name.mp4", 72, 5, "c2", "napster"],
+    ["Dawn.mp4", 7000, 4, "aa", [], "gnutella", "napster"],
+    ["noon flood.mp4", 50, 900, "b1", ["size"], "gnutella"], ["noon flood 2.mp4", 50, 900, "b2", ["size"], "gnutella"], ["noon flood 3.mp4", 50, 900, "b3", ["size"], "gnutella"],
+    ["noon dusk.mp4", 50, 900, "b4", ["size"], "gnutella"],
+    ["one name.mp4", 71, 5, "c1", ["name"], "napster"], ["One_Name.mp4", 72, 5, "c2", ["name"], "napster"],
   ];
   let hits = first;
   await context.route(/\/api\/v1\/search\?/, (route) => route.fulfill({ contentType: "text/event-stream", body: answered(hits) }));
@@ -224,7 +224,7 @@ test("results are merged, filtered and marked, and a saved search tells what is 
   await page.getByRole("button", { name: "Keep watching" }).click();
 
   // What comes later is told, and what was seen can be left out.
-  hits = [...first, ["new at last.mp4", 99, 1, "d1", "gnutella"]];
+  hits = [...first, ["new at last.mp4", 99, 1, "d1", [], "gnutella"]];
   await view("transfers");
   await page.reload();
   await page.locator(".nav").getByText("1 new").waitFor();
@@ -293,13 +293,30 @@ test("a claim is run, and its curve is beside the published one", async () => {
   await page.getByRole("button", { name: "Run" }).click();
   const run = page.getByRole("article");
   // The overlay is seen at work, and said in words.
-  await run.getByRole("img", { name: /lookups on a ring of [\d,]+ nodes, [\d,]+ messages/ }).waitFor();
-  await run.locator("figcaption").getByText("Each colour is one lookup").waitFor();
+  await run.getByRole("img", { name: /lookups on a ring of [\d,]+ nodes. [\d,]+ messages/ }).waitFor();
+  await run.locator("figcaption").getByText("Each colour is one of them").waitFor();
   await run.locator(".badge", { hasText: /Reproduced|Departs/ }).waitFor();
   assert.deepEqual(await barriers(page), []);
   await run.locator(".uplot canvas").first().waitFor();
   await run.getByText("published mean").waitFor();
   await run.getByText("shoal lab run chord.path_length.mean").waitFor();
+});
+
+test("each kind of network is seen at work in the lab", async () => {
+  const { page } = user;
+  const pictures = {
+    "pastry.hops": /on a ring of 1,000 nodes/, "can.hops.dimensions": /from zone to zone among 256 nodes/,
+    "kelips.failure": /in 14 groups/, "viceroy.degree": /on \d+ levels/, "search.ttl_tree": /^A question among 40 peers, from the middle outwards/,
+  };
+  await view("lab");
+  for (const [name, picture] of Object.entries(pictures)) {
+    await page.getByPlaceholder("Find a claim").fill(name);
+    await page.getByRole("button", { name: new RegExp(`${name}$`) }).click();
+    await page.getByRole("button", { name: "Run" }).click();
+    await page.getByRole("article").getByRole("img", { name: picture }).waitFor();
+    await page.getByRole("article").locator(".badge", { hasText: /Reproduced|Departs/ }).waitFor();
+  }
+  assert.deepEqual(await barriers(page), []);
 });
 
 test("every view can be used by everybody, in light and dark, wide and narrow", async () => {

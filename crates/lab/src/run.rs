@@ -192,7 +192,7 @@ fn run_by(
     let began = Instant::now();
     let Settings { seed, threads, .. } = *settings;
     let run = Run { params: &params, seed, threads, claim, progress, eye };
-    let outcome = (claim.measure)(&run)?;
+    let outcome = Eye::during(run.eye.as_ref(), || (claim.measure)(&run))?;
     let took = began.elapsed();
     Ok(Record { claim, params, size: settings.size, seed: settings.seed, outcome, took })
 }

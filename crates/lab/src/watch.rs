@@ -2,29 +2,28 @@
 //! only reads, so that what is measured is the same with and without. How pictures are drawn does
 //! not live here.
 
+mod flood;
+mod follow;
+mod stage;
+mod swarm;
+mod ways;
+
 use std::cell::RefCell;
+use std::rc::{Rc, Weak};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use bittorrent::swarm::Swarm;
-use machine::dht::Contact as _;
 use serde::Serialize;
-use sim::observer::{Input, Made};
-use sim::{Node, Observer, Simulated, World};
 
-/// Messages of one frame.
-pub const HOPS_MAX: usize = 160;
-/// Nodes that are shown.
+pub(crate) use flood::Flood;
+pub(crate) use follow::look_on;
+pub(crate) use stage::{Stage, place};
+pub(crate) use swarm::SwarmWatch;
+pub(crate) use ways::Ways;
+
+/// Nodes that are shown, beside those that say something.
 pub const PLACES_MAX: usize = 240;
-/// Members of a swarm that are shown.
-pub const MEMBERS_MAX: usize = 60;
-/// Walks that are followed side by side.
-const WALKS: usize = 6;
-/// Inputs after which a frame ends, whatever it has seen.
-const INPUTS_MAX: u32 = 200_000;
-/// Inputs after which anything that happens is followed, if nobody asks for anything.
-const QUIET: u32 = 2_000;
 /// Least time between two frames of one run: at its beginning, so that a short one is seen, and at
 /// most.
 const INTERVAL: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
@@ -34,8 +33,8 @@ const LOOK: u32 = 128;
 /// A moment of a run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Frame {
-    /// Seconds of virtual time since it began.
-    pub at: f64,
+    /// Seconds of virtual time since it began; `None` where no time passes.
+    pub at: Option<f64>,
     /// What is seen.
     pub scene: Scene,
 }
@@ -45,35 +44,67 @@ pub struct Frame {
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Scene {
     /// Nodes whose identifiers stand on a ring.
-    Ring(Walks),
+    Ring(Walks<f32>),
     /// Nodes whose identifiers are the leaves of a tree.
-    Tree(Walks),
+    Tree(Walks<f32>),
+    /// Nodes with zones of a torus: its first two dimensions.
+    Torus(Walks<Spot>),
+    /// Nodes in groups, side by side.
+    Groups(Bands),
+    /// Nodes on a ring, laid out flat, and on levels, one above the other.
+    Butterfly(Bands),
+    /// Neighbours who pass on what they hear: whoever began in the middle, the others the farther
+    /// out the later they heard of it. Walk 0 is the question, walk 1 are answers.
+    Mesh(Walks<Spot>),
     /// A swarm.
     Swarm(Exchange),
 }
 
+/// A place in a square: across and down, from 0 to 1.
+pub type Spot = [f32; 2];
+
 /// Messages that follow from each other. Places are shares of the space of identifiers, from 0 to 1.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Walks {
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Walks<P> {
     /// Nodes in all.
     pub nodes: usize,
     /// Where some of them stand.
-    pub places: Vec<f32>,
+    pub places: Vec<P>,
     /// Messages in their order.
-    pub hops: Vec<Hop>,
+    pub hops: Vec<Hop<P>>,
+}
+
+/// Walks among nodes that stand in bands.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Bands {
+    /// How many bands there are.
+    pub bands: u32,
+    /// What is said.
+    #[serde(flatten)]
+    pub walks: Walks<Spot>,
 }
 
 /// One message.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Hop {
+pub struct Hop<P> {
     /// Which walk it belongs to, from 0.
     pub walk: u8,
+    /// How many messages of its walk went before it, one because of the other.
+    pub step: u16,
     /// Where it comes from.
-    pub from: f32,
+    pub from: P,
     /// Where it goes.
-    pub to: f32,
+    pub to: P,
     /// It does not arrive.
     pub lost: bool,
+}
+
+impl<P: Copy> Hop<P> {
+    /// The same between places of another kind; `None` if one of them is not known.
+    fn place<Q>(self, place: impl Fn(P) -> Option<Q>) -> Option<Hop<Q>> {
+        let Self { walk, step, lost, .. } = self;
+        Some(Hop { walk, step, from: place(self.from)?, to: place(self.to)?, lost })
+    }
 }
 
 /// Who sends to whom in a swarm.
@@ -106,13 +137,15 @@ pub(crate) struct Eye {
     viewer: Arc<Viewer>,
     /// When it is shown something again, and how long it waited for the last.
     next: Mutex<(Instant, Duration)>,
-    /// One world at a time is looked at.
+    /// What one thread does is looked at, until nobody there has the right to it any more.
     taken: AtomicBool,
 }
 
 thread_local! {
     /// Whoever looks at what this thread measures. Claims do not know of it.
     static EYE: RefCell<Option<Arc<Eye>>> = const { RefCell::new(None) };
+    /// The right to be looked at that this thread has.
+    static HELD: RefCell<Weak<Held>> = const { RefCell::new(Weak::new()) };
 }
 
 impl Eye {
@@ -132,256 +165,53 @@ impl Eye {
         let _restore = Restore(EYE.replace(eye.cloned()));
         work()
     }
-
-    fn is_due(&self) -> bool {
-        self.next.lock().unwrap_or_else(PoisonError::into_inner).0 <= Instant::now()
-    }
-
-    fn show(&self, frame: Frame) {
-        {
-            let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-            *next = (Instant::now() + next.1, (next.1 * 3 / 2).min(INTERVAL.1));
-        }
-        (self.viewer)(frame);
-    }
 }
 
-/// The right to be looked at, until it is dropped.
-struct Turn(Arc<Eye>);
+/// The right of a thread to be looked at.
+struct Held(Arc<Eye>);
 
-impl Turn {
-    fn take() -> Option<Self> {
-        let eye = EYE.with_borrow(Clone::clone)?;
-        (!eye.taken.swap(true, Ordering::Relaxed)).then_some(Self(eye))
-    }
-}
-
-impl Drop for Turn {
+impl Drop for Held {
     fn drop(&mut self) {
         self.0.taken.store(false, Ordering::Relaxed);
     }
 }
 
-/// Shows `world`, in which `nodes` live, to whoever looks on.
-pub(crate) fn look_on<M: Simulated>(
-    world: &mut World<M>,
-    nodes: &[Node],
-    scene: fn(Walks) -> Scene,
-) {
-    let Some(turn) = Turn::take() else { return };
-    let step = nodes.len().div_ceil(PLACES_MAX).max(1);
-    let places = nodes.iter().step_by(step).map(|&node| place(node)).collect();
-    let still = Walks { nodes: nodes.len(), places, hops: Vec::new() };
-    let follower = Follower {
-        turn,
-        scene,
-        still: still.clone(),
-        seen: still,
-        state: State::Waits(0),
-        walks: 0,
-        awaited: Vec::new(),
-        follows: None,
-    };
-    world.observe(follower);
-}
+/// A share in the right to be looked at, until it is dropped.
+#[derive(Clone)]
+struct Turn(Rc<Held>);
 
-/// Where a node stands.
-fn place(node: Node) -> f32 {
-    ((node.key().front() >> 104) as u32 as f32) / (1_u32 << 24) as f32
-}
-
-/// What a follower is at.
-enum State {
-    /// For the next frame to be due; inputs since the clock was read.
-    Waits(u32),
-    /// Inputs of this frame.
-    Follows(u32),
-}
-
-/// Follows what some commands lead to, message by message.
-struct Follower {
-    turn: Turn,
-    scene: fn(Walks) -> Scene,
-    /// A frame without messages.
-    still: Walks,
-    seen: Walks,
-    state: State,
-    walks: usize,
-    /// Messages of a walk that have not arrived: walk, sender, receiver.
-    awaited: Vec<(u8, Node, Node)>,
-    /// The walk to which what is made of the present input belongs.
-    follows: Option<u8>,
-}
-
-impl Follower {
-    fn begin_walk(&mut self) -> Option<u8> {
-        let walk = self.walks;
-        self.walks += 1;
-        u8::try_from(walk).ok()
-    }
-
-    fn is_over(&self, inputs: u32) -> bool {
-        let walked = self.walks == WALKS && self.awaited.is_empty();
-        walked || self.seen.hops.len() >= HOPS_MAX || inputs >= INPUTS_MAX
-    }
-
-    fn show(&mut self, at: machine::Instant) {
-        let seen = std::mem::replace(&mut self.seen, self.still.clone());
-        (self.walks, self.follows, self.state) = (0, None, State::Waits(0));
-        self.awaited.clear();
-        let at = (at - machine::Instant::ZERO).as_secs_f64();
-        // Whoever asks for what is its own asks nobody.
-        if !seen.hops.is_empty() {
-            self.turn.0.show(Frame { at, scene: (self.scene)(seen) });
+impl Turn {
+    fn take() -> Option<Self> {
+        let eye = EYE.with_borrow(Clone::clone)?;
+        if let Some(held) = HELD.with_borrow(Weak::upgrade) {
+            return Arc::ptr_eq(&held.0, &eye).then_some(Self(held));
         }
+        if eye.taken.swap(true, Ordering::Relaxed) {
+            return None;
+        }
+        let held = Rc::new(Held(eye));
+        HELD.set(Rc::downgrade(&held));
+        Some(Self(held))
+    }
+
+    fn is_due(&self) -> bool {
+        self.0.0.next.lock().unwrap_or_else(PoisonError::into_inner).0 <= Instant::now()
+    }
+
+    fn show(&self, frame: Frame) {
+        let eye = &self.0.0;
+        {
+            let mut next = eye.next.lock().unwrap_or_else(PoisonError::into_inner);
+            *next = (Instant::now() + next.1, (next.1 * 3 / 2).min(INTERVAL.1));
+        }
+        (eye.viewer)(frame);
     }
 }
 
-impl<M: Simulated> Observer<M> for Follower {
-    fn input(&mut self, at: machine::Instant, node: Node, input: Input<'_, M>) {
-        self.follows = None;
-        let inputs = match &mut self.state {
-            State::Waits(inputs) => {
-                *inputs += 1;
-                // At the first input as well: a short run is seen once.
-                if *inputs % LOOK == 1 && self.turn.0.is_due() {
-                    self.state = State::Follows(0);
-                }
-                return;
-            }
-            State::Follows(inputs) => {
-                *inputs += 1;
-                *inputs
-            }
-        };
-        if self.is_over(inputs) {
-            self.show(at);
-            return;
-        }
-        self.follows = match input {
-            Input::Command { .. } if self.walks < WALKS => self.begin_walk(),
-            Input::Message { from, .. } => {
-                let is =
-                    |(_, sender, receiver): &(u8, Node, Node)| (*sender, *receiver) == (from, node);
-                match self.awaited.iter().position(is) {
-                    Some(at) => Some(self.awaited.swap_remove(at).0),
-                    None if inputs > QUIET && self.walks < WALKS => self.begin_walk(),
-                    None => None,
-                }
-            }
-            _ => None,
-        };
-    }
-
-    fn made(&mut self, _: machine::Instant, node: Node, made: Made<'_, M>) {
-        let (Some(walk), Made::Message { to, arrives, .. }) = (self.follows, made) else { return };
-        if self.seen.hops.len() < HOPS_MAX {
-            let lost = arrives.is_none();
-            self.seen.hops.push(Hop { walk, from: place(node), to: place(to), lost });
-            if !lost {
-                self.awaited.push((walk, node, to));
-            }
-        }
-    }
-}
-
-/// Shows a swarm to whoever looks on.
-pub(crate) struct SwarmWatch {
-    turn: Option<Turn>,
-    steps: u32,
-}
-
-impl SwarmWatch {
-    pub(crate) fn new() -> Self {
-        Self { turn: Turn::take(), steps: 0 }
-    }
-
-    /// Looks at the members once in a while: `count` of them, each by its number.
-    pub(crate) fn look<'a, C: bittorrent::swarm::PeerContact<Host = u32> + 'a>(
-        &mut self,
-        now: machine::Instant,
-        count: u32,
-        member: impl Fn(u32) -> &'a Swarm<C>,
-    ) {
-        let Some(Turn(eye)) = &self.turn else { return };
-        self.steps += 1;
-        if self.steps % LOOK != 1 || !eye.is_due() {
-            return;
-        }
-        let shown = count.min(MEMBERS_MAX as u32);
-        let share = |number| {
-            let have = member(number).have()?;
-            (!have.is_empty()).then(|| have.count_ones() as f32 / have.len() as f32)
-        };
-        let progress = (0..shown).map(|number| share(number).unwrap_or(0.0)).collect();
-        let mut flows = Vec::new();
-        for from in 0..shown {
-            for (_, peer) in member(from).peers() {
-                let (to, rate) = (peer.contact.host(), peer.upload_rate(now));
-                if to < shown && rate > 0 {
-                    flows.push(Flow { from, to, rate });
-                }
-            }
-        }
-        // The largest, if there are more than can be told apart.
-        flows.sort_unstable_by_key(|flow| (std::cmp::Reverse(flow.rate), flow.from, flow.to));
-        flows.truncate(HOPS_MAX);
-        let exchange = Exchange { nodes: count as usize, progress, flows };
-        let at = (now - machine::Instant::ZERO).as_secs_f64();
-        eye.show(Frame { at, scene: Scene::Swarm(exchange) });
-    }
+/// Seconds since the beginning.
+fn seconds(at: machine::Instant) -> f64 {
+    (at - machine::Instant::ZERO).as_secs_f64()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{Settings, Size, all, run, run_watched};
-
-    /// What a claim comes to, and what was seen of it.
-    fn watched(id: &str) -> Vec<Frame> {
-        let claim = all().iter().find(|claim| claim.id == id).expect("a claim");
-        let settings = Settings { size: Size::Small, ..Settings::default() };
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let viewer = {
-            let seen = seen.clone();
-            Arc::new(move |frame| seen.lock().expect("unpoisoned").push(frame))
-        };
-        let alone = run(claim, &settings, &|_, _| ()).expect("runs");
-        let looked_at = run_watched(claim, &settings, &|_, _| (), viewer).expect("runs");
-        assert_eq!(alone.outcome, looked_at.outcome, "{id} is not what it is unwatched");
-        let mut seen = seen.lock().expect("unpoisoned");
-        std::mem::take(&mut *seen)
-    }
-
-    #[test]
-    fn lookups_are_followed_message_by_message() {
-        for id in ["chord.path_length.mean", "kademlia.properties.steps"] {
-            let frames = watched(id);
-            // A frame shows what was said since the last one, which may be a part of each lookup.
-            let mut answers = 0;
-            for frame in &frames {
-                let (Scene::Ring(walks) | Scene::Tree(walks)) = &frame.scene else {
-                    panic!("{id}: {frame:?}");
-                };
-                assert!(walks.places.len() <= PLACES_MAX && walks.hops.len() <= HOPS_MAX);
-                let first = walks.hops.first().expect("a message");
-                let answered = |hop: &&Hop| (hop.from, hop.walk) == (first.to, first.walk);
-                answers += walks.hops.iter().filter(answered).count();
-            }
-            assert!(answers > 0, "{id}: {} frames", frames.len());
-        }
-    }
-
-    #[test]
-    fn a_swarm_is_seen_as_who_sends_to_whom() {
-        let frames = watched("distribution.free_riders");
-        let flows = |frame: &Frame| match &frame.scene {
-            Scene::Swarm(exchange) => {
-                assert!(exchange.progress.len() <= MEMBERS_MAX && exchange.flows.len() <= HOPS_MAX);
-                exchange.flows.len()
-            }
-            other => panic!("{other:?}"),
-        };
-        assert!(frames.iter().map(flows).sum::<usize>() > 0, "{}", frames.len());
-    }
-}
+mod tests;

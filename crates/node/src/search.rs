@@ -391,29 +391,14 @@ fn ask(
 }
 
 #[cfg(test)]
+#[path = "../tests/common/fixed.rs"]
+mod fixed;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
-    struct Fixed(&'static str, Vec<Hit>);
-
-    impl Finder for Fixed {
-        fn network(&self) -> &'static str {
-            self.0
-        }
-
-        fn find(
-            &self,
-            _: &SearchQuery,
-            tell: &mut dyn FnMut(Hit) -> ControlFlow<()>,
-        ) -> Result<(), String> {
-            for hit in &self.1 {
-                if tell(hit.clone()).is_break() {
-                    break;
-                }
-            }
-            Ok(())
-        }
-    }
+    use fixed::Fixed;
 
     fn hit(name: &str, sources: u64, content: ContentId) -> Hit {
         let id = name.to_owned();

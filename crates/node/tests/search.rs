@@ -1,6 +1,8 @@
 //! Searches over HTTP: at once, and as results come.
 
 mod common;
+#[path = "common/fixed.rs"]
+mod fixed;
 
 use std::collections::BTreeSet;
 use std::io::BufReader;
@@ -10,27 +12,10 @@ use std::time::Duration;
 
 use common::http::{event, head};
 use common::{Home, Served, publish};
+use fixed::Fixed;
 use node::{ContentId, Event, Finder, Hit, SearchQuery};
 use serde_json::json;
 use url::form_urlencoded;
-
-/// A network that always finds the same.
-struct Fixed(&'static str, Vec<Hit>);
-
-impl Finder for Fixed {
-    fn network(&self) -> &'static str {
-        self.0
-    }
-
-    fn find(
-        &self,
-        _: &SearchQuery,
-        tell: &mut dyn FnMut(Hit) -> ControlFlow<()>,
-    ) -> Result<(), String> {
-        let _ = self.1.iter().cloned().try_for_each(tell);
-        Ok(())
-    }
-}
 
 fn hit(name: &str, content: ContentId) -> Hit {
     let id = name.to_owned();

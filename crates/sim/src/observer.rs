@@ -58,6 +58,22 @@ pub enum Made<'a, M: Simulated> {
     },
 }
 
+impl<M: Simulated> Clone for Input<'_, M> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<M: Simulated> Copy for Input<'_, M> {}
+
+impl<M: Simulated> Clone for Made<'_, M> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<M: Simulated> Copy for Made<'_, M> {}
+
 /// Sees everything that happens in a world, in order. While there is one, one thread does all.
 pub trait Observer<M: Simulated> {
     /// `node` is about to be handed something.
@@ -74,6 +90,21 @@ impl<M: Simulated, O: Observer<M>> Observer<M> for Rc<RefCell<O>> {
 
     fn made(&mut self, at: Instant, node: Node, made: Made<'_, M>) {
         self.borrow_mut().made(at, node, made);
+    }
+}
+
+/// Two who watch; the first sees each thing first.
+pub(crate) struct Both<M>(pub(crate) Box<dyn Observer<M>>, pub(crate) Box<dyn Observer<M>>);
+
+impl<M: Simulated> Observer<M> for Both<M> {
+    fn input(&mut self, at: Instant, node: Node, input: Input<'_, M>) {
+        self.0.input(at, node, input);
+        self.1.input(at, node, input);
+    }
+
+    fn made(&mut self, at: Instant, node: Node, made: Made<'_, M>) {
+        self.0.made(at, node, made);
+        self.1.made(at, node, made);
     }
 }
 

@@ -64,6 +64,15 @@ pub trait Adapter {
     fn node(&self, contact: <Self::Machine as StreamMachine>::Contact) -> u32;
     /// What an effect means. Here a node may also be made to lie, or to give nothing.
     fn act(&mut self, node: u32, effect: <Self::Machine as Machine>::Effect) -> Act<Self::Machine>;
+    /// A frame leaves, for whoever looks on.
+    fn sent(
+        &mut self,
+        _from: u32,
+        _to: u32,
+        _frame: &<Self::Machine as StreamMachine>::Frame,
+        _now: Instant,
+    ) {
+    }
     /// A machine tells its user something.
     fn on_event(&mut self, node: u32, event: <Self::Machine as Machine>::Event, now: Instant);
     /// Why a connection ended, as the end that did not close it sees it.
@@ -300,6 +309,8 @@ impl<A: Adapter> StreamNet<A> {
             }
             Act::Send(conn, frame) if self.is_open(node, conn) => {
                 let conn = other(conn);
+                let to = self.end(conn).node;
+                self.adapter.sent(node, to, &frame, self.now);
                 self.queue.push(self.now + latency, Happening::Frame { conn, frame });
             }
             Act::SendPayload(conn, payload) if self.is_open(node, conn) => {

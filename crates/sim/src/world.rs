@@ -7,7 +7,7 @@ use machine::{Instant, OpId, Rng, Wire};
 
 use crate::access::Queue;
 use crate::memory::prefer_large_pages;
-use crate::observer::{Observer, Watch};
+use crate::observer::{Both, Observer, Watch};
 use crate::random::mix;
 use crate::shard::{Body, Shard, Slot, Start};
 use crate::terms::{Lines, Terms};
@@ -350,6 +350,17 @@ impl<M: Simulated> World<M> {
     /// it: an `Rc<RefCell<O>>` observes as `O` does.
     pub fn observe(&mut self, observer: impl Observer<M> + 'static) {
         self.watch = Some(Box::new(observer));
+    }
+
+    /// Lets `observer` watch from now on, beside who does already.
+    pub fn observe_too(&mut self, observer: impl Observer<M> + 'static)
+    where
+        M: 'static,
+    {
+        self.watch = Some(match self.watch.take() {
+            Some(first) => Box::new(Both(first, Box::new(observer))),
+            None => Box::new(observer),
+        });
     }
 
     /// Hands events to `sink` as the world runs, by time and node, instead of keeping them.

@@ -4,6 +4,7 @@ pub(super) mod hops;
 pub(super) mod realities;
 pub(super) mod rtt;
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use dht::can::{Can, Config, Point, Standing};
@@ -11,10 +12,26 @@ use dht::overlay::Rules;
 use machine::Rng;
 use sim::Node;
 
+use crate::watch::{Spot, Stage, Ways};
+
 /// A torus that stands: its nodes by slot.
 struct Torus {
     config: Arc<Config>,
     nodes: Vec<Can<Node>>,
+    ways: RefCell<Ways<Node>>,
+}
+
+/// The middle of a node's zone, in the first two dimensions.
+pub(super) fn spot(node: &Can<Node>, dimensions: usize) -> Spot {
+    let Some(zone) = node.topology().zones().next() else { return [0.5; 2] };
+    let middle = |dimension: usize| {
+        if dimension >= dimensions {
+            return 0.5;
+        }
+        let (low, halvings) = zone.side(dimension, dimensions);
+        (low as f64 / 2f64.powi(64) + 0.5f64.powi(halvings as i32 + 1)) as f32
+    };
+    [middle(0), middle(1)]
 }
 
 impl Torus {
@@ -31,7 +48,10 @@ impl Torus {
         let mut nodes: Vec<Can<Node>> =
             standing.zones().map(|(zone, node)| standing.node(zone, node, &rtt)).collect();
         nodes.sort_by_key(|node| node.me().slot());
-        Self { config, nodes }
+        let ways = Ways::new(|| {
+            Stage::torus(nodes.iter().map(|node| (node.me(), spot(node, config.dimensions))))
+        });
+        Self { config, nodes, ways: RefCell::new(ways) }
     }
 
     fn node(&self, node: Node) -> &Can<Node> {
@@ -46,6 +66,7 @@ impl Torus {
             way.push(next);
             here = next;
         }
+        self.ways.borrow_mut().walked(&way);
         way
     }
 

@@ -77,7 +77,7 @@ impl Ring {
         for (place, &node) in nodes.iter().enumerate() {
             world.start(node, Chord::wired(&nodes, place, config.clone()));
         }
-        watch::look_on(&mut world, &nodes, watch::Scene::Ring);
+        watch::look_on(&mut world, &nodes, watch::Stage::ring);
         Self { world, nodes }
     }
 

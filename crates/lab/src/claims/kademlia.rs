@@ -62,7 +62,7 @@ impl Net {
             let contacts = contacts(node, &places, config.k, &mut rng);
             world.start(node, Kademlia::wired(node, config.clone(), [0; 16], contacts));
         }
-        watch::look_on(&mut world, &nodes, watch::Scene::Tree);
+        watch::look_on(&mut world, &nodes, watch::Stage::tree);
         Self { world, nodes }
     }
 

@@ -7,6 +7,7 @@ use crate::claim::{Claim, Provenance};
 use crate::outcome::{Axis, Check, Outcome, Plot, Role, Series};
 use crate::param::{Kind, Param, ParamError};
 use crate::run::Run;
+use crate::watch::{Spot, Stage, Ways};
 
 pub(crate) static CLAIM: Claim = Claim {
     id: "kleinberg.exponent",
@@ -64,13 +65,16 @@ fn at_distance(distance: i64, half: i64, rng: &mut Rng) -> (i64, i64) {
 
 /// Steps of one message between two nodes at random. A node is never met twice, so its link can be
 /// drawn when it is.
-fn steps(side: i64, chances: &[f64], rng: &mut Rng) -> f64 {
+fn steps(side: i64, chances: &[f64], rng: &mut Rng, ways: &mut Ways<Spot>) -> f64 {
     let half = side / 2;
     let total = chances.last().copied().unwrap_or(1.0);
     let wrap = |v: i64| (v + half).rem_euclid(side) - half;
     // Where the target lies from here.
     let mut away = (rng.below(side as u64) as i64 - half, rng.below(side as u64) as i64 - half);
-    let mut steps = 0.0;
+    // The target in the middle.
+    let spot =
+        |away: (i64, i64)| [away.0, away.1].map(|away| (0.5 - away as f64 / side as f64) as f32);
+    let mut way = vec![spot(away)];
     while away != (0, 0) {
         let unit = (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
         let distance = chances.partition_point(|&sum| sum < unit * total) as i64 + 1;
@@ -82,9 +86,10 @@ fn steps(side: i64, chances: &[f64], rng: &mut Rng) -> f64 {
         };
         let length = |it: (i64, i64)| it.0.abs() + it.1.abs();
         away = if length(long) < length(near) { long } else { near };
-        steps += 1.0;
+        way.push(spot(away));
     }
-    steps
+    ways.walked(&way);
+    (way.len() - 1) as f64
 }
 
 fn measure(run: &Run<'_>) -> Result<Outcome, ParamError> {
@@ -95,7 +100,9 @@ fn measure(run: &Run<'_>) -> Result<Outcome, ParamError> {
         |&exponent, _| {
             let mut rng = Rng::new(run.seed_of(u64::from(exponent)));
             let chances = distances(side, f64::from(exponent) / 10.0);
-            let all: Vec<f64> = (0..messages).map(|_| steps(side, &chances, &mut rng)).collect();
+            let mut ways = Ways::new(|| Stage::grid((side * side) as usize));
+            let all: Vec<f64> =
+                (0..messages).map(|_| steps(side, &chances, &mut rng, &mut ways)).collect();
             mean(&all)
         },
     );

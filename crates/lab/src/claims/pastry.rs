@@ -6,6 +6,7 @@ pub(super) mod hops;
 pub(super) mod hops_distribution;
 pub(super) mod stretch;
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use machine::{OpId, Rng};
 use sim::{Latency, Link, Node, Settings, World};
 
 use super::prefix::{after, nearby, plane, random_key, round_trip};
+use crate::watch::{self, Stage, Ways};
 
 /// How many candidates of a slot a standing node has measured.
 const SAMPLES: usize = 8;
@@ -27,6 +29,7 @@ struct Network {
     world: World<Pastry<Node>>,
     nodes: Vec<Node>,
     plane: Latency,
+    ways: RefCell<Ways<Node>>,
 }
 
 impl Network {
@@ -42,7 +45,8 @@ impl Network {
         for (index, &node) in nodes.iter().enumerate() {
             world.start(node, Pastry::standing(&nodes, index, config.clone(), SAMPLES, &rtt));
         }
-        Self { world, nodes, plane }
+        watch::look_on(&mut world, &nodes, Stage::ring);
+        Self::of(world, nodes, plane)
     }
 
     /// `count` nodes that have joined one after the other, each by one that is near it.
@@ -52,6 +56,7 @@ impl Network {
         let mut world = World::new(Settings { seed, threads: 1, link });
         let mut nodes = world.reserve(count);
         let (config, mut rng) = (Arc::new(config), Rng::new(seed));
+        watch::look_on(&mut world, &nodes, Stage::ring);
         for (index, &node) in nodes.iter().enumerate() {
             let known = nearby(&plane, &nodes[..index], node, &mut rng).into_iter().collect();
             world.start(node, Pastry::new(node, config.clone()));
@@ -61,7 +66,12 @@ impl Network {
             tell(index as f64 / count as f64);
         }
         nodes.sort_unstable_by_key(|node| node.key());
-        Self { world, nodes, plane }
+        Self::of(world, nodes, plane)
+    }
+
+    fn of(world: World<Pastry<Node>>, nodes: Vec<Node>, plane: Latency) -> Self {
+        let ways = RefCell::new(Ways::new(|| Stage::ring(&world, &nodes)));
+        Self { world, nodes, plane, ways }
     }
 
     /// The way of a lookup, whoever began it and whoever is responsible included.
@@ -70,6 +80,7 @@ impl Network {
         while let Some(next) = way.last().and_then(|&here| self.world.get(here)?.next_hop(key)) {
             way.push(next);
         }
+        self.ways.borrow_mut().walked(&way);
         way
     }
 

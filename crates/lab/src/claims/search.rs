@@ -23,6 +23,8 @@ use search::gnutella::servent::{
 use search::gnutella::{Frame, Guid, HEADER_LEN, Kind, Sha1};
 use sim::stream::{Access, Act, Adapter, Config as NetConfig, StreamNet};
 
+use crate::watch::Flood;
+
 /// A servent, by number: at 10.0.0.1 and up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Place(u32);
@@ -56,7 +58,6 @@ struct Traffic {
 }
 
 /// Counts what is sent, and lets servents dial only those who are laid out as their neighbours.
-#[derive(Default)]
 struct Wires {
     links: Vec<Vec<u32>>,
     /// Anybody may be dialled.
@@ -66,6 +67,7 @@ struct Wires {
     by_node: Vec<u64>,
     /// Files that each node was told of, and by whom they are shared.
     found: Vec<Vec<(String, Guid)>>,
+    flood: Flood,
 }
 
 impl Adapter for Wires {
@@ -96,6 +98,12 @@ impl Adapter for Wires {
             }
             Effect::Close(conn, why) => Act::Close(conn, why),
             Effect::Dial(_) | Effect::Datagram(..) => Act::Nothing,
+        }
+    }
+
+    fn sent(&mut self, from: u32, to: u32, frame: &Frame, now: Instant) {
+        if let Frame::Message(message) = frame {
+            self.flood.sent(from, to, &message.header, now);
         }
     }
 
@@ -184,7 +192,8 @@ impl Overlay {
             free: !layout.known.is_empty(),
             by_node: vec![0; nodes as usize],
             found: vec![Vec::new(); nodes as usize],
-            ..Wires::default()
+            sent: HashMap::new(),
+            flood: Flood::new(nodes as usize),
         };
         let mut net = StreamNet::new(config, wires);
         let mut rng = Rng::new(seed);

@@ -4,6 +4,7 @@
 pub(super) mod dynamics;
 pub(super) mod rdp;
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use dht::tapestry::{Config, Tapestry};
@@ -11,6 +12,7 @@ use machine::dht::{Contact, Key};
 use sim::{Latency, Link, Node, Settings, World};
 
 use super::prefix::{plane, round_trip};
+use crate::watch::{self, Stage, Ways};
 
 /// A Tapestry network on a plane, its nodes in the order of their places.
 struct Network {
@@ -18,6 +20,7 @@ struct Network {
     nodes: Vec<Node>,
     plane: Latency,
     config: Arc<Config>,
+    ways: RefCell<Ways<Node>>,
 }
 
 impl Network {
@@ -33,7 +36,9 @@ impl Network {
         for (index, &node) in nodes.iter().enumerate() {
             world.start(node, Tapestry::standing(&nodes, index, config.clone(), samples, &rtt));
         }
-        Self { world, nodes, plane, config }
+        watch::look_on(&mut world, &nodes, Stage::tree);
+        let ways = RefCell::new(Ways::new(|| Stage::tree(&world, &nodes)));
+        Self { world, nodes, plane, config, ways }
     }
 
     /// The way of a message, whoever sent it and the root included.
@@ -45,6 +50,7 @@ impl Network {
             way.push(next);
             level = resolved;
         }
+        self.ways.borrow_mut().walked(&way);
         way
     }
 }

@@ -13,6 +13,7 @@ use crate::claim::{Claim, Provenance};
 use crate::outcome::{Axis, Check, Outcome, Plot, Role, Series};
 use crate::param::{Kind, Param, ParamError};
 use crate::run::Run;
+use crate::watch::{Spot, Stage, Ways, place};
 
 pub(crate) static CLAIM: Claim = Claim {
     id: "viceroy.degree",
@@ -41,16 +42,27 @@ pub(crate) static CLAIM: Claim = Claim {
     measure,
 };
 
-/// Hops from the node at `from` of `ring` to whoever owns `key`.
-fn walk(nodes: &[Viceroy<Node>], from: Node, key: &Key) -> f64 {
-    let (mut here, mut stage, mut hops) = (from, 0, 0.0);
+/// Where a node stands on the ring, and on its level of so many.
+pub(super) fn spot(node: &Viceroy<Node>, levels: u32) -> Spot {
+    let down = (f32::from(node.topology().level()) - 0.5) / levels.max(1) as f32;
+    [place(node.me()), down]
+}
+
+/// How many levels there are.
+pub(super) fn levels<'a>(nodes: impl IntoIterator<Item = &'a Viceroy<Node>>) -> u32 {
+    nodes.into_iter().map(|node| u32::from(node.topology().level())).max().unwrap_or(1)
+}
+
+/// Whom a lookup meets from the node at `from` to whoever owns `key`; `None` if it leads nowhere.
+fn walk(nodes: &[Viceroy<Node>], from: Node, key: &Key) -> Option<Vec<Node>> {
+    let (mut here, mut stage, mut way) = (from, 0, vec![from]);
     loop {
         match Butterfly::route(&nodes[here.slot() as usize], key, stage) {
-            Route::Owners(_) => return hops,
-            Route::Next { stage: next, nodes } => match nodes.first() {
-                Some(&first) => (here, stage, hops) = (first, next, hops + 1.0),
-                None => return f64::INFINITY,
-            },
+            Route::Owners(_) => return Some(way),
+            Route::Next { stage: next, nodes } => {
+                (here, stage) = (*nodes.first()?, next);
+                way.push(here);
+            }
         }
     }
 }
@@ -69,10 +81,18 @@ fn measure(run: &Run<'_>) -> Result<Outcome, ParamError> {
                 (0..all.len()).map(|index| standing.node(index)).collect();
             nodes.sort_by_key(|node| node.me().slot());
             let degree = nodes.iter().map(|node| node.topology().links().len()).max();
+            let mut ways = Ways::new(|| {
+                let levels = levels(&nodes);
+                Stage::butterfly(levels, nodes.iter().map(|node| (node.me(), spot(node, levels))))
+            });
             let hops: Vec<f64> = (0..lookups)
                 .map(|_| {
                     let from = all[rng.below(count) as usize];
-                    walk(&nodes, from, &Key::new(u128::from(rng.next_u64()) << 64, 0))
+                    let key = Key::new(u128::from(rng.next_u64()) << 64, 0);
+                    walk(&nodes, from, &key).map_or(f64::INFINITY, |way| {
+                        ways.walked(&way);
+                        (way.len() - 1) as f64
+                    })
                 })
                 .collect();
             (mean(&hops), degree.unwrap_or(0) as f64)

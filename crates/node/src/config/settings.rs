@@ -99,12 +99,6 @@ pub const SETTINGS: &[Setting] = &[
         false,
         "What this node is there: auto, or supernode from the start",
     ),
-    setting(
-        "transfers.piece_memory",
-        Kind::Number,
-        false,
-        "Bytes of unfinished pieces kept in memory, over all transfers",
-    ),
     setting("transfers.download_dir", Kind::Text, true, "Where files go"),
     setting("transfers.roots", Kind::List, true, "Other folders in which transfers may be put"),
     setting(
@@ -158,6 +152,12 @@ pub const SETTINGS: &[Setting] = &[
         Kind::Text,
         true,
         "A folder whose .torrent and .magnet files are added; empty is none",
+    ),
+    setting(
+        "transfers.piece_memory",
+        Kind::Number,
+        false,
+        "Bytes of unfinished pieces kept in memory, over all transfers",
     ),
     setting("log.level", Kind::Text, false, "What is logged: error, warn, info, debug or trace"),
 ];

@@ -10,11 +10,6 @@ const SEEN = "shoal-seen";
 const SEEN_MAX = 5000;
 /** Characters of the name of a saved search. */
 const NAME_MAX = 100;
-/** So many different contents under one name, or of one size, are suspicious. */
-const NAMES_MIN = 2;
-const SIZES_MIN = 4;
-/** What is mine is not spam. */
-const MINE = new Set(["library", "transfers"]);
 
 function stored(name, otherwise) {
   try {
@@ -34,38 +29,6 @@ function store(name, value) {
 
 /** What a result is, the same whoever found it; without a content id, what it is called there. */
 export const keyOf = (result) => result.sha1 ?? result.infohash_v1 ?? result.infohash_v2 ?? result.sha256 ?? result.tth ?? `${result.network}/${result.id}`;
-
-const idOf = ({ sha1, infohash_v1, infohash_v2, sha256, tth }) => sha1 ?? infohash_v1 ?? infohash_v2 ?? sha256 ?? tth ?? null;
-
-/** Name without case, spaces and extension, for comparisons. */
-const plain = (name) => name.toLowerCase().replace(/\.[a-z0-9]{1,5}$/, "").replace(/[\s_.-]+/g, " ").trim();
-
-/**
- * What is suspicious, as a map from results to reasons: "name", when different contents go by one name, and "size",
- * when many contents have one size to the byte. Only what strangers offer is marked.
- */
-export function suspicions(results) {
-  const groups = (by) => {
-    const made = new Map();
-    for (const result of results) {
-      const id = idOf(result);
-      const key = by(result);
-      if (id && key) made.set(key, (made.get(key) ?? new Set()).add(id));
-    }
-    return made;
-  };
-  const names = groups(({ name }) => plain(name));
-  const sizes = groups(({ length }) => length);
-  const marked = new Map();
-  for (const result of results) {
-    if (result.found.some(({ network }) => MINE.has(network))) continue;
-    const why = [];
-    if ((names.get(plain(result.name))?.size ?? 0) >= NAMES_MIN) why.push("name");
-    if ((sizes.get(result.length)?.size ?? 0) >= SIZES_MIN) why.push("size");
-    if (why.length > 0) marked.set(result, why);
-  }
-  return marked;
-}
 
 /** Asks all networks; `heard(event, data)` hears results and networks as they come. */
 function ask(words, heard, signal) {

@@ -54,17 +54,20 @@ fn walk(tori: &[Torus], from: Node, point: Point) -> f64 {
             .map(|torus| torus.node(node).topology().distance(point, torus.config.dimensions));
         distances.min().unwrap_or(0)
     };
-    let (mut here, mut hops) = (from, 0.0);
+    let (mut here, mut way) = (from, vec![from]);
     let mut left = away(here);
     while left > 0 {
         let beside = tori.iter().flat_map(|torus| torus.node(here).topology().neighbours());
         let next = beside.map(|node| (away(node), node)).min();
         let Some((nearest, next)) = next.filter(|(nearest, _)| *nearest < left) else {
-            return hops;
+            break;
         };
-        (here, left, hops) = (next, nearest, hops + 1.0);
+        (here, left) = (next, nearest);
+        way.push(here);
     }
-    hops
+    // Where they stand in the first.
+    tori[0].ways.borrow_mut().walked(&way);
+    (way.len() - 1) as f64
 }
 
 fn measure(run: &Run<'_>) -> Result<Outcome, ParamError> {

@@ -11,6 +11,8 @@ use machine::dht::Contact;
 use sim::{Link, Node, Settings, World};
 
 use super::{Experiment, Network, System, bytes, plane};
+use crate::claims;
+use crate::watch::{self, Stage};
 
 /// How many candidates of a slot a node of Pastry or Tapestry has measured.
 const SAMPLES: usize = 8;
@@ -62,6 +64,7 @@ impl Plan {
         for (place, &node) in nodes.iter().enumerate() {
             world.start(node, chord::Chord::wired(&nodes, place, config.clone()));
         }
+        watch::look_on(&mut world, &nodes, Stage::ring);
         Network {
             world,
             nodes,
@@ -97,9 +100,10 @@ impl Plan {
         let config = Arc::new(config);
         let mut rng = Rng::new(self.seed);
         for &node in &nodes {
-            let contacts = crate::claims::kademlia::contacts(node, &nodes, config.k, &mut rng);
+            let contacts = claims::kademlia::contacts(node, &nodes, config.k, &mut rng);
             world.start(node, kademlia::Kademlia::wired(node, config.clone(), [0; 16], contacts));
         }
+        watch::look_on(&mut world, &nodes, Stage::tree);
         Network {
             world,
             nodes,
@@ -118,6 +122,7 @@ impl Plan {
             let machine = pastry::Pastry::standing(&nodes, place, config.clone(), SAMPLES, &micros);
             world.start(node, machine);
         }
+        watch::look_on(&mut world, &nodes, Stage::ring);
         Network {
             world,
             nodes,
@@ -141,6 +146,7 @@ impl Plan {
             let (config, all) = (config.clone(), &nodes);
             world.start(node, tapestry::Tapestry::standing(all, place, config, SAMPLES, &micros));
         }
+        watch::look_on(&mut world, &nodes, Stage::tree);
         Network {
             world,
             nodes,
@@ -165,6 +171,11 @@ impl Plan {
         for (zone, node) in standing.zones() {
             world.start(node, standing.node(zone, node, rtt));
         }
+        let dimensions = config.dimensions;
+        watch::look_on(&mut world, &nodes, |world, _| {
+            let spot = |(node, machine)| (node, claims::can::spot(machine, dimensions));
+            Stage::torus(world.nodes().map(spot))
+        });
         Network {
             world,
             nodes,
@@ -184,6 +195,8 @@ impl Plan {
         });
         let standing = kelips::Standing::new(&nodes, config.clone());
         nodes.iter().for_each(|&node| world.start(node, standing.node(node)));
+        let count = config.groups;
+        watch::look_on(&mut world, &nodes, |world, _| claims::kelips::stage(world, count));
         Network {
             world,
             nodes,
@@ -208,6 +221,11 @@ impl Plan {
         for (index, node) in standing.nodes().enumerate() {
             world.start(node, standing.node(index));
         }
+        watch::look_on(&mut world, &nodes, |world, _| {
+            let levels = claims::viceroy::levels(world.nodes().map(|(_, machine)| machine));
+            let spot = |(node, machine)| (node, claims::viceroy::spot(machine, levels));
+            Stage::butterfly(levels, world.nodes().map(spot))
+        });
         Network {
             world,
             nodes,

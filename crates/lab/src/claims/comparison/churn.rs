@@ -258,7 +258,7 @@ impl Experiment for Live {
         let mut town = Town { network, up, keys, asked, tally, warm, rng };
         let end = self.warm_up + self.seconds;
         let scales = Scales::new(town.network.length);
-        town.network.world.observe(scales.clone());
+        town.network.world.observe_too(scales.clone());
         let (mut sent, mut bytes) = (0, 0);
         for second in 0..end + PATIENCE {
             if second == self.warm_up {

@@ -13,6 +13,7 @@ use crate::claim::{Claim, Provenance};
 use crate::outcome::{Axis, Check, Outcome, Plot, Role, Series, Tolerance};
 use crate::param::{Kind, Param, ParamError};
 use crate::run::Run;
+use crate::watch;
 
 pub(crate) static CLAIM: Claim = Claim {
     id: "kelips.failure",
@@ -58,7 +59,8 @@ fn measure(run: &Run<'_>) -> Result<Outcome, ParamError> {
     let base = Config::default();
     // Gossip alone: one home of each value, as in the paper, and no repair of copies.
     let rules = Rules { replicas: 1, ..base.rules.clone() };
-    let config = Arc::new(Config { rules, groups: run.params.int("groups") as u32, ..base });
+    let groups = run.params.int("groups") as u32;
+    let config = Arc::new(Config { rules, groups, ..base });
     let latency = Latency::Uniform { least: SECOND / 100, most: SECOND / 10 };
     let mut world: World<Kelips<Node>> =
         World::new(Settings { seed, threads: 1, link: Link::new(latency) });
@@ -66,6 +68,7 @@ fn measure(run: &Run<'_>) -> Result<Outcome, ParamError> {
     let standing = Standing::new(&all, config);
     all.iter().for_each(|&node| world.start(node, standing.node(node)));
     drop(standing);
+    watch::look_on(&mut world, &all, |world, _| super::stage(world, groups));
     world.run_for(20 * SECOND);
     let keys: Vec<Key> =
         (0..VALUES).map(|_| Key::new(u128::from(rng.next_u64()) << 64, rng.next_u32())).collect();

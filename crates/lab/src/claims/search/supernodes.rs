@@ -16,6 +16,7 @@ use crate::claim::{Claim, Provenance};
 use crate::outcome::{Axis, Check, Outcome, Plot, Role, Series};
 use crate::param::{Kind, Param, ParamError};
 use crate::run::Run;
+use crate::watch;
 
 pub(crate) static CLAIM: Claim = Claim {
     id: "search.supernodes",
@@ -104,6 +105,7 @@ fn supernodes(seed: u64, count: usize) -> (Row, usize) {
     let mut world: World<FastTrack<Node, Nominal>> =
         World::new(Settings { seed, threads: 1, link });
     let nodes = world.reserve(count);
+    watch::look_on(&mut world, &nodes, watch::Stage::mesh);
     for &node in &nodes {
         let identity = Nominal(u64::from(node.raw()));
         world.start(node, FastTrack::new(node, identity, config.clone(), seed));

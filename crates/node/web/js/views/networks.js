@@ -125,7 +125,7 @@ export function Shown({ title, label, draw, head, rows, legend, height = null, m
 function named(nodes) {
   const times = new Map();
   for (const { label } of nodes) times.set(label, (times.get(label) ?? 0) + 1);
-  return nodes.map((node) => ({ ...node, label: node.id === "me" ? n.us : times.get(node.label) > 1 || !node.label ? `${node.label} ${node.id}`.trim() : node.label }));
+  return nodes.map((node) => ({ ...node, label: node.id === "me" ? n.us : times.get(node.label) > 1 || !node.label ? node.id : node.label }));
 }
 
 function Swarm({ picture, name, state }) {

@@ -3,7 +3,7 @@
 import { html, useEffect, useMemo, useState } from "../../vendor/htm-preact.js";
 import * as api from "../api.js";
 import { count, size } from "../format.js";
-import { cancel, forget, keyOf, save, savedAs, search, shown, suspicions } from "../found.js";
+import { cancel, forget, keyOf, save, savedAs, search, shown } from "../found.js";
 import { useNarrow } from "../rows.js";
 import { learn, notify, useStore } from "../store.js";
 import { t } from "../strings.js";
@@ -38,8 +38,9 @@ export function Search({ id }) {
     else location.hash = `#/search/${encodeURIComponent(words)}`;
   };
   const results = shown.results.filter(Boolean);
-  const odd = useMemo(() => suspicions(results), [shown.results, results.length, shown.running]);
-  const kept = useMemo(() => filtered(results, filters, odd), [shown.results, results.length, shown.running, filters, odd]);
+  // One that is told anew, because it is suspicious now, takes its place: the number stays.
+  const odd = results.filter(isOdd).length;
+  const kept = useMemo(() => filtered(results, filters), [shown.results, results.length, odd, shown.running, filters]);
   const watched = savedAs(shown.words);
   const keep = () => attempt(async () => {
     await save(shown.words);
@@ -53,16 +54,19 @@ export function Search({ id }) {
       ${!watched && html`<button type="button" onClick=${keep}>${s.save}</button>`}</div>`}
     ${shown.error && html`<p class="banner wrap" role="alert">${shown.error.message || t.errors.offline} ${shown.error.hint ?? ""}</p>`}
     ${shown.networks.filter(({ state }) => state !== "done").map(({ name, state, error }) => html`<p key=${name} class="small warn wrap">${titleOf(name)}: ${s.states[state] ?? state}${error ? `, ${error}` : ""}</p>`)}
-    ${results.length > 0 && html`<${Filters} filters=${filters} narrow=${narrow} results=${results} titleOf=${titleOf} odd=${odd.size} />`}
+    ${results.length > 0 && html`<${Filters} filters=${filters} narrow=${narrow} results=${results} titleOf=${titleOf} odd=${odd} />`}
     ${!shown.words && html`<${Empty} icon="search" title=${s.begin} hint=${s.beginHint} />`}
     ${shown.words && !shown.running && !shown.error && results.length === 0 && html`<${Empty} icon="search" title=${s.none} hint=${s.noneHint} />`}
     ${results.length > 0 && kept.length === 0 && html`<${Empty} icon="search" title=${s.noMatch} hint=${s.noMatchHint}><button type="button" onClick=${() => narrow(NOTHING)}>${t.transfers.clear}</button><//>`}
-    ${kept.length > 0 && html`<${Results} results=${kept.slice(0, ROWS_MAX)} odd=${odd} titleOf=${titleOf} fetches=${fetches} />
+    ${kept.length > 0 && html`<${Results} results=${kept.slice(0, ROWS_MAX)} titleOf=${titleOf} fetches=${fetches} />
       ${kept.length > ROWS_MAX && html`<p class="small muted">${s.cut(ROWS_MAX)}</p>`}`}
   </div>`;
 }
 
-function filtered(results, { text, kind, network, size, sources, seen, odd: hide }, odd) {
+/** Whether the node finds it suspicious. */
+const isOdd = ({ odd }) => odd.length > 0;
+
+function filtered(results, { text, kind, network, size, sources, seen, odd: hide }) {
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
   const kept = results.filter((result) => {
     const name = result.name.toLowerCase();
@@ -72,10 +76,10 @@ function filtered(results, { text, kind, network, size, sources, seen, odd: hide
       && (!size || result.length >= Number(size) * MIB)
       && (!sources || result.sources >= Number(sources))
       && !(seen && shown.seen.has(keyOf(result)))
-      && !(hide && odd.has(result));
+      && !(hide && isOdd(result));
   });
   // What answers best comes first, what is suspicious last; otherwise what many have.
-  return kept.sort((a, b) => odd.has(a) - odd.has(b) || (b.score ?? 0) - (a.score ?? 0) || b.sources - a.sources);
+  return kept.sort((a, b) => isOdd(a) - isOdd(b) || (b.score ?? 0) - (a.score ?? 0) || b.sources - a.sources);
 }
 
 function Filters({ filters, narrow, results, titleOf, odd }) {
@@ -93,9 +97,9 @@ function Filters({ filters, narrow, results, titleOf, odd }) {
       ${odd > 0 && html`<label class="check"><input type="checkbox" checked=${filters.odd} onChange=${set("odd")} />${s.hideOdd(odd)}</label>`}</div></div></details>`;
 }
 
-function Results({ results, odd, titleOf, fetches }) {
+function Results({ results, titleOf, fetches }) {
   return html`<div class="card scroll" tabindex="0" role="region" aria-label=${s.title}><table class="cards-when-narrow"><thead><tr><th scope="col">${s.columns.name}</th><th scope="col" class="number">${s.columns.size}</th><th scope="col">${s.columns.network}</th><th scope="col" class="number">${s.columns.sources}</th><th><span class="hidden">${s.columns.act}</span></th></tr></thead>
-    <tbody>${results.map((result) => html`<${Result} key=${keyOf(result)} result=${result} why=${odd.get(result)} titleOf=${titleOf} fetches=${fetches} />`)}</tbody></table></div>`;
+    <tbody>${results.map((result) => html`<${Result} key=${keyOf(result)} result=${result} why=${result.odd} titleOf=${titleOf} fetches=${fetches} />`)}</tbody></table></div>`;
 }
 
 const HASHES = [["sha1", "SHA-1"], ["sha256", "SHA-256"], ["tth", "Tiger tree"], ["infohash_v1", "BitTorrent v1"], ["infohash_v2", "BitTorrent v2"]];
@@ -116,9 +120,9 @@ function Result({ result, why, titleOf, fetches }) {
     notify("info", t.add.added(result.name), null, ["#/transfers", t.library.toTransfers]);
   });
   const networks = [...new Set(result.found.map(({ network }) => network))];
-  return html`<tr><td class="wrap"><button type="button" class="link" aria-expanded=${open} onClick=${() => toggle(!open)}>${result.name}</button>${why?.map((reason) => html` <span key=${reason} class="badge bad" title=${s.odd[reason][1]}>${s.odd[reason][0]}</span>`)}
+  return html`<tr><td class="wrap"><button type="button" class="link" aria-expanded=${open} onClick=${() => toggle(!open)}>${result.name}</button>${why.map((reason) => html` <span key=${reason} class="badge bad" title=${s.odd[reason][1]}>${s.odd[reason][0]}</span>`)}
       ${open && html`<dl class="facts">${HASHES.filter(([key]) => result[key]).map(([key, name]) => html`<dt key=${key}>${name}</dt><dd class="mono">${result[key]}</dd>`)}
-        ${why && html`<dt>${s.suspicious}</dt><dd>${why.map((reason) => s.odd[reason][1]).join(" ")}</dd>`}
+        ${why.length > 0 && html`<dt>${s.suspicious}</dt><dd>${why.map((reason) => s.odd[reason][1]).join(" ")}</dd>`}
         <dt>${s.columns.sources}</dt><dd>${result.found.map((each) => html`<div key=${each.network + each.id} class="wrap">${titleOf(each.network)}: ${s.sourcesOf(each.sources)} <span class="mono muted">${each.id}</span></div>`)}</dd></dl>`}</td>
     <td class="number" data-label=${s.columns.size}>${size(result.length)}</td><td data-label=${s.columns.network}><span class="badges">${networks.map((network) => html`<span key=${network} class="badge">${titleOf(network)}</span>`)}</span></td><td class="number" data-label=${s.columns.sources}>${count(result.sources)}</td>
     <td class="number">${transfer ? html`<a class="button" href=${`#/transfers/${encodeURIComponent(transfer)}`} aria-label=${s.openOf(result.name)}>${s.open}</a>`

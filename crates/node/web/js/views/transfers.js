@@ -36,12 +36,12 @@ const BY = {
 };
 
 function Row({ transfer, top, index }) {
-  const { id, name, state, download_rate, upload_rate, eta, peers_connected, bytes_total, error } = transfer;
+  const { id, name, state, labels, download_rate, upload_rate, eta, peers_connected, bytes_total, error } = transfer;
   const [have, total] = progress(transfer);
   const shown = name ?? id;
   return html`<div class="cells transfer" role="row" aria-rowindex=${index + 2} style=${{ top: `${top}px` }}>
     <div class="name clip" role="cell"><a class="clip" href=${`#/transfers/${encodeURIComponent(id)}`} title=${shown}>${shown}</a>
-      <span class=${`small ${state === "failed" ? "bad" : "muted"}`}>${t.transfers.state[state]}${error ? `: ${error}` : ""}</span></div>
+      <span class=${`small ${state === "failed" ? "bad" : "muted"}`}>${t.transfers.state[state]}${error ? `: ${error}` : ""}${labels?.map((label) => html` <span key=${label} class="badge">${label}</span>`)}</span></div>
     <div role="cell"><${Bar} have=${have} total=${total} state=${state} label=${t.transfers.columns.progress} /><span class="small muted">${share(have, total)}</span></div>
     <div class="number hide" role="cell">${size(bytes_total || null)}</div>
     <div class="number" role="cell">${download_rate > 0 && html`<span class="hidden">${t.down} </span>↓ ${rate(download_rate)}`}</div>
@@ -64,7 +64,7 @@ export function Transfers({ add }) {
     const words = text.toLowerCase();
     const [by, way] = order;
     return all
-      .filter((transfer) => SHOWN[shown](transfer) && (!words || (transfer.name ?? transfer.id).toLowerCase().includes(words)))
+      .filter((transfer) => SHOWN[shown](transfer) && (!words || [transfer.name ?? transfer.id, ...(transfer.labels ?? [])].some((text) => text.toLowerCase().includes(words))))
       .sort((a, b) => way * BY[by](a, b) || names.compare(a.id, b.id));
   }, [transfers, all, shown, text, order]);
 
