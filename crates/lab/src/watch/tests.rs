@@ -5,10 +5,11 @@ use super::swarm::{FLOWS_MAX, MEMBERS_MAX};
 use super::*;
 use crate::{Settings, Size, all, run, run_watched};
 
-/// What is seen of a claim.
-fn watched(id: &str) -> Vec<Frame> {
+/// What is seen of a claim with these parameters.
+fn watched(id: &str, given: &[(&str, &str)]) -> Vec<Frame> {
     let claim = all().iter().find(|claim| claim.id == id).expect("a claim");
-    let settings = Settings { size: Size::Small, ..Settings::default() };
+    let given = given.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+    let settings = Settings { size: Size::Small, given, ..Settings::default() };
     let seen = Arc::new(Mutex::new(Vec::new()));
     let viewer = {
         let seen = seen.clone();
@@ -68,22 +69,22 @@ fn judged(scene: &Scene) -> (&'static str, usize) {
 
 #[test]
 fn claims_are_seen_as_what_their_networks_are() {
-    for (id, kind) in [
-        ("chord.path_length.mean", "ring"),
-        ("kademlia.properties.steps", "tree"),
-        ("pastry.hops", "ring"),
-        ("pastry.failures", "ring"),
-        ("tapestry.rdp", "tree"),
-        ("can.hops.dimensions", "torus"),
-        ("can.hops.realities", "torus"),
-        ("kelips.failure", "groups"),
-        ("viceroy.degree", "butterfly"),
-        ("search.flood_coverage", "mesh"),
-        ("search.supernodes", "mesh"),
-        ("kleinberg.exponent", "torus"),
-        ("distribution.free_riders", "swarm"),
+    for (id, kind, given) in [
+        ("chord.path_length.mean", "ring", &[][..]),
+        ("kademlia.properties.steps", "tree", &[("nodes", "64")]),
+        ("pastry.hops", "ring", &[("nodes", "200"), ("lookups", "1000")]),
+        ("pastry.failures", "ring", &[("nodes", "60"), ("lookups", "300"), ("rounds", "4")]),
+        ("tapestry.rdp", "tree", &[("nodes", "64")]),
+        ("can.hops.dimensions", "torus", &[("nodes", "256")]),
+        ("can.hops.realities", "torus", &[("nodes", "128")]),
+        ("kelips.failure", "groups", &[("nodes", "60"), ("groups", "8"), ("lookups", "20")]),
+        ("viceroy.degree", "butterfly", &[("nodes", "128")]),
+        ("search.flood_coverage", "mesh", &[("ttl", "3,7"), ("degrees", "4")]),
+        ("search.supernodes", "mesh", &[("nodes", "40")]),
+        ("kleinberg.exponent", "torus", &[]),
+        ("distribution.free_riders", "swarm", &[("riders", "0")]),
     ] {
-        let frames = watched(id);
+        let frames = watched(id, given);
         let judged: Vec<_> = frames.iter().map(|frame| judged(&frame.scene)).collect();
         assert!(judged.iter().all(|(seen, _)| *seen == kind), "{id}: {judged:?}");
         // A frame shows what was said since the last one, which may be a part of each lookup.
@@ -93,7 +94,7 @@ fn claims_are_seen_as_what_their_networks_are() {
 
 #[test]
 fn a_comparison_shows_each_system_in_its_turn() {
-    let frames = watched("lecture.comparison.standing");
+    let frames = watched("lecture.comparison.standing", &[("nodes", "64")]);
     let kinds: std::collections::BTreeSet<_> =
         frames.iter().map(|frame| judged(&frame.scene).0).collect();
     assert!(kinds.len() > 1, "{kinds:?}");
