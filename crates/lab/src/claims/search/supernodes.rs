@@ -105,7 +105,6 @@ fn supernodes(seed: u64, count: usize) -> (Row, usize) {
     let mut world: World<FastTrack<Node, Nominal>> =
         World::new(Settings { seed, threads: 1, link });
     let nodes = world.reserve(count);
-    watch::look_on(&mut world, &nodes, watch::Stage::mesh);
     for &node in &nodes {
         let identity = Nominal(u64::from(node.raw()));
         world.start(node, FastTrack::new(node, identity, config.clone(), seed));
@@ -132,6 +131,7 @@ fn supernodes(seed: u64, count: usize) -> (Row, usize) {
     world.run_for(SPAN);
     let idle = world.counts().sent - settled;
     drop(world.drain_events());
+    watch::look_on(&mut world, &nodes, watch::Stage::mesh);
     let before = world.counts().sent;
     let mut rng = Rng::new(seed);
     for op in 1..=SEARCHES {
