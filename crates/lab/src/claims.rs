@@ -49,6 +49,8 @@ pub(crate) static ALL: &[&Claim] = &[
     &can::hops::CLAIM,
     &can::realities::CLAIM,
     &can::rtt::CLAIM,
+    &can::zone_peers::CLAIM,
+    &can::full_system::CLAIM,
     &viceroy::CLAIM,
     &kleinberg::CLAIM,
     &search::ttl_tree::CLAIM,

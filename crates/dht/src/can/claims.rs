@@ -9,8 +9,10 @@ use machine::Cx;
 use machine::dht::Contact;
 
 use super::config::Fault;
+use super::tables::is_beside;
 use super::{
-    Ask, CLAIMS_MAX, Can, Claim, KIN_MAX, Kin, NEIGHBOURS_MAX, Neighbour, Said, Vacancy, order,
+    Ask, CLAIMS_MAX, Can, Claim, KIN_MAX, Kin, NEIGHBOURS_MAX, Neighbour, Rank, Said, Vacancy,
+    order,
 };
 
 /// Most who are told of conflicts because of one message.
@@ -23,7 +25,7 @@ const LOST_MAX: usize = 16;
 impl<C: Contact> Can<C> {
     /// What an update and an answer say.
     fn said(&self) -> (Box<[Claim]>, Kin<C>) {
-        (self.topology.claims.as_slice().into(), self.topology.kin().into())
+        (self.topology.claims.as_slice().into(), self.topology.kin(&self.config).into())
     }
 
     pub(super) fn claims_said(&self) -> Said<C> {
@@ -49,15 +51,21 @@ impl<C: Contact> Can<C> {
         kin: Option<Kin<C>>,
         cx: &mut Cx<'_, Self>,
     ) -> bool {
+        if !self.knows_realities(claims) {
+            return false;
+        }
         let (me, them) = (self.me.key(), from.key());
         let (mut lost, mut disputed) = (false, false);
-        let keeps = self.config.has(Fault::KeepLost);
+        let (keeps, shares) = (self.config.has(Fault::KeepLost), self.config.shares_zones());
         let mut mine = core::mem::take(&mut self.topology.claims);
+        let before = if shares { mine.clone() } else { Vec::new() };
         for theirs in claims {
             let mut rest = Vec::with_capacity(mine.len());
             for claim in mine {
                 if !claim.zone.overlaps(theirs.zone) {
                     rest.push(claim);
+                } else if shares && claim.zone == theirs.zone {
+                    rest.push(Claim { epoch: claim.epoch.max(theirs.epoch), ..claim });
                 } else if theirs.wins(&them, &claim, &me) && !keeps {
                     claim.without(theirs.zone, &mut rest);
                     lost = true;
@@ -68,20 +76,28 @@ impl<C: Contact> Can<C> {
             }
             mine = rest;
         }
+        if shares {
+            grow(&mut mine, &before, claims);
+        }
         mine.truncate(CLAIMS_MAX);
         self.topology.claims = mine;
         self.settle_others(from, claims, cx);
         self.fill_vacancies(claims);
+        if let Some(kin) = kin.as_deref().filter(|_| shares) {
+            self.hear_of_peers(from, claims, kin, cx);
+        }
         let is_new = self.note(from, claims, kin, cx);
         if lost {
             self.changed(Some(from), cx);
         }
-        disputed || is_new || !self.topology.touches(claims, self.config.dimensions())
+        // Whoever is beside this node, and not the one that it knows there, hears from it only so.
+        let one_sided = shares && self.topology.find(from).is_err();
+        disputed || is_new || one_sided || !is_beside(&self.topology.claims, claims, &self.config)
     }
 
     /// Others claim what `from` does: whoever loses is sent to the winner.
     fn settle_others(&mut self, from: C, claims: &[Claim], cx: &mut Cx<'_, Self>) {
-        let them = from.key();
+        let (them, shares) = (from.key(), self.config.shares_zones());
         let mut told = Vec::new();
         for neighbour in &mut self.topology.neighbours {
             if neighbour.contact == from {
@@ -89,16 +105,20 @@ impl<C: Contact> Can<C> {
             }
             for theirs in claims {
                 let other = neighbour.contact.key();
-                if !neighbour.claims.iter().any(|claim| claim.zone.overlaps(theirs.zone)) {
+                let conflicts = |claim: &Claim| {
+                    claim.zone.overlaps(theirs.zone) && !(shares && claim.zone == theirs.zone)
+                };
+                if !neighbour.claims.iter().any(conflicts) {
                     continue;
                 }
                 let mut rest = Vec::new();
                 for claim in neighbour.claims.drain(..) {
-                    if claim.zone.overlaps(theirs.zone) && theirs.wins(&them, &claim, &other) {
+                    let conflict = conflicts(&claim);
+                    if conflict && theirs.wins(&them, &claim, &other) {
                         claim.without(theirs.zone, &mut rest);
                         told.push((neighbour.contact, from));
                     } else {
-                        if claim.zone.overlaps(theirs.zone) {
+                        if conflict {
                             told.push((from, neighbour.contact));
                         }
                         rest.push(claim);
@@ -116,11 +136,10 @@ impl<C: Contact> Can<C> {
 
     /// Lets go who is not beside it any more, but for `but`; some of them are remembered.
     fn prune(&mut self, but: Option<C>) {
-        let dimensions = self.config.dimensions();
         let topology = &mut self.topology;
         let (claims, mut gone) = (&topology.claims, Vec::new());
         topology.neighbours.retain(|it| {
-            let stays = Some(it.contact) == but || is_beside(claims, &it.claims, dimensions);
+            let stays = Some(it.contact) == but || is_beside(claims, &it.claims, &self.config);
             if !stays {
                 gone.push(it.contact);
             }
@@ -173,7 +192,7 @@ impl<C: Contact> Can<C> {
             }
             return false;
         }
-        if !self.topology.touches(claims, self.config.dimensions()) {
+        if !is_beside(&self.topology.claims, claims, &self.config) {
             if let Ok(at) = place {
                 self.topology.neighbours.remove(at);
             }
@@ -189,6 +208,7 @@ impl<C: Contact> Can<C> {
                 }
                 false
             }
+            Err(_) if self.is_spare(None, claims) => false,
             Err(at) if self.topology.neighbours.len() < NEIGHBOURS_MAX => {
                 let (claims, heard) = (claims.to_vec(), cx.now());
                 let kin = kin.unwrap_or_default();
@@ -209,14 +229,22 @@ impl<C: Contact> Can<C> {
         cx: &mut Cx<'_, Self>,
     ) {
         let mut kin = gone.kin.to_vec();
-        kin.retain(|(contact, _)| *contact != gone.contact);
+        kin.retain(|(contact, rank)| *contact != gone.contact && !rank.is_peer());
         order(&mut kin);
-        let rank = kin.iter().position(|(contact, _)| *contact == self.me).unwrap_or(KIN_MAX / 8);
-        let due = cx.now() + patience + self.config.takeover_step * rank as u32;
-        for claim in gone.claims {
+        for claim in &gone.claims {
+            let reality = claim.zone.reality();
+            let several = self.config.realities() > 1;
+            if several && !self.topology.touches_in(reality, &gone, &self.config) {
+                // Those beside it there see to that.
+                continue;
+            }
+            let mut there = kin.iter().filter(|(_, rank)| rank.reality() == reality);
+            let place = there.position(|(contact, _)| *contact == self.me);
+            let rank = place.unwrap_or(KIN_MAX / 8);
+            let due = cx.now() + patience + self.config.takeover_step * rank as u32;
             if self.topology.vacancies.len() < VACANCIES_MAX {
                 let kin = gone.kin.clone();
-                self.topology.vacancies.push(Vacancy { claim, due, kin });
+                self.topology.vacancies.push(Vacancy { claim: *claim, due, kin });
             }
         }
         // Who is known to have it already does not wait.
@@ -235,8 +263,15 @@ impl<C: Contact> Can<C> {
         let Ok(at) = self.topology.find(who) else { return };
         let gone = self.topology.neighbours.remove(at);
         self.remember(who);
+        let mut patience = core::time::Duration::ZERO;
+        if self.config.shares_zones() {
+            // Others who share the zone may live.
+            let peers: Vec<_> = gone.kin.iter().copied().filter(|(_, it)| it.is_peer()).collect();
+            self.greet(&peers, cx);
+            patience = self.config.expiry / 2;
+        }
         if !self.config.has(Fault::NoTakeover) {
-            self.vacate(gone, core::time::Duration::ZERO, cx);
+            self.vacate(gone, patience, cx);
         }
     }
 
@@ -254,6 +289,7 @@ impl<C: Contact> Can<C> {
     /// Its own zones have changed: halves are merged, and all who are or were beside it are told.
     pub(super) fn changed(&mut self, winner: Option<C>, cx: &mut Cx<'_, Self>) {
         self.merge();
+        self.thin_out();
         let mut told: Vec<C> = self.topology.neighbours().collect();
         told.extend(winner.filter(|winner| !told.contains(winner)));
         self.prune(None);
@@ -309,7 +345,7 @@ impl<C: Contact> Can<C> {
     }
 
     /// Says hello to those who may be beside it now.
-    pub(super) fn greet(&mut self, kin: &[(C, u8)], cx: &mut Cx<'_, Self>) {
+    pub(super) fn greet(&mut self, kin: &[(C, Rank)], cx: &mut Cx<'_, Self>) {
         for &(contact, _) in kin.iter().take(KIN_MAX) {
             let known = contact == self.me || self.topology.find(contact).is_ok();
             if !known && !self.waits_for(|to, ask| to == contact && *ask == Ask::Hello) {
@@ -319,8 +355,14 @@ impl<C: Contact> Can<C> {
     }
 }
 
-fn is_beside(mine: &[Claim], theirs: &[Claim], dimensions: usize) -> bool {
-    theirs
-        .iter()
-        .any(|theirs| mine.iter().any(|mine| mine.zone.touches(theirs.zone, dimensions).is_some()))
+/// Whoever loses all that it had in a reality to a zone that covers some of it shares that zone.
+fn grow(mine: &mut Vec<Claim>, before: &[Claim], theirs: &[Claim]) {
+    for lost in before {
+        let reality = lost.zone.reality();
+        let has_more = mine.iter().any(|claim| claim.zone.reality() == reality);
+        let covers = |claim: &&Claim| claim.zone.covers(lost.zone);
+        if let (false, Some(wider)) = (has_more, theirs.iter().find(covers)) {
+            mine.push(*wider);
+        }
+    }
 }

@@ -7,7 +7,10 @@ use alloc::vec::Vec;
 use machine::Cx;
 use machine::dht::Contact;
 
-use super::{Ask, CLAIMS_MAX, Can, Claim, KIN_MAX, Neighbour, Point, Said, Search, Zone};
+use super::config::Fault;
+use super::{
+    Ask, CLAIMS_MAX, Can, Claim, KIN_MAX, Neighbour, Point, Rank, Said, Search, Zone, only,
+};
 
 /// How often a joiner is sent on.
 const REFERRALS_MAX: u8 = 32;
@@ -22,7 +25,8 @@ impl<C: Contact> Can<C> {
             self.topology.doors.clone_from(&known);
         }
         if known.is_empty() && self.topology.lost.is_empty() && self.topology.doors.is_empty() {
-            self.topology.claims = Vec::from([Claim { zone: Zone::WHOLE, epoch: 1 }]);
+            let whole = |reality| Claim { zone: Zone::WHOLE.of(reality), epoch: 1 };
+            self.topology.claims = self.config.all_realities().map(whole).collect();
             return self.joined(cx);
         }
         known.iter().for_each(|&door| self.remember(door));
@@ -31,8 +35,29 @@ impl<C: Contact> Can<C> {
             doors = [&*self.topology.lost, &*self.topology.doors].concat();
             cx.rng().shuffle(&mut doors);
         }
+        self.seek_zone(0, &doors, cx);
+    }
+
+    /// Looks for a random place in `reality`, to get a zone there.
+    pub(super) fn seek_zone(&mut self, reality: u8, doors: &[C], cx: &mut Cx<'_, Self>) {
         let point = Point(cx.rng().next_u64());
-        self.search_through(&doors, Search::Join, point.key(), cx);
+        self.search_through(doors, self.stage(reality), Search::Join(reality), point.key(), cx);
+    }
+
+    /// Seeks a zone wherever it has none, if it is not about to get one.
+    pub(super) fn seek_other_realities(&mut self, cx: &mut Cx<'_, Self>) {
+        for reality in self.config.all_realities() {
+            let trying = self.searches(|search| *search == Search::Join(reality))
+                || self.waits_for(
+                    |_, ask| matches!(ask, Ask::Join { reality: other, .. } if *other == reality),
+                );
+            let lacks = self.topology.lacks(reality);
+            if lacks && !trying && !(reality > 0 && self.config.has(Fault::FirstRealityOnly)) {
+                let mut doors: Vec<C> = self.topology.neighbours().collect();
+                cx.rng().shuffle(&mut doors);
+                self.seek_zone(reality, &doors, cx);
+            }
+        }
     }
 
     /// Nobody lets this node in.
@@ -44,49 +69,59 @@ impl<C: Contact> Can<C> {
         // Who was a member tries again with the next tick.
     }
 
-    /// `from` wants to be let in at `point`.
+    /// `from` wants to be let in at this place of a reality.
     pub(super) fn on_join(
         &mut self,
         from: C,
         tag: u32,
-        point: Point,
+        (reality, point): (u8, Point),
         last: bool,
         cx: &mut Cx<'_, Self>,
     ) {
+        let shares = self.config.shares_zones();
         if let Some((joiner, claim)) = self.topology.granted
             && joiner == from
-            && !self.topology.claims.iter().any(|mine| mine.zone.overlaps(claim.zone))
+            && claim.zone.reality() == reality
+            && !self
+                .topology
+                .claims
+                .iter()
+                .any(|mine| mine.zone.overlaps(claim.zone) && !(shares && mine.zone == claim.zone))
         {
             return self.welcome(from, tag, claim, cx);
         }
-        let here = self.topology.claims.iter().position(|claim| claim.zone.contains(point));
-        let largest =
-            (0..self.topology.claims.len()).min_by_key(|&at| self.topology.claims[at].zone.depth());
+        let mine = &self.topology.claims;
+        let there = || (0..mine.len()).filter(|&at| mine[at].zone.reality() == reality);
+        let here = there().find(|&at| mine[at].zone.contains(point));
+        let largest = there().min_by_key(|&at| mine[at].zone.depth());
         let Some(at) = here.or(largest.filter(|_| last)) else {
-            if let Some(to) = self.topology.next(point, &self.config) {
+            if let Some(to) = self.topology.next_in(point, Some(reality), &self.config) {
                 self.reply(from, tag, Said::Refer { to, last: false }, cx);
             }
             return;
         };
-        let depth = self.topology.claims[at].zone.depth();
+        let depth = mine[at].zone.depth();
         if self.config.uniform_partition && !last {
             let roomy = self.topology.neighbours.iter().filter(|it| it.contact != from);
-            let largest = roomy.min_by_key(|neighbour| (neighbour.depth(), neighbour.contact));
+            let largest = roomy.min_by_key(|other| (other.depth(reality), other.contact));
             if let Some(largest) = largest
-                && largest.depth() < depth
+                && largest.depth(reality) < depth
             {
                 let to = largest.contact;
                 return self.reply(from, tag, Said::Refer { to, last: true }, cx);
             }
         }
-        let given = if self.topology.claims.len() > 1 {
-            let smallest = (0..self.topology.claims.len())
-                .max_by_key(|&at| self.topology.claims[at].zone.depth())
-                .unwrap_or(0);
+        let given = if there().count() > 1 {
+            let smallest = there().max_by_key(|&at| mine[at].zone.depth()).unwrap_or(0);
             let Claim { zone, epoch } = self.topology.claims.swap_remove(smallest);
             Claim { zone, epoch: epoch.saturating_add(1) }
+        } else if shares {
+            match self.share_or_split(at, Some(from), cx) {
+                Some(given) => given,
+                None => return,
+            }
         } else {
-            let Claim { zone, epoch } = self.topology.claims[at];
+            let Claim { zone, epoch } = mine[at];
             let Some((low, high)) = zone.halves() else { return };
             let epoch = epoch.saturating_add(1);
             let (kept, given) = if low.contains(point) { (high, low) } else { (low, high) };
@@ -96,23 +131,18 @@ impl<C: Contact> Can<C> {
         // Whoever is beside what is given is heard before the table forgets them.
         self.topology.granted = Some((from, given));
         self.welcome(from, tag, given, cx);
-        let heard = cx.now();
-        let claims = Vec::from([given]);
-        let joiner = Neighbour { contact: from, claims, heard, rtt: u16::MAX, kin: Box::default() };
-        match self.topology.find(from) {
-            Ok(at) => self.topology.neighbours[at] = joiner,
-            Err(at) => self.topology.neighbours.insert(at, joiner),
-        }
+        self.note_zone(from, given, cx);
         self.changed(None, cx);
     }
 
     fn welcome(&self, to: C, tag: u32, claim: Claim, cx: &mut Cx<'_, Self>) {
-        let beside =
-            |theirs: &&Claim| claim.zone.touches(theirs.zone, self.config.dimensions()).is_some();
+        let beside = |theirs: &&Claim| self.config.joins(claim.zone, theirs.zone);
         let neighbours = self.topology.neighbours.iter().filter(|it| it.contact != to);
         let mut neighbours: Vec<(C, Claim)> = neighbours
             .filter_map(|it| Some((it.contact, *it.claims.iter().find(beside)?)))
             .collect();
+        // Those who share the zone must not be left out.
+        neighbours.sort_by_key(|(_, theirs)| theirs.zone != claim.zone);
         if let Some(mine) = self.topology.claims.iter().find(beside) {
             neighbours.insert(0, (self.me, *mine));
         }
@@ -123,19 +153,19 @@ impl<C: Contact> Can<C> {
     /// Another may let this node in.
     pub(super) fn referred(
         &mut self,
-        point: Point,
+        (reality, point): (u8, Point),
         hops: u8,
         to: C,
         last: bool,
         cx: &mut Cx<'_, Self>,
     ) {
-        if self.is_member() {
+        if !self.wants_in(reality) {
             return;
         }
         if hops >= REFERRALS_MAX || to == self.me {
             return self.no_way_in(cx);
         }
-        self.ask_own(to, Ask::Join { point, last, hops: hops + 1 }, cx);
+        self.ask_own(to, Ask::Join { reality, point, last, hops: hops + 1 }, cx);
     }
 
     /// This node has a zone.
@@ -146,48 +176,73 @@ impl<C: Contact> Can<C> {
         neighbours: &[(C, Claim)],
         cx: &mut Cx<'_, Self>,
     ) {
-        self.topology.claims = Vec::from([claim]);
-        self.topology.neighbours.clear();
+        if !self.is_member() {
+            self.topology.claims.clear();
+            self.topology.neighbours.clear();
+        }
+        self.topology.claims.push(claim);
         for &(contact, theirs) in neighbours {
-            if contact == self.me || claim.zone.overlaps(theirs.zone) {
+            let is_peer = self.config.shares_zones() && claim.zone == theirs.zone;
+            if contact == self.me || claim.zone.overlaps(theirs.zone) && !is_peer {
                 continue;
             }
-            if let Err(at) = self.topology.find(contact) {
-                let (claims, heard) = (Vec::from([theirs]), cx.now());
+            if self.topology.find(contact).is_err() {
+                self.note_zone(contact, theirs, cx);
+            }
+        }
+        self.remember(from);
+        if !self.is_member() {
+            self.joined(cx);
+        }
+        self.changed(Some(from), cx);
+        self.seek_other_realities(cx);
+    }
+
+    /// `contact` has this zone, and may have others.
+    pub(super) fn note_zone(&mut self, contact: C, claim: Claim, cx: &mut Cx<'_, Self>) {
+        match self.topology.find(contact) {
+            Ok(at) => {
+                let neighbour = &mut self.topology.neighbours[at];
+                // What it has in other realities is as it was.
+                neighbour.claims.retain(|it| it.zone.reality() != claim.zone.reality());
+                neighbour.claims.push(claim);
+                neighbour.heard = cx.now();
+            }
+            Err(at) => {
+                let (claims, heard) = (Vec::from([claim]), cx.now());
                 let kin = Box::default();
                 let neighbour = Neighbour { contact, claims, heard, rtt: u16::MAX, kin };
                 self.topology.neighbours.insert(at, neighbour);
             }
         }
-        self.remember(from);
-        self.joined(cx);
-        self.changed(Some(from), cx);
     }
 
-    /// To whom its zones go when it leaves: a neighbour whose only zone is the other half of its
-    /// own, or else the one with the smallest.
-    pub(super) fn heir(&self) -> Option<C> {
-        let sibling = match self.topology.claims.as_slice() {
-            [claim] => claim.zone.sibling(),
-            _ => None,
-        };
-        let merges = self
-            .topology
-            .neighbours
-            .iter()
-            .find(|it| matches!(it.claims.as_slice(), [claim] if Some(claim.zone) == sibling));
+    /// To whom its zones of `reality` go when it leaves: a neighbour whose only zone is the other
+    /// half of its own, or else the one with the smallest.
+    pub(super) fn heir(&self, reality: u8) -> Option<C> {
+        let sibling = only(&self.topology.claims, reality).and_then(|claim| claim.zone.sibling());
+        let merges =
+            self.topology.neighbours.iter().find(|it| {
+                only(&it.claims, reality).is_some_and(|claim| Some(claim.zone) == sibling)
+            });
+        let kin = || self.topology.kin(&self.config).into_iter();
         match merges {
             Some(neighbour) => Some(neighbour.contact),
-            None => self.topology.kin().first().map(|(contact, _)| *contact),
+            None => kin().find(|(_, rank)| rank.reality() == reality).map(|(contact, _)| contact),
         }
     }
 
-    /// Gives all away.
+    /// Gives all away; what others share with it is theirs already.
     pub(super) fn hand_over_all(&mut self, cx: &mut Cx<'_, Self>) {
-        if let Some(heir) = self.heir() {
-            let claims = self.topology.claims.as_slice().into();
-            let kin = self.topology.kin().into();
-            self.say(heir, Said::Handover { claims, kin }, cx);
+        for reality in self.config.all_realities() {
+            let mut claims: Vec<Claim> = self.topology.claims_in(reality).copied().collect();
+            claims.retain(|claim| !self.is_shared(claim.zone));
+            if let Some(heir) = self.heir(reality)
+                && !claims.is_empty()
+            {
+                let kin = self.topology.kin(&self.config).into();
+                self.say(heir, Said::Handover { claims: claims.into(), kin }, cx);
+            }
         }
         self.topology.claims.clear();
         let beside: Vec<C> = self.topology.neighbours().collect();
@@ -195,7 +250,12 @@ impl<C: Contact> Can<C> {
     }
 
     /// Zones are given to this node.
-    pub(super) fn on_handover(&mut self, claims: &[Claim], kin: &[(C, u8)], cx: &mut Cx<'_, Self>) {
+    pub(super) fn on_handover(
+        &mut self,
+        claims: &[Claim],
+        kin: &[(C, Rank)],
+        cx: &mut Cx<'_, Self>,
+    ) {
         let mut any = false;
         for claim in claims.iter().take(CLAIMS_MAX) {
             let mine = self.topology.claims.iter().any(|it| it.zone.overlaps(claim.zone));

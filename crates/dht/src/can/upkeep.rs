@@ -8,7 +8,7 @@ use machine::Cx;
 use machine::dht::Contact;
 
 use super::config::Fault;
-use super::{Ask, Can, Claim, Point, Said, Search, Zone};
+use super::{Ask, Can, Claim, Point, Said, Search, Zone, only};
 
 /// How often a place is sought that nobody is found at, before it is taken.
 const GAP_TRIES: u8 = 2;
@@ -24,7 +24,7 @@ impl<C: Contact> Can<C> {
         if !self.is_member() {
             // Whoever lost all tries again, unless it is about to be let in.
             let trying = self.waits_for(|_, ask| matches!(ask, Ask::Join { .. }))
-                || self.searches(|search| *search == Search::Join);
+                || self.searches(|search| matches!(search, Search::Join(_)));
             if !trying && !self.is_asked_to_join() {
                 self.begin_join(Vec::new(), cx);
             }
@@ -42,6 +42,10 @@ impl<C: Contact> Can<C> {
             self.lose(who, cx);
         }
         self.take_over(cx);
+        self.seek_other_realities(cx);
+        if self.config.shares_zones() {
+            self.keep_peers(cx);
+        }
         let beside: Vec<C> = self.topology.neighbours().collect();
         self.update(beside, cx);
         if self.topology.ticks.is_multiple_of(2) && !self.config.has(Fault::NoGapSearch) {
@@ -80,33 +84,39 @@ impl<C: Contact> Can<C> {
 
     /// Looks whether somebody is known behind every face of its zones, and if not, who is there.
     fn look_for_gaps(&mut self, cx: &mut Cx<'_, Self>) {
-        if self.searches(|search| *search == Search::Gap) {
+        if self.searches(|search| matches!(search, Search::Gap(_))) {
             return;
         }
-        let Some(point) = self.find_gap(cx) else {
+        let Some(place) = self.find_gap(cx) else {
             self.topology.gap = None;
             return;
         };
         // The same place again, if it is still one: twice nobody is nobody.
-        let point = match self.topology.gap {
-            Some((before, _)) if !self.is_known(before) => before,
-            _ => point,
+        let (reality, point) = match self.topology.gap {
+            Some((reality, before, _)) if !self.is_known(reality, before) => (reality, before),
+            _ => place,
         };
-        if self.topology.gap.is_none_or(|(before, _)| before != point) {
-            self.topology.gap = Some((point, 0));
+        if self.topology.gap.is_none_or(|(it, before, _)| (it, before) != (reality, point)) {
+            self.topology.gap = Some((reality, point, 0));
         }
-        self.search(Search::Gap, point.key(), cx);
+        self.search(self.stage(reality), Search::Gap(reality), point.key(), cx);
     }
 
-    fn is_known(&self, point: Point) -> bool {
-        self.known_claims().any(|claim| claim.zone.contains(point))
-            || self.topology.vacancies.iter().any(|it| it.claim.zone.contains(point))
+    fn is_known(&self, reality: u8, point: Point) -> bool {
+        let fits = |zone: Zone| zone.reality() == reality && zone.contains(point);
+        self.known_claims().any(|claim| fits(claim.zone))
+            || self.topology.vacancies.iter().any(|it| fits(it.claim.zone))
     }
 
-    /// A place beside it that nobody is known to have.
-    fn find_gap(&self, cx: &mut Cx<'_, Self>) -> Option<Point> {
+    /// A place beside it that nobody is known to have, and its reality.
+    fn find_gap(&self, cx: &mut Cx<'_, Self>) -> Option<(u8, Point)> {
         let dimensions = self.config.dimensions();
-        let known: Vec<Claim> = self.known_claims().collect();
+        let mut known: Vec<Claim> = self.known_claims().collect();
+        if self.config.shares_zones() {
+            // Two who share a zone cover it once.
+            known.sort_by_key(|claim| claim.zone);
+            known.dedup_by_key(|claim| claim.zone);
+        }
         for mine in &self.topology.claims {
             for dimension in 0..dimensions {
                 let halvings = mine.zone.side(dimension, dimensions).1;
@@ -131,8 +141,9 @@ impl<C: Contact> Can<C> {
                     for _ in 0..PROBES {
                         let within = Point(cx.rng().next_u64());
                         let point = mine.zone.beside(dimension, above, within, dimensions);
-                        if !self.is_known(point) {
-                            return Some(point);
+                        let reality = mine.zone.reality();
+                        if !self.is_known(reality, point) {
+                            return Some((reality, point));
                         }
                     }
                 }
@@ -141,9 +152,14 @@ impl<C: Contact> Can<C> {
         None
     }
 
-    /// `owner` says that `point` is its own, or nobody was found.
-    pub(super) fn gap_searched(&mut self, point: Point, owner: Option<C>, cx: &mut Cx<'_, Self>) {
-        if !self.is_member() || self.is_known(point) {
+    /// `owner` says that this place of a reality is its own, or nobody was found.
+    pub(super) fn gap_searched(
+        &mut self,
+        (reality, point): (u8, Point),
+        owner: Option<C>,
+        cx: &mut Cx<'_, Self>,
+    ) {
+        if !self.is_member() || self.is_known(reality, point) {
             self.topology.gap = None;
             return;
         }
@@ -155,10 +171,10 @@ impl<C: Contact> Can<C> {
             return;
         }
         let tries = match self.topology.gap {
-            Some((before, tries)) if before == point => tries + 1,
+            Some((it, before, tries)) if (it, before) == (reality, point) => tries + 1,
             _ => 1,
         };
-        self.topology.gap = Some((point, tries));
+        self.topology.gap = Some((reality, point, tries));
         if tries < GAP_TRIES {
             return;
         }
@@ -167,9 +183,9 @@ impl<C: Contact> Can<C> {
             return;
         }
         // No more than a zone of its own size at a time, and nothing that is known.
-        let least = self.topology.zones().map(Zone::depth).max().unwrap_or(0);
+        let least = self.topology.claims_in(reality).map(|it| it.zone.depth()).max().unwrap_or(0);
         let claim = (least..=super::DEPTH_MAX)
-            .map(|depth| Zone::around(point, depth))
+            .map(|depth| Zone::around(point, depth).of(reality))
             .find(|zone| !self.known_claims().any(|claim| claim.zone.overlaps(*zone)));
         if let Some(zone) = claim
             && self.take(Claim { zone, epoch: 0 })
@@ -181,15 +197,14 @@ impl<C: Contact> Can<C> {
     /// Brings one zone too many to where it merges: to a neighbour that has its other half and no
     /// more, or else to two neighbours in the other half that merge, of whom one takes it.
     fn reassign(&mut self, cx: &mut Cx<'_, Self>) {
-        if self.topology.claims.len() < 2 {
-            return;
-        }
         let mut mine: Vec<Claim> = self.topology.claims.clone();
+        // In most realities there is but one.
+        mine.retain(|claim| only(&self.topology.claims, claim.zone.reality()).is_none());
         mine.sort_by_key(|claim| core::cmp::Reverse(claim.zone.depth()));
         for claim in mine {
             let Some(sibling) = claim.zone.sibling() else { return };
             if let Some(to) = self.sole_owner(sibling).or_else(|| self.lesser_owner(sibling)) {
-                let kin = self.topology.kin().into();
+                let kin = self.topology.kin(&self.config).into();
                 return self.say(to, Said::Handover { claims: [claim].into(), kin }, cx);
             }
             if let Some(to) = self.deepest_in(sibling) {
@@ -200,10 +215,9 @@ impl<C: Contact> Can<C> {
 
     /// The neighbour that has `zone` and no more.
     fn sole_owner(&self, zone: Zone) -> Option<C> {
-        let owner =
-            self.topology.neighbours.iter().find(
-                |neighbour| matches!(neighbour.claims.as_slice(), [claim] if claim.zone == zone),
-            );
+        let owner = self.topology.neighbours.iter().find(|neighbour| {
+            only(&neighbour.claims, zone.reality()).is_some_and(|claim| claim.zone == zone)
+        });
         owner.map(|neighbour| neighbour.contact)
     }
 
@@ -216,21 +230,22 @@ impl<C: Contact> Can<C> {
 
     /// The neighbour with the smallest zone within `zone`, and no other.
     fn deepest_in(&self, zone: Zone) -> Option<C> {
-        let within = self.topology.neighbours.iter().filter(
-            |neighbour| matches!(neighbour.claims.as_slice(), [claim] if zone.covers(claim.zone)),
-        );
-        within.max_by_key(|neighbour| (neighbour.depth(), neighbour.contact)).map(|it| it.contact)
+        let within = self.topology.neighbours.iter().filter(|neighbour| {
+            only(&neighbour.claims, zone.reality()).is_some_and(|claim| zone.covers(claim.zone))
+        });
+        let deepest = within.max_by_key(|it| (it.depth(zone.reality()), it.contact));
+        deepest.map(|neighbour| neighbour.contact)
     }
 
     /// Somebody has one zone too many.
     pub(super) fn on_adopt(&mut self, claim: Claim, hops: u8, cx: &mut Cx<'_, Self>) {
-        let [mine] = self.topology.claims[..] else { return };
+        let Some(mine) = only(&self.topology.claims, claim.zone.reality()) else { return };
         let Some(sibling) = mine.zone.sibling() else { return };
         if mine.zone.overlaps(claim.zone) || hops >= ADOPT_HOPS {
             return;
         }
         if let Some(to) = self.sole_owner(sibling) {
-            let kin = self.topology.kin().into();
+            let kin = self.topology.kin(&self.config).into();
             self.say(to, Said::Handover { claims: [mine].into(), kin }, cx);
             self.on_handover(&[claim], &[], cx);
         } else if let Some(to) = self.deepest_in(sibling) {

@@ -3,12 +3,12 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use super::{CLAIMS_MAX, Claim, KIN_MAX, Point, Said, Zone};
+use super::{CLAIMS_MAX, Claim, DEPTH_MAX, KIN_MAX, Point, REALITIES_MAX, Rank, Said, Zone};
 use crate::chord::Peer;
 use crate::overlay::wire::{PEER_MAX, encode_peer};
 use crate::overlay::{Reader, Speech, WireError};
 
-/// Bytes of a claim: path, halvings, epoch.
+/// Bytes of a claim: path, reality and halvings, epoch.
 const CLAIM: usize = 8 + 1 + 4;
 /// Longest answer to hello.
 const CLAIMS_SAID: usize = 8 + 1 + CLAIMS_MAX * CLAIM + 1 + KIN_MAX * (PEER_MAX + 1);
@@ -29,6 +29,7 @@ impl Speech for Said<Peer> {
             Self::Welcome { .. } => 38,
             Self::Handover { .. } => 39,
             Self::Adopt { .. } => 40,
+            Self::Split { .. } => 41,
         }
     }
 
@@ -49,13 +50,14 @@ impl Speech for Said<Peer> {
                 encode_claims(claims, out);
                 let kin = &kin[..kin.len().min(KIN_MAX)];
                 out.push(kin.len() as u8);
-                for (contact, depth) in kin {
+                for (contact, rank) in kin {
                     encode_peer(contact, out);
-                    out.push(*depth);
+                    out.push(byte(rank.reality(), rank.depth()));
                 }
             }
             Self::Conflict { with } => encode_peer(with, out),
-            Self::Join { point, last } => {
+            Self::Join { reality, point, last } => {
+                out.push(*reality);
                 out.extend(point.0.to_be_bytes());
                 out.push(u8::from(*last));
             }
@@ -72,6 +74,7 @@ impl Speech for Said<Peer> {
                     encode_claim(claim, out);
                 }
             }
+            Self::Split { claim } => encode_claim(claim, out),
             Self::Adopt { claim, hops } => {
                 encode_claim(claim, out);
                 out.push(*hops);
@@ -86,8 +89,12 @@ impl Speech for Said<Peer> {
             34 => Self::Claims { claims: claims(reader)?, kin: kin(reader)? },
             35 => Self::Conflict { with: reader.peer()? },
             36 => {
+                let reality = match reader.u8("a reality")? {
+                    it if usize::from(it) < REALITIES_MAX => it,
+                    it => return Err(WireError::Range { what: "a reality", value: it.into() }),
+                };
                 let point = Point(u64::from_be_bytes(reader.array("a place")?));
-                Self::Join { point, last: reader.flag("the last flag")? }
+                Self::Join { reality, point, last: reader.flag("the last flag")? }
             }
             37 => Self::Refer { to: reader.peer()?, last: reader.flag("the last flag")? },
             38 => {
@@ -99,14 +106,24 @@ impl Speech for Said<Peer> {
             }
             39 => Self::Handover { claims: claims(reader)?, kin: kin(reader)? },
             40 => Self::Adopt { claim: claim(reader)?, hops: reader.u8("the hops")? },
+            41 => Self::Split { claim: claim(reader)? },
             _ => return Err(WireError::Kind(kind)),
         })
     }
 }
 
+/// Two bits of the reality, six of the halvings.
+const fn byte(reality: u8, depth: u8) -> u8 {
+    reality << 6 | depth
+}
+
+const fn reality_and_depth(byte: u8) -> (u8, u8) {
+    (byte >> 6, byte & 63)
+}
+
 fn encode_claim(claim: &Claim, out: &mut Vec<u8>) {
     out.extend(claim.zone.path().to_be_bytes());
-    out.push(claim.zone.depth());
+    out.push(byte(claim.zone.reality(), claim.zone.depth()));
     out.extend(claim.epoch.to_be_bytes());
 }
 
@@ -118,10 +135,10 @@ fn encode_claims(claims: &[Claim], out: &mut Vec<u8>) {
 
 fn claim(reader: &mut Reader<'_>) -> Result<Claim, WireError> {
     let path = u64::from_be_bytes(reader.array("a zone")?);
-    let depth = reader.u8("the halvings of a zone")?;
+    let (reality, depth) = reality_and_depth(reader.u8("the halvings of a zone")?);
     let what = "the halvings of a zone";
     let zone = Zone::new(path, depth).ok_or(WireError::Range { what, value: depth.into() })?;
-    Ok(Claim { zone, epoch: reader.u32("an epoch")? })
+    Ok(Claim { zone: zone.of(reality), epoch: reader.u32("an epoch")? })
 }
 
 fn claims(reader: &mut Reader<'_>) -> Result<Box<[Claim]>, WireError> {
@@ -129,7 +146,17 @@ fn claims(reader: &mut Reader<'_>) -> Result<Box<[Claim]>, WireError> {
     (0..count).map(|_| claim(reader)).collect()
 }
 
-fn kin(reader: &mut Reader<'_>) -> Result<Box<[(Peer, u8)]>, WireError> {
+fn kin(reader: &mut Reader<'_>) -> Result<Box<[(Peer, Rank)]>, WireError> {
     let count = reader.count("neighbours", KIN_MAX)?;
-    (0..count).map(|_| Ok((reader.peer()?, reader.u8("the halvings of a zone")?))).collect()
+    (0..count).map(|_| Ok((reader.peer()?, rank(reader)?))).collect()
+}
+
+fn rank(reader: &mut Reader<'_>) -> Result<Rank, WireError> {
+    let what = "the rank of a neighbour";
+    let (reality, depth) = reality_and_depth(reader.u8(what)?);
+    match depth {
+        0..=DEPTH_MAX => Ok(Rank::neighbour(reality, depth)),
+        _ if depth == Rank::peer(reality).depth() => Ok(Rank::peer(reality)),
+        _ => Err(WireError::Range { what, value: depth.into() }),
+    }
 }

@@ -9,6 +9,8 @@ use machine::dht::Key;
 pub const DIMENSIONS_MAX: usize = 16;
 /// How often the torus is halved at most.
 pub const DEPTH_MAX: u8 = 56;
+/// Most realities, which are tori side by side.
+pub const REALITIES_MAX: usize = 4;
 
 /// A place on the torus: the bits of its coordinates, dealt out to the dimensions in turn. The
 /// coordinates of a key are so many hash functions of it: every `d`th bit of its first 64.
@@ -47,23 +49,37 @@ fn gather(path: u64, bits: u32, first: usize, of: usize) -> u64 {
     gathered
 }
 
-/// A box: the part of the torus that is left after so many halvings.
+/// A box: the part of the torus of one reality that is left after so many halvings. Zones of two
+/// realities have nothing in common, and are not beside each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Zone {
     path: u64,
     depth: u8,
+    reality: u8,
 }
 
 impl Zone {
-    /// The whole torus.
-    pub const WHOLE: Self = Self { path: 0, depth: 0 };
+    /// The whole torus of the first reality.
+    pub const WHOLE: Self = Self { path: 0, depth: 0, reality: 0 };
 
-    /// The zone of `depth` halvings that begins with these bits; `None` if it has more bits, or
-    /// more halvings than there may be.
+    /// The zone of `depth` halvings that begins with these bits, in the first reality; `None` if it
+    /// has more bits, or more halvings than there may be.
     #[must_use]
     pub const fn new(path: u64, depth: u8) -> Option<Self> {
-        let zone = Self { path, depth };
+        let zone = Self { path, depth, reality: 0 };
         if depth > DEPTH_MAX || path & !zone.mask() != 0 { None } else { Some(zone) }
+    }
+
+    /// The same box in another reality, which counts from 0.
+    #[must_use]
+    pub const fn of(self, reality: u8) -> Self {
+        Self { reality, ..self }
+    }
+
+    /// Its reality, which counts from 0.
+    #[must_use]
+    pub const fn reality(self) -> u8 {
+        self.reality
     }
 
     /// The bits of the halves that were taken, at the front of a number.
@@ -85,14 +101,14 @@ impl Zone {
         }
     }
 
-    /// The zone of `depth` halvings that `point` is in.
+    /// The zone of `depth` halvings that `point` is in, in the first reality.
     #[must_use]
     pub const fn around(point: Point, depth: u8) -> Self {
-        let zone = Self { path: 0, depth };
-        Self { path: point.0 & zone.mask(), depth }
+        let zone = Self { path: 0, depth, reality: 0 };
+        Self { path: point.0 & zone.mask(), ..zone }
     }
 
-    /// Whether `point` is in it.
+    /// Whether `point` of its reality is in it.
     #[must_use]
     pub const fn contains(self, point: Point) -> bool {
         (self.path ^ point.0) & self.mask() == 0
@@ -101,7 +117,9 @@ impl Zone {
     /// Whether all of `other` is in it.
     #[must_use]
     pub const fn covers(self, other: Self) -> bool {
-        self.depth <= other.depth && self.contains(Point(other.path))
+        self.reality == other.reality
+            && self.depth <= other.depth
+            && self.contains(Point(other.path))
     }
 
     /// Whether they have anything in common: then one covers the other.
@@ -117,8 +135,8 @@ impl Zone {
             return None;
         }
         let depth = self.depth + 1;
-        let low = Self { path: self.path, depth };
-        Some((low, Self { path: self.path | 1 << (64 - depth as u32), depth }))
+        let low = Self { depth, ..self };
+        Some((low, Self { path: self.path | 1 << (64 - depth as u32), ..low }))
     }
 
     /// What it is a half of.
@@ -126,7 +144,7 @@ impl Zone {
     pub const fn parent(self) -> Option<Self> {
         match self.depth {
             0 => None,
-            depth => Some(Self::around(Point(self.path), depth - 1)),
+            depth => Some(Self::around(Point(self.path), depth - 1).of(self.reality)),
         }
     }
 
@@ -135,7 +153,7 @@ impl Zone {
     pub const fn sibling(self) -> Option<Self> {
         match self.depth {
             0 => None,
-            depth => Some(Self { path: self.path ^ 1 << (64 - depth as u32), depth }),
+            depth => Some(Self { path: self.path ^ 1 << (64 - depth as u32), ..self }),
         }
     }
 
@@ -178,6 +196,9 @@ impl Zone {
     /// `other` lies above.
     #[must_use]
     pub fn touches(self, other: Self, dimensions: usize) -> Option<(usize, bool)> {
+        if self.reality != other.reality {
+            return None;
+        }
         let mut touching = None;
         for dimension in 0..dimensions {
             let (a, wide_a) = self.side(dimension, dimensions);

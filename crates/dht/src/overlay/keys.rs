@@ -20,6 +20,9 @@ use crate::store::Store;
 /// Most keys in one offer.
 pub const OFFER_MAX: usize = 32;
 
+/// Of how many keys in each round another place is looked at.
+const ELSEWHERE: usize = 4;
+
 /// A value that is stored here.
 #[derive(Clone, Debug)]
 pub(super) struct Held {
@@ -269,10 +272,15 @@ impl<T: Topology> Overlay<T> {
         if never {
             return;
         }
+        let places = T::places(&self.config);
+        let mut elsewhere = Vec::new();
         let mut offers = Offers::<T>::new();
         for (key, version, lost) in batch {
             match T::copies(self, &key) {
                 Some(others) => {
+                    if places.len() > 1 {
+                        elsewhere.push(key);
+                    }
                     for other in others {
                         match offers.iter_mut().find(|(to, _)| *to == other) {
                             Some((_, keys)) => keys.push((key, version)),
@@ -290,6 +298,25 @@ impl<T: Topology> Overlay<T> {
             if self.has_room_for_others() {
                 self.offer(to, keys, false, cx);
             }
+        }
+        // Those who hold values in other places may have lost them: some of them are looked up.
+        if elsewhere.len() > ELSEWHERE {
+            cx.rng().shuffle(&mut elsewhere);
+        }
+        for key in elsewhere.into_iter().take(ELSEWHERE) {
+            if self.has_room_for_others() {
+                let place = places.start + cx.rng().below(places.len() as u64) as u8;
+                self.look_up_from(place, Purpose::Elsewhere, key, cx);
+            }
+        }
+    }
+
+    /// Whoever holds `key` in another place is found: it is offered to them.
+    pub(super) fn place_found(&mut self, key: Key, owners: &[ContactOf<T>], cx: &mut Cx<'_, Self>) {
+        let Some((held, _)) = self.held(&key, cx.now()) else { return };
+        let version = held.version;
+        if let Some(&owner) = owners.first().filter(|&&owner| owner != self.me) {
+            self.offer(owner, Vec::from([(key, version)]), false, cx);
         }
     }
 

@@ -27,6 +27,8 @@ pub(super) enum Purpose<T: Topology> {
     Put(OpId, Value),
     /// To bring a value that is held here to where it belongs.
     Orphan,
+    /// To bring a value that belongs here to another of its places.
+    Elsewhere,
     /// The overlay's own.
     Own(T::Search),
 }
@@ -102,8 +104,19 @@ impl<T: Topology> Overlay<T> {
     /// Begins to look for whoever is responsible for `key`.
     pub(super) fn look_up(&mut self, purpose: Purpose<T>, key: Key, cx: &mut Cx<'_, Self>) {
         let first = if matches!(purpose, Purpose::Get(_)) { T::SEEK } else { 0 };
+        self.look_up_from(first, purpose, key, cx);
+    }
+
+    /// Begins to look for whoever is responsible for `key`, in this stage.
+    pub(super) fn look_up_from(
+        &mut self,
+        stage: u8,
+        purpose: Purpose<T>,
+        key: Key,
+        cx: &mut Cx<'_, Self>,
+    ) {
         let mut lookup = Box::new(Lookup::new(purpose, key));
-        match T::route(self, &key, first) {
+        match T::route(self, &key, stage) {
             Route::Owners(owners) => self.arrived(lookup, &owners, cx),
             Route::Next { stage, nodes } => {
                 lookup.push(self.me, &nodes, stage, 1);
@@ -112,21 +125,22 @@ impl<T: Topology> Overlay<T> {
         }
     }
 
-    /// Looks `key` up for the overlay's own ends.
-    pub(crate) fn search(&mut self, search: T::Search, key: Key, cx: &mut Cx<'_, Self>) {
-        self.look_up(Purpose::Own(search), key, cx);
+    /// Looks `key` up for the overlay's own ends, from this stage on.
+    pub(crate) fn search(&mut self, stage: u8, search: T::Search, key: Key, cx: &mut Cx<'_, Self>) {
+        self.look_up_from(stage, Purpose::Own(search), key, cx);
     }
 
-    /// Looks `key` up by way of `doors`, without tables of its own.
+    /// Looks `key` up by way of `doors`, without tables of its own, from this stage on.
     pub(crate) fn search_through(
         &mut self,
         doors: &[ContactOf<T>],
+        stage: u8,
         search: T::Search,
         key: Key,
         cx: &mut Cx<'_, Self>,
     ) {
         let mut lookup = Box::new(Lookup::new(Purpose::Own(search), key));
-        lookup.push(self.me, doors, 0, 1);
+        lookup.push(self.me, doors, stage, 1);
         self.go_on(lookup, cx);
     }
 
@@ -215,6 +229,7 @@ impl<T: Topology> Overlay<T> {
                 self.put_at(op, lookup.key, value.clone(), owners, cost, cx);
             }
             Purpose::Orphan => self.orphan_placed(lookup.key, owners, cx),
+            Purpose::Elsewhere => self.place_found(lookup.key, owners, cx),
             Purpose::Own(search) => T::on_found(self, search, lookup.key, owners, cost, cx),
         }
     }
@@ -229,7 +244,7 @@ impl<T: Topology> Overlay<T> {
             Purpose::Locate(op) | Purpose::Get(op) | Purpose::Put(op, _) => {
                 self.tell(op, Report::Failed { cost }, cx);
             }
-            Purpose::Orphan => {}
+            Purpose::Orphan | Purpose::Elsewhere => {}
             Purpose::Own(search) => T::on_found(self, search, lookup.key, &[], cost, cx),
         }
     }

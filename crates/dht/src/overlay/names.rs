@@ -1,5 +1,6 @@
-//! Values that lie under several names each: a put becomes one at every name, a get goes from the
-//! nearest name to the next until the value is found. Which names those are, the overlay says.
+//! Values that lie under several names each, or in several places: a put becomes one at every name
+//! in every place, a get goes from the nearest name to the next, and then from place to place, until
+//! the value is found. Which names and places those are, the overlay says.
 
 use alloc::vec::Vec;
 use core::cmp::Reverse;
@@ -21,9 +22,9 @@ pub(super) struct Several {
 enum Stage {
     /// At how many names the put is not over, and how many copies are stored at the others.
     Put { open: usize, copies: u16 },
-    /// Which names are still to be asked, the next one last, and whether anybody has said that
-    /// there is no value.
-    Get { names: Vec<Key>, denied: bool },
+    /// Which names are still to be asked, in which stage, the next one last, and whether anybody
+    /// has said that there is no value.
+    Get { names: Vec<(Key, u8)>, denied: bool },
 }
 
 impl<T: Topology> Overlay<T> {
@@ -39,12 +40,15 @@ impl<T: Topology> Overlay<T> {
         if self.rules().puts_under_one_name {
             names.truncate(1);
         }
-        if names.len() > 1 {
-            let stage = Stage::Put { open: names.len(), copies: 0 };
+        let places = T::places(&self.config);
+        if names.len() * places.len() > 1 {
+            let stage = Stage::Put { open: names.len() * places.len(), copies: 0 };
             self.begin_several(op, stage);
         }
         for name in names {
-            self.put(op, name, value.clone(), cx);
+            for place in places.clone() {
+                self.put(op, name, place, value.clone(), cx);
+            }
         }
     }
 
@@ -52,7 +56,14 @@ impl<T: Topology> Overlay<T> {
     pub(super) fn get_under_any(&mut self, op: OpId, key: Key, cx: &mut Cx<'_, Self>) {
         let mut names = T::names(&self.config, &key);
         names.sort_by_cached_key(|name| Reverse(T::away(self, name)));
-        let Some(first) = names.pop() else { return };
+        let mut names: Vec<(Key, u8)> = names.into_iter().map(|name| (name, T::SEEK)).collect();
+        let places = T::places(&self.config);
+        if places.len() > 1 && !self.rules().puts_under_one_name {
+            // Those who were nearest may have failed.
+            let all = names.iter().flat_map(|&(name, _)| places.clone().map(move |it| (name, it)));
+            names = all.chain(names.iter().copied()).collect();
+        }
+        let Some((first, _)) = names.pop() else { return };
         if !names.is_empty() {
             self.begin_several(op, Stage::Get { names, denied: false });
         }
@@ -91,8 +102,8 @@ impl<T: Topology> Overlay<T> {
             (Stage::Get { names, denied }, report) => {
                 *denied |= matches!(report, Report::NotFound { .. });
                 match (names.pop(), *denied) {
-                    (Some(next), _) => {
-                        self.look_up(Purpose::Get(op), next, cx);
+                    (Some((next, stage)), _) => {
+                        self.look_up_from(stage, Purpose::Get(op), next, cx);
                         return None;
                     }
                     (None, true) => Report::NotFound { cost },

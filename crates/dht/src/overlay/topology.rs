@@ -2,6 +2,7 @@
 //! and how all that is kept up.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 use core::time::Duration;
 
 use machine::Cx;
@@ -54,6 +55,15 @@ pub trait Topology: Sized {
     fn names(config: &Self::Config, key: &Key) -> Vec<Key> {
         let _ = config;
         Vec::from([*key])
+    }
+    /// The stages in which lookups end with each of the sets of nodes that hold a value on their own:
+    /// a put goes to all of them, a get to the others when the nearest fails. One of [`LIST_MAX`] at
+    /// most.
+    ///
+    /// [`LIST_MAX`]: super::LIST_MAX
+    fn places(config: &Self::Config) -> Range<u8> {
+        let _ = config;
+        0..1
     }
     /// How far away `name` is, to ask the nearest of several first.
     fn away(node: &Overlay<Self>, name: &Key) -> u128 {

@@ -68,12 +68,19 @@ pub(super) struct Putting<T: Topology> {
 }
 
 impl<T: Topology> Overlay<T> {
-    /// The user wants `value` to be stored under `key`.
-    pub(super) fn put(&mut self, op: OpId, key: Key, value: Value, cx: &mut Cx<'_, Self>) {
+    /// The user wants `value` to be stored under `key`, where lookups of this stage end.
+    pub(super) fn put(
+        &mut self,
+        op: OpId,
+        key: Key,
+        stage: u8,
+        value: Value,
+        cx: &mut Cx<'_, Self>,
+    ) {
         if value.len() > VALUE_MAX {
             return self.tell(op, Report::Failed { cost: Cost::default() }, cx);
         }
-        self.look_up(Purpose::Put(op, value), key, cx);
+        self.look_up_from(stage, Purpose::Put(op, value), key, cx);
     }
 
     pub(super) fn tell(&mut self, op: OpId, report: Report<ContactOf<T>>, cx: &mut Cx<'_, Self>) {

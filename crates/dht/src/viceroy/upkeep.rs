@@ -33,7 +33,7 @@ impl<C: Contact> Viceroy<C> {
             doors = [&*self.topology.lost, &*self.topology.doors].concat();
             cx.rng().shuffle(&mut doors);
         }
-        self.search_through(&doors, Search::Join, self.me.key(), cx);
+        self.search_through(&doors, 0, Search::Join, self.me.key(), cx);
     }
 
     /// Nobody lets this node in.
@@ -248,7 +248,13 @@ impl<C: Contact> Viceroy<C> {
         {
             // Just behind this node: its own place is its own in any ring that still lists it.
             let behind = place(&self.me.key()).wrapping_add(1);
-            self.search_through(&[lost], Search::Merge, Key::new(u128::from(behind) << 64, 0), cx);
+            self.search_through(
+                &[lost],
+                0,
+                Search::Merge,
+                Key::new(u128::from(behind) << 64, 0),
+                cx,
+            );
         }
     }
 
@@ -277,7 +283,7 @@ impl<C: Contact> Viceroy<C> {
             let there = place(&self.me.key()).wrapping_add(far);
             if !self.searches(|search| *search == Search::DownRight) {
                 let key = Key::new(u128::from(there) << 64, 0);
-                self.search(Search::DownRight, key, cx);
+                self.search(0, Search::DownRight, key, cx);
             }
             return;
         }

@@ -3,6 +3,7 @@
 //! message travels through the codec. Planted defects must be found, too.
 
 mod can;
+mod can_realities;
 mod kelips;
 mod pastry;
 mod repair;

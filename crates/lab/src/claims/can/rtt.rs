@@ -1,12 +1,9 @@
 //! Forwarding to where most is gained for the time that a hop takes.
 
-use std::time::Duration;
-
 use dht::can::{Config, Point};
 use machine::Rng;
-use sim::{Latency, Node, TransitStub};
 
-use super::Torus;
+use super::{Torus, millis, network};
 use crate::claim::{Claim, Provenance};
 use crate::claims::mean;
 use crate::outcome::{Axis, Check, Outcome, Plot, Role, Series, Tolerance};
@@ -58,26 +55,11 @@ pub(crate) static CLAIM: Claim = Claim {
 const PUBLISHED: [(u64, f64, f64); 4] =
     [(2, 116.8, 88.3), (3, 116.7, 76.1), (4, 115.8, 71.2), (5, 115.4, 70.9)];
 
-/// A transit-stub network with links of 100, 10 and 1 ms.
-fn network(domains: u64, routers: u64) -> Latency {
-    let millis = Duration::from_millis;
-    Latency::TransitStub(TransitStub {
-        domains: domains as u32,
-        routers: routers as u32,
-        stubs: 4,
-        transit: millis(100),
-        access: millis(10),
-        stub: millis(1),
-    })
-}
-
 fn measure(run: &Run<'_>) -> Result<Outcome, ParamError> {
     let (nodes, lookups) = (run.params.int("nodes"), run.params.int("lookups"));
     let cases: Vec<(u64, bool)> =
         PUBLISHED.iter().flat_map(|row| [(row.0, false), (row.0, true)]).collect();
     let latency = network(run.params.int("domains"), run.params.int("routers"));
-    let millis =
-        |from: Node, to: Node| latency.delay(from, to, &mut Rng::new(0)).as_secs_f64() * 1_000.0;
     let measured = run.map(
         &cases,
         |(d, _)| *d as f64,
@@ -86,12 +68,12 @@ fn measure(run: &Run<'_>) -> Result<Outcome, ParamError> {
             let dimensions = d as usize;
             let config =
                 Config { dimensions, rtt_weighted, uniform_partition: false, ..Config::default() };
-            let rtt = |from, to| (2.0 * millis(from, to)) as u16;
+            let rtt = |from, to| (2.0 * millis(&latency, from, to)) as u16;
             let torus = Torus::standing(nodes, config, &mut rng, rtt);
             let mut hops = Vec::new();
             for _ in 0..lookups {
                 let way = torus.walk(torus.any(&mut rng), Point(rng.next_u64()));
-                hops.extend(way.windows(2).map(|hop| millis(hop[0], hop[1])));
+                hops.extend(way.windows(2).map(|hop| millis(&latency, hop[0], hop[1])));
             }
             mean(&hops)
         },
