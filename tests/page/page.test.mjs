@@ -305,7 +305,7 @@ test("a claim is run, and its curve is beside the published one", async () => {
 test("each kind of network is seen at work in the lab", async () => {
   const { page } = user;
   const pictures = {
-    "pastry.hops": /on a ring of 1,000 nodes/, "can.hops.dimensions": /from zone to zone among 256 nodes/,
+    "can.hops.dimensions": /from zone to zone among 1,024 nodes/,
     "kelips.failure": /in 14 groups/, "viceroy.degree": /on \d+ levels/, "search.ttl_tree": /^A question among 40 peers, from the middle outwards/,
   };
   await view("lab");

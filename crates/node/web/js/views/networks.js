@@ -1,6 +1,6 @@
 // The networks this node is in, each with a live picture of what it looks like from here, and the way in and out.
 
-import { html, useMemo, useState } from "../../vendor/htm-preact.js";
+import { html, useEffect, useMemo, useRef, useState } from "../../vendor/htm-preact.js";
 import * as api from "../api.js";
 import { Picture } from "../draw/canvas.js";
 import { drawKademlia, drawRing, swarmPainter, treeHeight } from "../draw/networks.js";
@@ -43,9 +43,12 @@ export function Networks({ id }) {
   const { value } = useFetched(() => api.get("/networks"), 3000, [turn]);
   const networks = value?.networks ?? [];
   const chosen = networks.find((network) => network.name === id) ?? networks[0];
+  const list = useRef(null);
+  // On a phone they are one line, which scrolls.
+  useEffect(() => list.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" }), [chosen?.name]);
   return html`<div class="view"><h1>${n.title}</h1>
     ${value && networks.length === 0 && html`<${Empty} icon="networks" title=${n.none} hint=${n.noneHint} />`}
-    <nav class="chips" aria-label=${n.title}>${networks.map((network) => html`<a key=${network.name} class="button" href=${`#/networks/${network.name}`} aria-current=${network === chosen ? "page" : null}>${network.title}<span class=${`badge ${BADGES[network.state] ?? ""}`}>${n.states[network.state] ?? network.state}</span></a>`)}</nav>
+    <nav class="chips" ref=${list} aria-label=${n.title}>${networks.map((network) => html`<a key=${network.name} class="button" href=${`#/networks/${network.name}`} aria-current=${network === chosen ? "page" : null}>${network.title}<span class=${`badge ${BADGES[network.state] ?? ""}`}>${n.states[network.state] ?? network.state}</span></a>`)}</nav>
     ${chosen && html`<${Network} key=${chosen.name} name=${chosen.name} changed=${() => again((turn) => turn + 1)} />`}
     <${Ports} /></div>`;
 }
