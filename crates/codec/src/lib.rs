@@ -9,6 +9,7 @@ extern crate std;
 pub mod base32;
 pub mod bencode;
 pub mod bitfield;
+pub mod datagram;
 pub mod hex;
 pub mod http;
 pub mod percent;

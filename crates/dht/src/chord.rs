@@ -30,14 +30,14 @@ use alloc::sync::Arc;
 use machine::dht::{Command, Contact, Cost, Dht, Report};
 use machine::{Cx, DatagramMachine, Instant, Machine, Near, OpId, Send};
 
-pub use config::{
-    Config, Fault, FingerUpkeep, REMEMBERED_MAX, Routing, SUCCESSORS_MAX, Style, VALUE_MAX,
-};
-pub use keys::OFFER_MAX;
-pub use message::{Item, Message, Neighbours, Version, Wanted};
+pub use config::{Config, Fault, FingerUpkeep, REMEMBERED_MAX, Routing, SUCCESSORS_MAX, Style};
+pub use message::{Message, Neighbours, Wanted};
 pub use peer::Peer;
 pub use position::{BITS, Position};
-pub use wire::{DATAGRAM_MAX, Error as WireError, Packet};
+pub use wire::{DATAGRAM_MAX, Packet};
+
+pub use crate::held::{Item, OFFER_MAX, VALUE_MAX, Version};
+pub use codec::datagram::Malformed;
 
 use fingers::FingerTable;
 use keys::Keys;

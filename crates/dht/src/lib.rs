@@ -9,6 +9,7 @@ extern crate std;
 
 pub mod can;
 pub mod chord;
+mod held;
 pub mod kademlia;
 pub mod kelips;
 pub mod overlay;

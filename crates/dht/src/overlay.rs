@@ -19,11 +19,13 @@ use alloc::sync::Arc;
 use machine::dht::{Command, Cost, Dht, Report};
 use machine::{Cx, DatagramMachine, Machine, OpId, Send};
 
-pub use keys::OFFER_MAX;
-pub use message::{Item, Message, Version};
-pub use rules::{LIST_MAX, Rules, VALUE_MAX};
+pub use message::Message;
+pub use rules::{LIST_MAX, Rules};
 pub use topology::{ContactOf, Route, Topology};
-pub use wire::{DATAGRAM_MAX, Reader, Speech, WireError};
+pub use wire::{DATAGRAM_MAX, Speech};
+
+pub use crate::held::{Item, OFFER_MAX, VALUE_MAX, Version};
+pub use codec::datagram::{Malformed, Reader};
 
 use keys::Keys;
 use lookup::Purpose;

@@ -41,7 +41,9 @@ pub use message::Message;
 pub use reputation::{
     Bar, Mandate, Receipt, Standing, TESTIMONIES_MAX, Testimony, VOUCHERS_MAX, Voucher,
 };
-pub use wire::{DATAGRAM_MAX, WireError};
+pub use wire::DATAGRAM_MAX;
+
+pub use codec::datagram::Malformed;
 
 use election::Probe;
 use leaf::Leaf;

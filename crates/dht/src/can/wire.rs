@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 
 use super::{CLAIMS_MAX, Claim, DEPTH_MAX, KIN_MAX, Point, REALITIES_MAX, Rank, Said, Zone};
 use crate::chord::Peer;
-use crate::overlay::wire::{PEER_MAX, encode_peer};
-use crate::overlay::{Reader, Speech, WireError};
+use crate::overlay::wire::{Contacts, PEER_MAX, encode_peer};
+use crate::overlay::{Malformed, Reader, Speech};
 
 /// Bytes of a claim: path, reality and halvings, epoch.
 const CLAIM: usize = 8 + 1 + 4;
@@ -82,7 +82,7 @@ impl Speech for Said<Peer> {
         }
     }
 
-    fn decode(kind: u8, reader: &mut Reader<'_>) -> Result<Self, WireError> {
+    fn decode(kind: u8, reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         Ok(match kind {
             32 => Self::Hello { claims: claims(reader)? },
             33 => Self::Update { claims: claims(reader)?, kin: kin(reader)? },
@@ -91,7 +91,7 @@ impl Speech for Said<Peer> {
             36 => {
                 let reality = match reader.u8("a reality")? {
                     it if usize::from(it) < REALITIES_MAX => it,
-                    it => return Err(WireError::Range { what: "a reality", value: it.into() }),
+                    it => return Err(Malformed::Range { what: "a reality", value: it.into() }),
                 };
                 let point = Point(u64::from_be_bytes(reader.array("a place")?));
                 Self::Join { reality, point, last: reader.flag("the last flag")? }
@@ -101,13 +101,13 @@ impl Speech for Said<Peer> {
                 let own = claim(reader)?;
                 let count = reader.count("neighbours", KIN_MAX)?;
                 let neighbours = (0..count).map(|_| Ok((reader.peer()?, claim(reader)?)));
-                let neighbours = neighbours.collect::<Result<_, WireError>>()?;
+                let neighbours = neighbours.collect::<Result<_, Malformed>>()?;
                 Self::Welcome { claim: own, neighbours }
             }
             39 => Self::Handover { claims: claims(reader)?, kin: kin(reader)? },
             40 => Self::Adopt { claim: claim(reader)?, hops: reader.u8("the hops")? },
             41 => Self::Split { claim: claim(reader)? },
-            _ => return Err(WireError::Kind(kind)),
+            _ => return Err(Malformed::Kind(kind)),
         })
     }
 }
@@ -133,30 +133,30 @@ fn encode_claims(claims: &[Claim], out: &mut Vec<u8>) {
     claims.iter().for_each(|claim| encode_claim(claim, out));
 }
 
-fn claim(reader: &mut Reader<'_>) -> Result<Claim, WireError> {
+fn claim(reader: &mut Reader<'_>) -> Result<Claim, Malformed> {
     let path = u64::from_be_bytes(reader.array("a zone")?);
     let (reality, depth) = reality_and_depth(reader.u8("the halvings of a zone")?);
     let what = "the halvings of a zone";
-    let zone = Zone::new(path, depth).ok_or(WireError::Range { what, value: depth.into() })?;
+    let zone = Zone::new(path, depth).ok_or(Malformed::Range { what, value: depth.into() })?;
     Ok(Claim { zone: zone.of(reality), epoch: reader.u32("an epoch")? })
 }
 
-fn claims(reader: &mut Reader<'_>) -> Result<Box<[Claim]>, WireError> {
+fn claims(reader: &mut Reader<'_>) -> Result<Box<[Claim]>, Malformed> {
     let count = reader.count("zones", CLAIMS_MAX)?;
     (0..count).map(|_| claim(reader)).collect()
 }
 
-fn kin(reader: &mut Reader<'_>) -> Result<Box<[(Peer, Rank)]>, WireError> {
+fn kin(reader: &mut Reader<'_>) -> Result<Box<[(Peer, Rank)]>, Malformed> {
     let count = reader.count("neighbours", KIN_MAX)?;
     (0..count).map(|_| Ok((reader.peer()?, rank(reader)?))).collect()
 }
 
-fn rank(reader: &mut Reader<'_>) -> Result<Rank, WireError> {
+fn rank(reader: &mut Reader<'_>) -> Result<Rank, Malformed> {
     let what = "the rank of a neighbour";
     let (reality, depth) = reality_and_depth(reader.u8(what)?);
     match depth {
         0..=DEPTH_MAX => Ok(Rank::neighbour(reality, depth)),
         _ if depth == Rank::peer(reality).depth() => Ok(Rank::peer(reality)),
-        _ => Err(WireError::Range { what, value: depth.into() }),
+        _ => Err(Malformed::Range { what, value: depth.into() }),
     }
 }

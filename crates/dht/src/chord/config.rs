@@ -5,8 +5,6 @@ use core::time::Duration;
 
 /// Longest successor list that is kept or read from others.
 pub const SUCCESSORS_MAX: usize = 32;
-/// Longest value that is stored, in bytes.
-pub const VALUE_MAX: usize = 1_000;
 /// How many nodes that a user named, and how many lost ones, a node remembers to find its way back.
 pub const REMEMBERED_MAX: usize = 8;
 

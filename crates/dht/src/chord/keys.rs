@@ -10,27 +10,16 @@ use machine::dht::{Contact, Key, Value};
 use machine::{Cx, Instant};
 
 use super::Chord;
-use super::config::VALUE_MAX;
-use super::message::{Item, Message, Version, Wanted};
+use super::message::{Message, Wanted};
+use crate::held::{Compared, Held, Item, Kept, OFFER_MAX, Version};
 use crate::store::Store;
 
-/// Most keys in one offer.
-pub const OFFER_MAX: usize = 32;
 /// Most offers whose values a node waits for.
 const PROMISES_MAX: usize = 256;
 /// Most of them that one host makes.
 const PROMISES_PER_HOST: usize = 32;
 /// How long it waits for them.
 const PROMISE_LIFE: Duration = Duration::from_secs(30);
-
-/// A value that is stored here.
-#[derive(Clone, Debug)]
-pub(super) struct Held {
-    pub(super) version: Version,
-    pub(super) value: Value,
-    /// When another node that holds it last said so, or when it came.
-    pub(super) confirmed: Instant,
-}
 
 /// An offer of which something was wanted.
 struct Promise<C> {
@@ -67,19 +56,6 @@ impl<C> Keys<C> {
     }
 }
 
-/// A digest of `value` (FNV-1a, 32 bits), which decides between versions of one number.
-fn digest(value: &[u8]) -> u32 {
-    value.iter().fold(0x811c_9dc5, |hash, &byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
-}
-
-impl Version {
-    /// The `number`th version of a key, which is `value`.
-    #[must_use]
-    pub fn new(number: u32, value: &[u8]) -> Self {
-        Self { number, digest: digest(value) }
-    }
-}
-
 impl<C: Contact> Chord<C> {
     /// Keys of the values that it stores, in order; expired ones may be among them.
     pub fn keys(&self) -> impl Iterator<Item = Key> + '_ {
@@ -101,34 +77,19 @@ impl<C: Contact> Chord<C> {
 
     /// The number of the version that is held; 0 for none.
     pub(super) fn number(&self, key: &Key, now: Instant) -> u32 {
-        self.held(key, now).map_or(0, |(held, _)| held.version.number)
+        self.keys.as_ref().map_or(0, |keys| keys.store.number(key, now))
     }
 
     /// What is held under `key`, to be sent.
     pub(super) fn item(&self, key: &Key, now: Instant) -> Option<Box<Item>> {
-        let (held, expires) = self.held(key, now)?;
-        let seconds_left = u32::try_from((expires - now).as_secs()).unwrap_or(u32::MAX);
-        let value = held.value.clone();
-        Some(Box::new(Item { key: *key, version: held.version, seconds_left, value }))
+        self.keys.as_ref()?.store.item(key, now).map(Box::new)
     }
 
     /// Stores a value unless a newer one is there; whether it, or a newer one, is here now.
     pub(super) fn keep(&mut self, item: &Item, now: Instant) -> bool {
-        if item.value.len() > VALUE_MAX {
-            return false;
-        }
-        let version = Version::new(item.version.number, &item.value);
-        let limit = self.config.values_max;
-        let life = Duration::from_secs(item.seconds_left.into()).min(self.config.lifetime);
+        let (limit, lifetime) = (self.config.values_max, self.config.lifetime);
         let keys = self.keys.get_or_insert_with(|| Box::new(Keys::new(limit)));
-        if let Some(held) = keys.store.get_mut(&item.key, now)
-            && held.version > version
-        {
-            held.confirmed = now;
-            return true;
-        }
-        let held = Held { version, value: item.value.clone(), confirmed: now };
-        keys.store.insert(item.key, held, now + life, now).is_ok()
+        keys.store.keep(item, lifetime, now) != Kept::Refused
     }
 
     /// `from` asks for the value under `key`.
@@ -151,25 +112,11 @@ impl<C: Contact> Chord<C> {
         cx: &mut Cx<'_, Self>,
     ) {
         let now = cx.now();
-        let mut bits = 0;
-        let mut wanted = Vec::new();
-        let mut newer = Vec::new();
-        let number = offered.first().map_or(0, |(key, _)| self.number(key, now));
-        for (index, (key, version)) in offered.iter().take(OFFER_MAX).enumerate() {
-            let held = self.keys.as_mut().and_then(|keys| keys.store.get_mut(key, now));
-            match held {
-                Some(held) if !put && held.version >= *version => {
-                    held.confirmed = now;
-                    if held.version > *version {
-                        newer.push((*key, held.version));
-                    }
-                }
-                _ => {
-                    bits |= 1 << index;
-                    wanted.push(*key);
-                }
-            }
-        }
+        let store = self.keys.as_mut().map(|keys| &mut keys.store);
+        let Compared { bits, number, newer } = Compared::new(store, put, offered, now);
+        let is_wanted = |at: &(usize, &(Key, Version))| bits >> at.0 & 1 == 1;
+        let offered = offered.iter().take(OFFER_MAX).enumerate();
+        let wanted: Vec<Key> = offered.filter(is_wanted).map(|(_, (key, _))| *key).collect();
         let mut token = 0;
         if !wanted.is_empty() {
             token = cx.rng().next_u32();

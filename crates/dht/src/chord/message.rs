@@ -2,7 +2,9 @@
 
 use alloc::boxed::Box;
 
-use machine::dht::{Key, Value};
+use machine::dht::Key;
+
+use crate::held::{Item, Version};
 
 /// Whom a node has beside it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,28 +13,6 @@ pub struct Neighbours<C> {
     pub predecessor: Option<C>,
     /// Its successor list.
     pub successors: Box<[C]>,
-}
-
-/// How new a value is: of two under one key, the greater wins.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Version {
-    /// How often the key was put; 0 for never.
-    pub number: u32,
-    /// A digest of the value, so that all agree which of two concurrent ones wins.
-    pub digest: u32,
-}
-
-/// A value under way.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Item {
-    /// Its name.
-    pub key: Key,
-    /// How new it is.
-    pub version: Version,
-    /// Seconds until it expires.
-    pub seconds_left: u32,
-    /// The bytes.
-    pub value: Value,
 }
 
 /// The answer to an [`Message::Offer`].

@@ -10,12 +10,12 @@ use machine::dht::{Contact, Key};
 use machine::{Cx, Instant, OpId};
 
 use super::config::Fault;
-use super::keys::OFFER_MAX;
 use super::lookup::Purpose;
-use super::message::{Item, Message, Version, Wanted};
+use super::message::{Message, Wanted};
 use super::position::{Position, position};
 use super::task::Kind;
 use super::{Chord, Event};
+use crate::held::{Item, OFFER_MAX, Version};
 
 /// Why values are offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,11 +11,12 @@ use machine::{Cx, Instant, OpId};
 use super::config::Config;
 use super::lookup::{Lookup, Purpose};
 use super::membership::Join;
-use super::message::{Message, Version};
+use super::message::Message;
 use super::recursive::{ORIGIN_PATIENCE, Passing};
 use super::repair::{Giving, Offering, Why};
 use super::user::{Getting, PutGiving, Putting};
 use super::{Chord, Timer};
+use crate::held::Version;
 
 /// Why a node waits for another.
 pub(super) enum Kind<C> {

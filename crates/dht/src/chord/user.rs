@@ -6,12 +6,12 @@ use alloc::vec::Vec;
 use machine::dht::{Contact, Cost, Key, Report, Value};
 use machine::{Cx, OpId};
 
-use super::config::VALUE_MAX;
 use super::lookup::Purpose;
-use super::message::{Item, Version, Wanted};
+use super::message::Wanted;
 use super::repair::spread;
 use super::task::Kind;
 use super::{Chord, Event};
+use crate::held::{Item, VALUE_MAX, Version};
 
 /// A value is asked for, of one holder after another.
 pub(super) struct Getting<C> {

@@ -6,8 +6,9 @@ use super::Said;
 use super::config::{ENTRIES_MAX, TUPLES_MAX};
 use super::view::{Entry, Tuple};
 use crate::chord::Peer;
-use crate::overlay::wire::{PEER_MAX, encode_peer};
-use crate::overlay::{Reader, Speech, WireError};
+use crate::held::Fields;
+use crate::overlay::wire::{Contacts, PEER_MAX, encode_peer};
+use crate::overlay::{Malformed, Reader, Speech};
 
 /// Longest answer to whoever asks whom one knows.
 const VIEW_MAX: usize = 8 + 4 + 2 + 1 + ENTRIES_MAX * (PEER_MAX + 4);
@@ -61,7 +62,7 @@ impl Speech for Said<Peer> {
         }
     }
 
-    fn decode(kind: u8, reader: &mut Reader<'_>) -> Result<Self, WireError> {
+    fn decode(kind: u8, reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         Ok(match kind {
             32 => {
                 let entries = entries(reader)?;
@@ -82,7 +83,7 @@ impl Speech for Said<Peer> {
             35 => Self::Ping,
             36 => Self::Pong { beat: reader.u32("a heartbeat")? },
             37 => Self::Goodbye,
-            _ => return Err(WireError::Kind(kind)),
+            _ => return Err(Malformed::Kind(kind)),
         })
     }
 }
@@ -96,7 +97,7 @@ fn encode_entries(entries: &[Entry<Peer>], out: &mut Vec<u8>) {
     }
 }
 
-fn entries(reader: &mut Reader<'_>) -> Result<alloc::boxed::Box<[Entry<Peer>]>, WireError> {
+fn entries(reader: &mut Reader<'_>) -> Result<alloc::boxed::Box<[Entry<Peer>]>, Malformed> {
     let count = reader.count("entries", ENTRIES_MAX)?;
     (0..count)
         .map(|_| Ok(Entry { contact: reader.peer()?, beat: reader.u32("a heartbeat")? }))

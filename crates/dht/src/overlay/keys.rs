@@ -4,33 +4,20 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::time::Duration;
 
 use machine::dht::{Key, Report, Value};
 use machine::{Cx, Instant, OpId};
 
 use super::lookup::Purpose;
-use super::message::{Item, Message, Version};
+use super::message::Message;
 use super::request::Kind;
-use super::rules::VALUE_MAX;
 use super::topology::{ContactOf, Topology};
 use super::{Event, Overlay, Status};
+use crate::held::{Compared, Held, Item, Kept, OFFER_MAX, Version};
 use crate::store::Store;
-
-/// Most keys in one offer.
-pub const OFFER_MAX: usize = 32;
 
 /// Of how many keys in each round another place is looked at.
 const ELSEWHERE: usize = 4;
-
-/// A value that is stored here.
-#[derive(Clone, Debug)]
-pub(super) struct Held {
-    version: Version,
-    pub(super) value: Value,
-    /// When another node that holds it last said so, or when it came.
-    confirmed: Instant,
-}
 
 /// All that a node stores; it exists only while there is something.
 pub(super) struct Keys {
@@ -85,41 +72,25 @@ impl<T: Topology> Overlay<T> {
 
     /// The number of the version that is held; 0 for none.
     pub(crate) fn number(&self, key: &Key, now: Instant) -> u32 {
-        self.held(key, now).map_or(0, |(held, _)| held.version.number)
+        self.keys.as_ref().map_or(0, |keys| keys.store.number(key, now))
     }
 
     /// What is held under `key`, to be sent.
     pub(super) fn item(&self, key: &Key, now: Instant) -> Option<Item> {
-        let (held, expires) = self.held(key, now)?;
-        let seconds_left = u32::try_from((expires - now).as_secs()).unwrap_or(u32::MAX);
-        let value = held.value.clone();
-        Some(Item { key: *key, version: held.version, seconds_left, value })
+        self.keys.as_ref()?.store.item(key, now)
     }
 
     /// Stores a value unless a newer one is there; whether it, or a newer one, is here now.
     pub(super) fn keep(&mut self, item: &Item, cx: &mut Cx<'_, Self>) -> bool {
-        if item.value.len() > VALUE_MAX {
-            return false;
-        }
-        let now = cx.now();
-        let version = Version::new(item.version.number, &item.value);
-        let limit = self.rules().values_max;
-        let life = Duration::from_secs(item.seconds_left.into()).min(self.rules().lifetime);
+        let (limit, lifetime) = (self.rules().values_max, self.rules().lifetime);
         let keys = self.keys.get_or_insert_with(|| {
             Box::new(Keys { store: Store::new(limit), cursor: None, hurried: false })
         });
-        if let Some(held) = keys.store.get_mut(&item.key, now)
-            && held.version > version
-        {
-            held.confirmed = now;
-            return true;
-        }
-        let held = Held { version, value: item.value.clone(), confirmed: now };
-        let kept = keys.store.insert(item.key, held, now + life, now).is_ok();
-        if kept {
+        let kept = keys.store.keep(item, lifetime, cx.now());
+        if kept == Kept::Taken {
             T::kept(self, &item.key, cx);
         }
-        kept
+        kept != Kept::Refused
     }
 
     /// `from` asks for the value under `key`.
@@ -141,22 +112,8 @@ impl<T: Topology> Overlay<T> {
         offered: &[(Key, Version)],
         cx: &mut Cx<'_, Self>,
     ) {
-        let now = cx.now();
-        let mut bits = 0;
-        let mut newer = Vec::new();
-        let number = offered.first().map_or(0, |(key, _)| self.number(key, now));
-        for (index, (key, version)) in offered.iter().take(OFFER_MAX).enumerate() {
-            let held = self.keys.as_mut().and_then(|keys| keys.store.get_mut(key, now));
-            match held {
-                Some(held) if !put && held.version >= *version => {
-                    held.confirmed = now;
-                    if held.version > *version {
-                        newer.push((*key, held.version));
-                    }
-                }
-                _ => bits |= 1 << index,
-            }
-        }
+        let store = self.keys.as_mut().map(|keys| &mut keys.store);
+        let Compared { bits, number, newer } = Compared::new(store, put, offered, cx.now());
         cx.send(from, Message::Want { tag, bits, number });
         if !newer.is_empty() && self.has_room_for_others() {
             self.offer(from, newer, false, cx);

@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 
 use machine::dht::Key;
 
-pub use crate::chord::{Item, Version};
+use crate::held::{Item, Version};
 
 /// What one node says to another. `tag` repeats the request's in its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]

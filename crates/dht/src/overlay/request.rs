@@ -8,11 +8,12 @@ use machine::{Cx, Instant, OpId};
 
 use super::keys::{Giving, Offering};
 use super::lookup::Lookup;
-use super::message::{Item, Message, Version};
+use super::message::Message;
 use super::names::Several;
 use super::topology::{ContactOf, Topology};
 use super::user::{Getting, Putting};
 use super::{Overlay, Timer};
+use crate::held::{Item, Version};
 
 /// Why a node waits for another.
 pub(super) enum Kind<T: Topology> {

@@ -3,8 +3,6 @@
 
 use core::time::Duration;
 
-/// Longest value that is stored, in bytes.
-pub const VALUE_MAX: usize = 1_000;
 /// Most nodes that are named in one answer.
 pub const LIST_MAX: usize = 8;
 

@@ -7,11 +7,10 @@ use machine::dht::{Cost, Key, Report, Value};
 use machine::{Cx, OpId};
 
 use super::lookup::{Lookup, Purpose};
-use super::message::{Item, Version};
 use super::request::Kind;
-use super::rules::VALUE_MAX;
 use super::topology::{ContactOf, Topology};
 use super::{Event, Overlay};
+use crate::held::{Item, VALUE_MAX, Version};
 
 /// A value is asked for, of one holder after another.
 pub(super) struct Getting<T: Topology> {

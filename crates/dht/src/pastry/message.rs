@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 
 use super::config::LEAVES_MAX;
 use crate::chord::Peer;
-use crate::overlay::wire::encode_list;
-use crate::overlay::{Reader, Speech, WireError};
+use crate::overlay::wire::{Contacts, encode_list};
+use crate::overlay::{Malformed, Reader, Speech};
 use crate::prefix::{ASKS_CONTACTS, OWN_KIND};
 
 /// What only Pastry nodes say.
@@ -65,11 +65,11 @@ impl Speech for Leaf<Peer> {
         }
     }
 
-    fn decode(kind: u8, reader: &mut Reader<'_>) -> Result<Self, WireError> {
+    fn decode(kind: u8, reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         match kind.wrapping_sub(OWN_KIND) {
             0 => Ok(Self::GetLeaves),
             1 => Ok(Self::Leaves { contacts: reader.list(LEAVES_MAX)? }),
-            _ => Err(WireError::Kind(kind)),
+            _ => Err(Malformed::Kind(kind)),
         }
     }
 }

@@ -4,8 +4,8 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::chord::Peer;
-use crate::overlay::wire::{OWN, PEER_MAX, encode_list};
-use crate::overlay::{Reader, Speech, WireError};
+use crate::overlay::wire::{Contacts, OWN, PEER_MAX, encode_list};
+use crate::overlay::{Malformed, Reader, Speech};
 
 /// Most contacts in one message.
 pub const WORD_MAX: usize = 48;
@@ -156,7 +156,7 @@ impl<O: Speech> Speech for Said<Peer, O> {
         }
     }
 
-    fn decode(kind: u8, reader: &mut Reader<'_>) -> Result<Self, WireError> {
+    fn decode(kind: u8, reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let word = match kind.wrapping_sub(OWN) {
             0 => Word::Ping,
             1 => Word::Pong { member: reader.flag("the member flag")? },
@@ -178,7 +178,7 @@ impl<O: Speech> Speech for Said<Peer, O> {
             6 => Word::Hello,
             7 => Word::Goodbye { contacts: reader.list(WORD_MAX)? },
             16.. => return O::decode(kind, reader).map(Self::Own),
-            _ => return Err(WireError::Kind(kind)),
+            _ => return Err(Malformed::Kind(kind)),
         };
         Ok(Self::Word(word))
     }

@@ -6,8 +6,9 @@ use alloc::vec::Vec;
 use machine::dht::Key;
 
 use crate::chord::Peer;
-use crate::overlay::wire::{PEER_MAX, encode_list, encode_peer};
-use crate::overlay::{LIST_MAX, Reader, Speech, WireError};
+use crate::held::Fields;
+use crate::overlay::wire::{Contacts, PEER_MAX, encode_list, encode_peer};
+use crate::overlay::{LIST_MAX, Malformed, Reader, Speech};
 use crate::prefix::OWN_KIND;
 
 /// What only Tapestry nodes say.
@@ -162,7 +163,7 @@ impl Speech for Pointing<Peer> {
         }
     }
 
-    fn decode(kind: u8, reader: &mut Reader<'_>) -> Result<Self, WireError> {
+    fn decode(kind: u8, reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         Ok(match kind.wrapping_sub(OWN_KIND) {
             0 => {
                 let (key, holder) = (reader.key()?, reader.peer()?);
@@ -180,7 +181,7 @@ impl Speech for Pointing<Peer> {
             }
             4 => Self::Multicasted,
             5 => Self::Busy,
-            _ => return Err(WireError::Kind(kind)),
+            _ => return Err(Malformed::Kind(kind)),
         })
     }
 }

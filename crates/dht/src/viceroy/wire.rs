@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 
 use super::{Levelled, SUCCESSORS_MAX, Said};
 use crate::chord::Peer;
-use crate::overlay::wire::{PEER_MAX, encode_peer};
-use crate::overlay::{Reader, Speech, WireError};
+use crate::overlay::wire::{Contacts, PEER_MAX, encode_peer};
+use crate::overlay::{Malformed, Reader, Speech};
 
 /// Longest answer to whoever asks who is beside one.
 const BESIDE_MAX: usize = 8 + 1 + 1 + PEER_MAX + 1 + SUCCESSORS_MAX * (PEER_MAX + 1);
@@ -51,7 +51,7 @@ impl Speech for Said<Peer> {
         }
     }
 
-    fn decode(kind: u8, reader: &mut Reader<'_>) -> Result<Self, WireError> {
+    fn decode(kind: u8, reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         Ok(match kind {
             32 => Self::WhoIsBeside,
             33 => {
@@ -66,7 +66,7 @@ impl Speech for Said<Peer> {
                 let (predecessor, successors) = beside(reader)?;
                 Self::Goodbye { predecessor, successors }
             }
-            _ => return Err(WireError::Kind(kind)),
+            _ => return Err(Malformed::Kind(kind)),
         })
     }
 }
@@ -86,19 +86,19 @@ fn encode_beside(predecessor: Option<&Peer>, successors: &[Levelled<Peer>], out:
 
 type Beside = (Option<Peer>, Box<[Levelled<Peer>]>);
 
-fn beside(reader: &mut Reader<'_>) -> Result<Beside, WireError> {
+fn beside(reader: &mut Reader<'_>) -> Result<Beside, Malformed> {
     let predecessor = match reader.flag("the predecessor flag")? {
         true => Some(reader.peer()?),
         false => None,
     };
     let count = reader.count("successors", SUCCESSORS_MAX)?;
     let list = (0..count).map(|_| Ok(Levelled { contact: reader.peer()?, level: level(reader)? }));
-    Ok((predecessor, list.collect::<Result<_, WireError>>()?))
+    Ok((predecessor, list.collect::<Result<_, Malformed>>()?))
 }
 
-fn level(reader: &mut Reader<'_>) -> Result<u8, WireError> {
+fn level(reader: &mut Reader<'_>) -> Result<u8, Malformed> {
     match reader.u8("a level")? {
         level @ 1..=63 => Ok(level),
-        value => Err(WireError::Range { what: "a level", value: value.into() }),
+        value => Err(Malformed::Range { what: "a level", value: value.into() }),
     }
 }

@@ -90,17 +90,17 @@ fn what_no_node_writes_is_refused() {
     assert!(Message::decode(&redirect("127.0.0.1:1")).is_ok());
     let mut kept = bytes(&Message::Kept { session: 1, round: 2, batch: 3 });
     kept[3] = 99;
-    assert_eq!(Message::decode(&kept), Err(WireError::Kind(99)));
+    assert_eq!(Message::decode(&kept), Err(Malformed::Kind(99)));
     kept[2] = 2;
-    assert_eq!(Message::decode(&kept), Err(WireError::Version(2)));
+    assert_eq!(Message::decode(&kept), Err(Malformed::Version(2)));
     kept[0] = b'd';
-    assert_eq!(Message::decode(&kept), Err(WireError::Foreign));
+    assert_eq!(Message::decode(&kept), Err(Malformed::Foreign));
     let mut elsewhere = bytes(&Message::Elsewhere { others: Box::default() });
     elsewhere[4] = OTHERS_MAX as u8 + 1;
-    assert!(matches!(Message::decode(&elsewhere), Err(WireError::Range { .. })));
+    assert!(matches!(Message::decode(&elsewhere), Err(Malformed::Range { .. })));
     let mut query = bytes(&Message::Query { session: 1, guid: 2, ttl: 7, words: "ab".into() });
     *query.last_mut().expect("bytes") = 0xff;
-    assert_eq!(Message::decode(&query), Err(WireError::Text("words")));
+    assert_eq!(Message::decode(&query), Err(Malformed::Text("words")));
 }
 
 #[test]

@@ -6,11 +6,11 @@
 //! to him, so it is filled up to a third of the longest answer.
 
 use alloc::boxed::Box;
-use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 
+use codec::datagram::{ADDRESS_MAX, Malformed, Reader, write_address, write_head};
 use machine::Wire;
 
 use super::config::{FILES_PER_BATCH, HITS_PER_ANSWER, OTHERS_MAX};
@@ -26,64 +26,23 @@ const VERSION: u8 = 1;
 pub const DATAGRAM_MAX: usize = 1_400;
 /// Least length of a hello.
 const HELLO_MIN: usize = 64;
-/// Longest address.
-const CONTACT_MAX: usize = 1 + 16 + 2;
-const _: () = assert!(4 + 1 + OTHERS_MAX * CONTACT_MAX <= 3 * HELLO_MIN);
-
-/// Why a datagram is not a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum WireError {
-    /// It does not begin as messages do.
-    #[error("not a datagram of this network")]
-    Foreign,
-    /// It is of another version.
-    #[error("version {0} of the format is not known")]
-    Version(u8),
-    /// It is of no known kind.
-    #[error("message of unknown kind {0}")]
-    Kind(u8),
-    /// It ends too early.
-    #[error("the datagram ends within {0}")]
-    Truncated(&'static str),
-    /// It goes on after its end, or is not filled up as it must be.
-    #[error("{0} bytes where the message ends, or it is not filled up")]
-    Length(usize),
-    /// A number is outside of its range.
-    #[error("{what} is {value}")]
-    Range {
-        /// Which.
-        what: &'static str,
-        /// What it is.
-        value: u32,
-    },
-    /// A text is not UTF-8.
-    #[error("{0} is not UTF-8")]
-    Text(&'static str),
-}
+const _: () = assert!(4 + 1 + OTHERS_MAX * ADDRESS_MAX <= 3 * HELLO_MIN);
 
 impl Wire for Message<SocketAddr> {
-    type Error = WireError;
+    type Error = Malformed;
 
     fn encode(&self, out: &mut Vec<u8>) {
         write(self, out, write_address);
     }
 
-    fn decode(bytes: &[u8]) -> Result<Self, WireError> {
-        let mut reader = Reader(bytes);
-        if reader.array("the head").map_err(|_| WireError::Foreign)? != MAGIC {
-            return Err(WireError::Foreign);
-        }
-        let [version, kind] = reader.array("the head")?;
-        if version != VERSION {
-            return Err(WireError::Version(version));
-        }
+    fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        let (kind, mut reader) = Reader::open(bytes, MAGIC, VERSION)?;
         let message = reader.message(kind)?;
-        let hello = matches!(message, Message::Hello);
-        let fits = match hello {
-            true => bytes.len() == HELLO_MIN && reader.0.iter().all(|byte| *byte == 0),
-            false => reader.0.is_empty() && bytes.len() <= DATAGRAM_MAX,
-        };
-        if fits { Ok(message) } else { Err(WireError::Length(reader.0.len())) }
+        if bytes.len() > DATAGRAM_MAX {
+            return Err(Malformed::Length(reader.rest().len()));
+        }
+        reader.close(bytes.len(), least_length(&message))?;
+        Ok(message)
     }
 }
 
@@ -101,11 +60,17 @@ type WriteContact<C> = fn(&C, &mut Vec<u8>);
 
 fn write<C>(message: &Message<C>, out: &mut Vec<u8>, contact: WriteContact<C>) {
     let start = out.len();
-    out.extend(MAGIC);
-    out.extend([VERSION, kind(message)]);
+    write_head(MAGIC, VERSION, kind(message), out);
     write_body(message, out, contact);
-    if matches!(message, Message::Hello) {
-        out.resize(start + HELLO_MIN, 0);
+    let length = (out.len() - start).max(least_length(message));
+    out.resize(start + length, 0);
+}
+
+/// How long a message must be at least.
+const fn least_length<C>(message: &Message<C>) -> usize {
+    match message {
+        Message::Hello => HELLO_MIN,
+        _ => 0,
     }
 }
 
@@ -256,20 +221,6 @@ fn write_body<C>(message: &Message<C>, out: &mut Vec<u8>, contact: WriteContact<
     }
 }
 
-fn write_address(address: &SocketAddr, out: &mut Vec<u8>) {
-    match address.ip() {
-        IpAddr::V4(ip) => {
-            out.push(4);
-            out.extend(ip.octets());
-        }
-        IpAddr::V6(ip) => {
-            out.push(6);
-            out.extend(ip.octets());
-        }
-    }
-    out.extend(address.port().to_be_bytes());
-}
-
 fn write_others<C>(others: &[C], out: &mut Vec<u8>, contact: WriteContact<C>) {
     let others = &others[..others.len().min(OTHERS_MAX)];
     out.push(others.len() as u8);
@@ -352,11 +303,26 @@ fn write_mandate(mandate: &Mandate, out: &mut Vec<u8>) {
     testimonies.iter().for_each(|testimony| write_testimony(testimony, out));
 }
 
-/// What has not been read yet.
-struct Reader<'a>(&'a [u8]);
+/// Reading what is written above.
+trait Fields {
+    fn message(&mut self, kind: u8) -> Result<Message<SocketAddr>, Malformed>;
+    fn session(&mut self) -> Result<u64, Malformed>;
+    fn id(&mut self) -> Result<Id, Malformed>;
+    fn signature(&mut self) -> Result<Signature, Malformed>;
+    fn others(&mut self) -> Result<Box<[SocketAddr]>, Malformed>;
+    fn named(&mut self) -> Result<Box<[(SocketAddr, Id)]>, Malformed>;
+    fn hash(&mut self) -> Result<FileHash, Malformed>;
+    fn file(&mut self) -> Result<File, Malformed>;
+    fn hits(&mut self) -> Result<Arc<[Hit<SocketAddr>]>, Malformed>;
+    fn receipt(&mut self) -> Result<Receipt, Malformed>;
+    fn voucher(&mut self) -> Result<Voucher, Malformed>;
+    fn vouchers(&mut self) -> Result<Box<[Voucher]>, Malformed>;
+    fn testimony(&mut self) -> Result<Testimony, Malformed>;
+    fn mandate(&mut self) -> Result<Box<Mandate>, Malformed>;
+}
 
-impl Reader<'_> {
-    fn message(&mut self, kind: u8) -> Result<Message<SocketAddr>, WireError> {
+impl Fields for Reader<'_> {
+    fn message(&mut self, kind: u8) -> Result<Message<SocketAddr>, Malformed> {
         Ok(match kind {
             1 => Message::Hello,
             2 => Message::Cookie { cookie: self.u64("a cookie")?, id: self.id()? },
@@ -443,92 +409,39 @@ impl Reader<'_> {
                 let (session, guid) = (self.session()?, self.u64("a query")?);
                 Message::Answer { session, guid, hits: self.hits()? }
             }
-            _ => return Err(WireError::Kind(kind)),
+            _ => return Err(Malformed::Kind(kind)),
         })
     }
 
-    fn array<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], WireError> {
-        let (array, rest) = self.0.split_first_chunk().ok_or(WireError::Truncated(what))?;
-        self.0 = rest;
-        Ok(*array)
-    }
-
-    fn u16(&mut self, what: &'static str) -> Result<u16, WireError> {
-        self.array(what).map(u16::from_be_bytes)
-    }
-
-    fn u32(&mut self, what: &'static str) -> Result<u32, WireError> {
-        self.array(what).map(u32::from_be_bytes)
-    }
-
-    fn u64(&mut self, what: &'static str) -> Result<u64, WireError> {
-        self.array(what).map(u64::from_be_bytes)
-    }
-
-    fn session(&mut self) -> Result<u64, WireError> {
+    fn session(&mut self) -> Result<u64, Malformed> {
         self.u64("a session")
     }
 
-    fn flag(&mut self, what: &'static str) -> Result<bool, WireError> {
-        self.count(what, 1).map(|flag| flag == 1)
-    }
-
-    fn count(&mut self, what: &'static str, max: usize) -> Result<usize, WireError> {
-        let [count] = self.array(what)?;
-        match usize::from(count) {
-            count if count <= max => Ok(count),
-            _ => Err(WireError::Range { what, value: count.into() }),
-        }
-    }
-
-    fn id(&mut self) -> Result<Id, WireError> {
+    fn id(&mut self) -> Result<Id, Malformed> {
         self.array("an identity").map(Id)
     }
 
-    fn signature(&mut self) -> Result<Signature, WireError> {
+    fn signature(&mut self) -> Result<Signature, Malformed> {
         self.array("a signature").map(Signature)
     }
 
-    fn text(&mut self, what: &'static str, max: usize) -> Result<String, WireError> {
-        let len = self.count(what, max)?;
-        let (text, rest) = self.0.split_at_checked(len).ok_or(WireError::Truncated(what))?;
-        self.0 = rest;
-        core::str::from_utf8(text).map(String::from).map_err(|_| WireError::Text(what))
-    }
-
-    fn address(&mut self) -> Result<SocketAddr, WireError> {
-        let what = "an address that no node has";
-        let ip: IpAddr = match self.array("an address")? {
-            [4] => self.array::<4>("an address")?.into(),
-            [6] => self.array::<16>("an address")?.into(),
-            [value] => {
-                return Err(WireError::Range { what: "an address family", value: value.into() });
-            }
-        };
-        let port = self.u16("a port")?;
-        if ip.is_unspecified() || ip.is_multicast() || ip.to_canonical() != ip || port == 0 {
-            return Err(WireError::Range { what, value: port.into() });
-        }
-        Ok(SocketAddr::new(ip, port))
-    }
-
-    fn others(&mut self) -> Result<Box<[SocketAddr]>, WireError> {
+    fn others(&mut self) -> Result<Box<[SocketAddr]>, Malformed> {
         let count = self.count("nodes", OTHERS_MAX)?;
         (0..count).map(|_| self.address()).collect()
     }
 
-    fn named(&mut self) -> Result<Box<[(SocketAddr, Id)]>, WireError> {
+    fn named(&mut self) -> Result<Box<[(SocketAddr, Id)]>, Malformed> {
         let count = self.count("nodes", OTHERS_MAX)?;
         (0..count).map(|_| Ok((self.address()?, self.id()?))).collect()
     }
 
-    fn hash(&mut self) -> Result<FileHash, WireError> {
+    fn hash(&mut self) -> Result<FileHash, Malformed> {
         let sha1 = self.array("a hash").map(Sha1)?;
         let tree = self.array("a hash").map(TigerRoot)?;
         Ok(FileHash { sha1, tree })
     }
 
-    fn file(&mut self) -> Result<File, WireError> {
+    fn file(&mut self) -> Result<File, Malformed> {
         let hash = self.hash()?;
         let size = self.u64("a size")?;
         let name = self.text("a name", NAME_MAX)?.into();
@@ -539,13 +452,13 @@ impl Reader<'_> {
             [3] => Kind::Image,
             [4] => Kind::Document,
             [5] => Kind::Software,
-            [value] => return Err(WireError::Range { what: "a kind", value: value.into() }),
+            [value] => return Err(Malformed::Range { what: "a kind", value: value.into() }),
         };
         let (bitrate, seconds) = (self.u16("a bitrate")?, self.u32("a duration")?);
         Ok(File { hash, size, name, kind, bitrate, seconds })
     }
 
-    fn hits(&mut self) -> Result<Arc<[Hit<SocketAddr>]>, WireError> {
+    fn hits(&mut self) -> Result<Arc<[Hit<SocketAddr>]>, Malformed> {
         let count = self.count("hits", HITS_PER_ANSWER)?;
         let hit = |_| {
             let source = self.address()?;
@@ -554,7 +467,7 @@ impl Reader<'_> {
         (0..count).map(hit).collect()
     }
 
-    fn receipt(&mut self) -> Result<Receipt, WireError> {
+    fn receipt(&mut self) -> Result<Receipt, Malformed> {
         let (uploader, downloader) = (self.id()?, self.id()?);
         let hash = self.hash()?;
         let (bytes, millis) = (self.u64("a size")?, self.u32("a duration")?);
@@ -562,21 +475,21 @@ impl Reader<'_> {
         Ok(Receipt { uploader, downloader, hash, bytes, millis, signature })
     }
 
-    fn voucher(&mut self) -> Result<Voucher, WireError> {
+    fn voucher(&mut self) -> Result<Voucher, Malformed> {
         let (receipt, network) = (self.receipt()?, self.u64("a network")?);
         Ok(Voucher { receipt, network, supernode: self.id()?, signature: self.signature()? })
     }
 
-    fn vouchers(&mut self) -> Result<Box<[Voucher]>, WireError> {
+    fn vouchers(&mut self) -> Result<Box<[Voucher]>, Malformed> {
         let count = self.count("vouchers", VOUCHERS_MAX)?;
         (0..count).map(|_| self.voucher()).collect()
     }
 
-    fn testimony(&mut self) -> Result<Testimony, WireError> {
+    fn testimony(&mut self) -> Result<Testimony, Malformed> {
         Ok(Testimony { witness: self.id()?, signature: self.signature()? })
     }
 
-    fn mandate(&mut self) -> Result<Box<Mandate>, WireError> {
+    fn mandate(&mut self) -> Result<Box<Mandate>, Malformed> {
         let (nominee, appointer, signature) = (self.id()?, self.id()?, self.signature()?);
         let vouchers = self.vouchers()?;
         let count = self.count("testimonies", TESTIMONIES_MAX)?;

@@ -11,8 +11,8 @@ use proptest::collection::vec as many;
 use proptest::prelude::*;
 
 use crate::chord::{
-    DATAGRAM_MAX, Item, Message, Neighbours, OFFER_MAX, Packet, Peer, SUCCESSORS_MAX, VALUE_MAX,
-    Version, Wanted, WireError,
+    DATAGRAM_MAX, Item, Malformed, Message, Neighbours, OFFER_MAX, Packet, Peer, SUCCESSORS_MAX,
+    VALUE_MAX, Version, Wanted,
 };
 
 fn peer() -> impl Strategy<Value = Peer> {
@@ -153,21 +153,21 @@ fn malformed_datagrams_are_named() {
         bytes
     };
     let refer = |contact: &[u8]| [b"ch\x01\x02\x01\x02\0\0\0\x07", contact].concat();
-    let range = |what, value| WireError::Range { what, value };
+    let range = |what, value| Malformed::Range { what, value };
     let cases = [
-        (vec![], WireError::NotChord),
-        (b"d1:ad2:id20:".to_vec(), WireError::NotChord),
-        (with(2, 2), WireError::Version(2)),
-        (with(3, 22), WireError::Kind(22)),
-        (with(3, 0), WireError::Kind(0)),
-        (ping[..8].to_vec(), WireError::Truncated("the tag")),
-        (with(3, 8), WireError::Length(0)),
+        (vec![], Malformed::Foreign),
+        (b"d1:ad2:id20:".to_vec(), Malformed::Foreign),
+        (with(2, 2), Malformed::Version(2)),
+        (with(3, 22), Malformed::Kind(22)),
+        (with(3, 0), Malformed::Kind(0)),
+        (ping[..8].to_vec(), Malformed::Truncated("the tag")),
+        (with(3, 8), Malformed::Length(0)),
         (with(3, 10), range("the tag", 7)),
-        (with(3, 2), WireError::Truncated("an address")),
+        (with(3, 2), Malformed::Truncated("an address")),
         (refer(&[5, 1, 2, 3, 4, 0, 9, 0]), range("an address family", 5)),
         (refer(&[4, 1, 2, 3, 4, 0, 0, 0]), range("a port", 0)),
         (refer(&[4, 0, 0, 0, 0, 0, 9, 0]), range("an address that no node has", 0)),
-        (refer(&[4, 1, 2, 3, 4, 0, 9, 0, 0]), WireError::Length(1)),
+        (refer(&[4, 1, 2, 3, 4, 0, 9, 0, 0]), Malformed::Length(1)),
     ];
     for (bytes, error) in cases {
         assert_eq!(Packet::decode(&bytes), Err(error), "{bytes:02x?}");
