@@ -8,25 +8,26 @@ const LINES_MAX: usize = 6;
 /// The most lines that are asked for of what a machine foresees.
 const FORESEEN_MAX: usize = 12;
 
-/// Brings `value` near, without waiting for it.
+/// Brings `value` near, without waiting for it: into the second cache, for the first is too small for
+/// all that is asked for before it is used.
 #[inline(always)]
 pub(crate) fn prefetch<T>(value: &T) {
     #[cfg(target_arch = "x86_64")]
     {
-        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        use core::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
         let first = core::ptr::from_ref(value).cast::<i8>();
         // A value that does not begin with a line may reach into one more than its size says.
         let lines = const { (size_of::<T>() + LINE / 2) / LINE + 1 };
         for line in 0..lines.min(LINES_MAX) {
             // SAFETY: a prefetch reads nothing: it is a hint, for which any address will do.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(first.wrapping_add(line * LINE)) };
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(first.wrapping_add(line * LINE)) };
         }
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = (value, LINE, LINES_MAX);
 }
 
-/// The processor's caches.
+/// The processor's caches, the second one as above.
 pub(crate) struct Caches;
 
 impl machine::Near for Caches {
@@ -34,13 +35,13 @@ impl machine::Near for Caches {
     fn bring<T>(&mut self, values: &[T]) {
         #[cfg(target_arch = "x86_64")]
         {
-            use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            use core::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
             let first = values.as_ptr().cast::<i8>();
             let skip = first.addr() % LINE;
             let lines = (skip + size_of_val(values)).div_ceil(LINE);
             for line in 0..lines.min(FORESEEN_MAX) {
                 // SAFETY: as above.
-                unsafe { _mm_prefetch::<_MM_HINT_T0>(first.wrapping_add(line * LINE)) };
+                unsafe { _mm_prefetch::<_MM_HINT_T1>(first.wrapping_add(line * LINE)) };
             }
         }
         #[cfg(not(target_arch = "x86_64"))]
