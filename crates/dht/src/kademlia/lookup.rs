@@ -14,6 +14,10 @@ pub const PATHS_MAX: usize = 8;
 
 /// Nodes that are compared at once with those that are known.
 const AT_ONCE: usize = 4;
+/// Nodes that are taken among the candidates at once.
+const MERGED: usize = 20;
+/// So few are taken one by one.
+const FEW: usize = 2;
 
 /// The shape of a lookup.
 #[derive(Clone, Copy, Debug)]
@@ -102,7 +106,7 @@ impl<C: Contact> Lookup<C> {
     pub fn new(target: Key, own: C, known: &[C], shape: Shape<C>) -> Self {
         let paths = shape.paths.clamp(1, PATHS_MAX);
         let shape = Shape { paths, ..shape };
-        let room = shape.candidates().saturating_add(1);
+        let room = shape.candidates().saturating_add(MERGED);
         let mut lookup = Self {
             target,
             own,
@@ -115,8 +119,9 @@ impl<C: Contact> Lookup<C> {
             share: shape.alpha.div_ceil(paths).clamp(1, 255) as u8,
             under_way: [0; PATHS_MAX],
         };
-        for (at, contact) in known.iter().enumerate() {
-            lookup.consider(*contact, (at % paths) as u8, 1);
+        let turn = if paths == 1 { MERGED } else { 1 };
+        for (at, some) in known.chunks(turn).enumerate() {
+            lookup.consider(some, (at % paths) as u8, 1);
         }
         lookup
     }
@@ -207,19 +212,7 @@ impl<C: Contact> Lookup<C> {
             self.remove(at);
             self.insert(*contact, State::Answered, path, hops);
         }
-        let hops = hops.saturating_add(1);
-        if !C::IS_KEY_FIXED {
-            nodes.iter().for_each(|node| self.consider(*node, path, hops));
-            return;
-        }
-        for some in nodes.chunks(AT_ONCE) {
-            for (at, (node, knows)) in some.iter().zip(self.knows_of(some)).enumerate() {
-                // Whoever lies may name a node twice.
-                if knows == 0 && !some[..at].contains(node) {
-                    self.consider_new(*node, path, hops);
-                }
-            }
-        }
+        self.consider(nodes, path, hops.saturating_add(1));
     }
 
     /// `asked` did not answer.
@@ -326,33 +319,73 @@ impl<C: Contact> Lookup<C> {
         }
     }
 
-    fn consider(&mut self, contact: C, path: u8, hops: u8) {
-        if !self.knows(&contact) {
-            self.consider_new(contact, path, hops);
+    /// Takes those of `nodes` among the candidates that are none of them yet and close enough.
+    fn consider(&mut self, nodes: &[C], path: u8, hops: u8) {
+        for nodes in nodes.chunks(MERGED) {
+            let mut fresh = [(0, self.own); MERGED];
+            let mut count = 0;
+            for some in nodes.chunks(AT_ONCE) {
+                for (node, known) in some.iter().zip(self.knows_of(some)) {
+                    let distance = self.distance(node);
+                    if known == 0 && self.wants(node, distance, &fresh[..count]) {
+                        fresh[count] = (distance, *node);
+                        count += 1;
+                    }
+                }
+            }
+            self.merge(&mut fresh[..count], path, hops);
         }
     }
 
-    /// Takes a node among the candidates that is not one of them, if it is close enough.
-    fn consider_new(&mut self, contact: C, path: u8, hops: u8) {
-        let distance = self.distance(&contact);
+    /// Whether a node that is no candidate should be one, beside those in `fresh`.
+    fn wants(&self, node: &C, distance: u64, fresh: &[(u64, C)]) -> bool {
         let is_full = self.candidates.len() >= self.shape.candidates();
         if is_full && self.is_beyond(distance)
-            || contact == self.own
-            || self.dead.contains(&contact)
-            || distance == self.own_distance && contact.key() == self.own.key()
+            || *node == self.own
+            || self.dead.contains(node)
+            // Whoever lies may name a node twice.
+            || fresh.iter().any(|(_, other)| other == node)
+            || distance == self.own_distance && node.key() == self.own.key()
         {
-            return;
+            return false;
         }
-        if let Some(subnet) = (self.shape.subnet)(&contact) {
-            let same = |c: &&C| (self.shape.subnet)(c) == Some(subnet);
-            if self.contacts.iter().filter(same).count() >= self.shape.subnet_max {
-                return;
+        let Some(subnet) = (self.shape.subnet)(node) else { return true };
+        let all = self.contacts.iter().chain(fresh.iter().map(|(_, contact)| contact));
+        let same = all.filter(|contact| (self.shape.subnet)(contact) == Some(subnet));
+        same.take(self.shape.subnet_max).count() < self.shape.subnet_max
+    }
+
+    /// Puts these where their distances belong, in one go from the far end, and drops as many from
+    /// there as are too many, unless they were asked.
+    fn merge(&mut self, fresh: &mut [(u64, C)], path: u8, hops: u8) {
+        let new = Candidate { state: State::New, path, hops };
+        let before = self.contacts.len();
+        if fresh.len() <= FEW {
+            fresh.iter().for_each(|(_, node)| self.insert(*node, State::New, path, hops));
+        } else {
+            fresh.sort_unstable_by_key(|(distance, _)| *distance);
+            self.contacts.extend(fresh.iter().map(|(_, node)| node));
+            self.candidates.resize(before + fresh.len(), new);
+            let (mut from, mut to) = (before, before + fresh.len());
+            for (distance, node) in fresh.iter().rev() {
+                while let Some(at) = from.checked_sub(1)
+                    && self.distance(&self.contacts[at]) >= *distance
+                {
+                    (from, to) = (at, to - 1);
+                    self.contacts[to] = self.contacts[at];
+                    self.candidates[to] = self.candidates[at];
+                }
+                to -= 1;
+                self.contacts[to] = *node;
+                self.candidates[to] = new;
             }
         }
-        self.insert(contact, State::New, path, hops);
-        if is_full && self.candidates.last().is_some_and(|last| last.state == State::New) {
-            self.contacts.pop();
-            self.candidates.pop();
+        let too_many = self.contacts.len().saturating_sub(self.shape.candidates());
+        for _ in 0..too_many.min(fresh.len()) {
+            if self.candidates.last().is_some_and(|last| last.state == State::New) {
+                self.contacts.pop();
+                self.candidates.pop();
+            }
         }
     }
 }
