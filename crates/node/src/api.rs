@@ -25,7 +25,7 @@ mod transfers;
 mod web;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
@@ -204,7 +204,17 @@ impl Api {
     /// # Errors
     /// When the system gives no randomness.
     pub fn login_link(&self) -> io::Result<String> {
-        Ok(format!("{}#code={}", self.place(), self.shared.auth.code()?))
+        // A browser on this machine reaches it there, whatever it listens on.
+        let here = |ip: IpAddr| match ip {
+            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+            ip => ip,
+        };
+        let place = self.address.map_or_else(
+            || self.place(),
+            |at| format!("http://{}/", SocketAddr::new(here(at.ip()), at.port())),
+        );
+        Ok(format!("{place}#code={}", self.shared.auth.code()?))
     }
 
     /// As [`Self::login_link`], to the view `view` of the page, such as `networks/demo`.
