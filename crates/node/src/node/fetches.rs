@@ -477,12 +477,9 @@ impl Work {
         let mut alone: Vec<Wanted> = self.wanted.of_each_network().collect();
         if self.wanted.content.sha1.is_some() {
             // All who can, at once; some find out for themselves who has it.
-            let contributor = |fetcher: &'_ Arc<dyn Fetcher>| fetcher.contributor().is_some();
-            let all: Vec<_> = fetchers.iter().filter(|one| contributor(one)).collect();
-            let parts: Vec<_> = all
-                .iter()
-                .filter_map(|one| Some((self.wanted.of_network(one.network()), one.contributor()?)))
-                .collect();
+            let part = |one: &Arc<dyn Fetcher>| self.wanted.of_network(one.network());
+            let parts = fetchers.iter().filter_map(|one| Some((part(one), one.contributor()?)));
+            let parts: Vec<_> = parts.collect();
             let begun = alone.len();
             alone.retain(|wanted| !parts.iter().any(|(part, _)| part.network == wanted.network));
             if alone.len() < begun {
