@@ -462,7 +462,7 @@ async fn greet(inner: Arc<Inner>, mut stream: TcpStream, peer: SocketAddr) -> io
             }
             return Ok(());
         }
-        if is(b"GET ") || is(b"HEAD ") {
+        if is(b"GET ") || is(b"HEAD ") || is(b"QUEUE ") {
             return http_swarm::serve(&inner, stream, peer, read).await;
         }
         if !is(b"GIV ") || read.len() > GIV_MAX {

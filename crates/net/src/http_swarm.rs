@@ -1,11 +1,12 @@
 //! Files that hosts give each other by HTTP/1.1, named by their SHA-1 (RFC 2169, HUGE): whole or as
 //! much of them as has come, in ranges, from many at once, verified by Tiger trees. `accept`, `upload`
-//! and `queue` give, `fetch`, `swarm` and `source` take what `want` names, `shares` is what there is to
+//! and `queue` give, `fetch`, `swarm`, `source` and `calls` take what `want` names, `shares` is what there is to
 //! give, `tiger_tree` and `thex` verify. What has come of a file is `crate::download`'s.
 //!
 //! How hosts find each other is a [`Network`]'s to know, and whatever else it answers by HTTP.
 
 mod accept;
+mod calls;
 mod fetch;
 mod queue;
 pub mod request;
@@ -27,6 +28,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
 use crate::dialer::Dialer;
+use calls::Calls;
 use queue::Queue;
 use request::Request;
 
@@ -57,6 +59,8 @@ pub(crate) struct Exchange {
     pub(crate) dialer: Dialer,
     pub(crate) shares: Mutex<Shares>,
     queue: Mutex<Queue>,
+    /// Who waits to be called by somebody whose queue we are in.
+    calls: Calls,
     /// Whose turn it is to make a tree of hashes.
     trees: Semaphore,
 }
@@ -73,6 +77,7 @@ impl Exchange {
             dialer: Dialer::for_listeners(&[address], None),
             shares: Mutex::default(),
             queue: Mutex::new(Queue::new(slots)),
+            calls: Calls::default(),
             trees: Semaphore::new(1),
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use search::gnutella::servent::Mode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 use super::*;
 
@@ -186,6 +187,100 @@ async fn a_file_comes_from_several_and_what_came_before_is_kept() {
     let fetched = taker.fetch(want, &to, watch::Sender::default()).await.expect("fetched");
     assert!(fetched.by_tree && fetched.kept_blocks > 0 && fetched.from.len() == 2, "{fetched:?}");
     assert_eq!(Share::hash(&to).expect("a file").file.sha1, file.sha1);
+}
+
+/// A head, as far as its empty line; what follows is an answer's body.
+async fn head(stream: &mut TcpStream) -> String {
+    let mut read = Vec::new();
+    let reading = async {
+        while !read.ends_with(b"\r\n\r\n") {
+            read.push(stream.read_u8().await.expect("more"));
+        }
+    };
+    timeout(WITHIN, reading).await.expect("in time");
+    String::from_utf8(read).expect("text")
+}
+
+/// What is said after a name in a head.
+fn said<'a>(head: &'a str, name: &str) -> &'a str {
+    let (_, rest) = head.split_once(name).unwrap_or_else(|| panic!("{name} in {head}"));
+    rest.split(['\r', ';']).next().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn whose_turn_it_is_is_called_and_served() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let giver = start(Config { upload_slots: 1, ..config(Mode::Leaf) }, &[]);
+    let file = share(&giver, dir.path(), "reef.bin", 1_000).await;
+    let here = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let node = here.local_addr().expect("an address");
+    let get = format!("GET /uri-res/N2R?{} HTTP/1.1\r\n", Urn::Sha1(file.sha1).to_text());
+    let mut first = TcpStream::connect(giver.address()).await.expect("a connection");
+    let one = format!("{get}Range: bytes=0-0\r\n\r\n");
+    for _ in 0..2 {
+        // Its slot is its own from one request to the next.
+        first.write_all(one.as_bytes()).await.expect("sent");
+        assert!(head(&mut first).await.starts_with("HTTP/1.1 206 "));
+        first.read_u8().await.expect("the byte");
+    }
+    let mut second = TcpStream::connect(giver.address()).await.expect("a connection");
+    let ask = format!("{get}X-Queue: 1.0\r\nX-Node: {node}\r\n\r\n");
+    second.write_all(ask.as_bytes()).await.expect("sent");
+    let told = head(&mut second).await;
+    assert!(told.starts_with("HTTP/1.1 503 Queued\r\n"), "{told}");
+    assert!(told.contains("X-Queued: position=1; length=1; lifetime=300; ID="), "{told}");
+    assert_eq!((said(&told, "Retry-After: "), said(&told, "queue/")), ("30", "1.0"));
+    let ticket = said(&told, "; ID=").to_owned();
+    drop((first, second));
+    let (mut called, _) = timeout(WITHIN, here.accept()).await.expect("in time").expect("called");
+    let mut line = vec![0; format!("QUEUE {ticket} {}\r\n", giver.address()).len()];
+    called.read_exact(&mut line).await.expect("a line");
+    assert_eq!(line, format!("QUEUE {ticket} {}\r\n", giver.address()).as_bytes());
+    let again = format!("{get}X-Queue: 1.0\r\nX-Queued: position=1; ID={ticket}\r\n\r\n");
+    called.write_all(again.as_bytes()).await.expect("sent");
+    assert!(head(&mut called).await.starts_with("HTTP/1.1 200 "));
+}
+
+#[tokio::test]
+async fn a_fetch_that_is_queued_goes_on_when_it_is_called() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let taker = start(config(Mode::Leaf), &[]);
+    let path = dir.path().join("one.bin");
+    std::fs::write(&path, b"all of it").expect("written");
+    let file = Share::hash(&path).expect("hashed").file;
+    let giver = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let source = From { addr: giver.local_addr().expect("an address"), push: None };
+    let want = Want { sha1: file.sha1, len: file.len, tree: None, sources: vec![source] };
+    let at = taker.address();
+    let serve = async {
+        let (mut asked, _) = giver.accept().await.expect("asked");
+        let request = head(&mut asked).await;
+        assert_eq!((said(&request, "X-Queue: "), request.contains("X-Queued")), ("1.0", false));
+        let busy = "HTTP/1.1 503 Queued\r\nX-Queued: position=3; ID=abc\r\n\
+                    Retry-After: 600\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        asked.write_all(busy.as_bytes()).await.expect("sent");
+        drop(asked);
+        // A ticket that nobody has is of no use, and one is waited for once its place is known.
+        for line in ["QUEUE abd 127.0.0.1:1\r\n", "QUEUE abc 127.0.0.1:1\r\n"].iter().cycle() {
+            let mut calling = TcpStream::connect(at).await.expect("a connection");
+            calling.write_all(line.as_bytes()).await.expect("sent");
+            if calling.peek(&mut [0]).await.is_ok_and(|count| count > 0) {
+                let request = head(&mut calling).await;
+                assert_eq!(said(&request, "X-Queued: position=3; ID="), "abc");
+                let given = "HTTP/1.1 206 Partial\r\nContent-Range: bytes 0-8/9\r\n\
+                             Content-Length: 9\r\n\r\nall of it";
+                calling.write_all(given.as_bytes()).await.expect("sent");
+                return calling;
+            }
+        }
+        unreachable!("it goes on for ever")
+    };
+    let to = dir.path().join("taken.bin");
+    let fetch = taker.fetch(want, &to, watch::Sender::default());
+    let (fetched, _given) =
+        timeout(WITHIN, async { tokio::join!(fetch, serve) }).await.expect("soon");
+    assert_eq!(fetched.expect("fetched").from[0].bytes, 9);
+    assert_eq!(std::fs::read(&to).expect("there"), b"all of it");
 }
 
 /// What a node answers to raw bytes.

@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use codec::http::{Head, HttpError, Limits, Range};
 use search::gnutella::{Guid, Sha1, Urn};
 
+pub use super::queue::Ticket;
+
 /// Bounds on a head.
 pub const HEAD_LIMITS: Limits = Limits { bytes: 8 * 1024, headers: 64 };
 
@@ -56,8 +58,21 @@ pub struct Request {
     pub node: Option<SocketAddr>,
     /// Others that have the file.
     pub alternates: Vec<SocketAddr>,
-    /// Whether it can wait in a queue.
-    pub queues: bool,
+    /// How it can wait in a queue.
+    pub queueing: Queueing,
+    /// What it was given when it waited before.
+    pub ticket: Option<Ticket>,
+}
+
+/// How somebody waits in a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Queueing {
+    /// By asking again, if at all.
+    Passive,
+    /// `X-Queue: 0.1`: told his position, and when to ask again.
+    Active,
+    /// PARQ: with a ticket, and called when it is his turn.
+    Parq,
 }
 
 impl Request {
@@ -85,11 +100,28 @@ impl Request {
             keep_alive: line.protocol == "HTTP/1.1" && !headers.has_word("Connection", "close"),
             node: addresses("X-Node").or_else(|| addresses("Listen-IP")),
             alternates: alternates(headers.get("X-Alt").unwrap_or_default()),
-            queues: headers.get("X-Queue").is_some()
-                || headers.get("X-Features").is_some_and(|words| words.contains("queue/")),
+            queueing: queueing(headers.get("X-Queue"), headers.get("X-Features")),
+            ticket: headers.get("X-Queued").and_then(|value| Ticket::parse(item(value, "ID")?)),
         };
         Ok(Some((request, head.len)))
     }
+}
+
+fn queueing(queue: Option<&str>, features: Option<&str>) -> Queueing {
+    let features = features.unwrap_or_default().split(',').map(str::trim);
+    let mut named = features.filter_map(|feature| feature.strip_prefix("queue/"));
+    match queue.map(str::trim).or_else(|| named.next()) {
+        None => Queueing::Passive,
+        Some(version) if version.starts_with("0.") || !version.contains('.') => Queueing::Active,
+        Some(_) => Queueing::Parq,
+    }
+}
+
+/// What stands behind a name in fields such as `X-Queued: position=1; ID=0a1b`.
+pub(super) fn item<'a>(value: &'a str, name: &str) -> Option<&'a str> {
+    let items = value.split([',', ';']).filter_map(|item| item.trim().split_once('='));
+    let mut found = items.filter(|(other, _)| other.trim().eq_ignore_ascii_case(name));
+    found.next().map(|(_, value)| value.trim().trim_matches('"'))
 }
 
 /// Addresses of a field such as `X-Alt`; those without a port have the usual one.
@@ -225,6 +257,20 @@ mod tests {
         let request = parse("GET /", fields);
         assert_eq!(request.node, "127.0.0.1:7".parse().ok());
         assert_eq!(request.alternates.len(), 2);
-        assert!(request.queues && !request.keep_alive);
+        assert!(request.queueing == Queueing::Active && !request.keep_alive);
+        let id = "0a".repeat(16);
+        for (fields, queueing, has_ticket) in [
+            (String::new(), Queueing::Passive, false),
+            (format!("X-Queue: 1.0\r\nX-Queued: position=3; id={id}\r\n"), Queueing::Parq, true),
+            ("X-Features: bye/0.1, queue/1.1\r\nX-Queued: ID=0a\r\n".into(), Queueing::Parq, false),
+            ("X-Features: queue/0.1\r\n".into(), Queueing::Active, false),
+        ] {
+            let request = parse("GET /", &fields);
+            assert_eq!(
+                (request.queueing, request.ticket.is_some()),
+                (queueing, has_ticket),
+                "{fields}"
+            );
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! One host that has a file: the connection to it, and what it says of the file.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -12,12 +12,17 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::request::{HEAD_LIMITS, IDENTITY, alternates};
+use super::Given;
+use super::request::{HEAD_LIMITS, IDENTITY, alternates, item};
 
 /// How long a source may be silent.
 const SILENCE: Duration = Duration::from_secs(30);
 /// Longest wait in a queue between two requests.
-const POLL_MAX: Duration = Duration::from_secs(60);
+const POLL_MAX: Duration = Duration::from_secs(900);
+/// How long a connection on which nothing is said may be open still.
+const OPEN: Duration = Duration::from_secs(55);
+/// Longest ticket of a queue.
+const TICKET_MAX: usize = 64;
 /// How long after the earliest moment a place in a queue is asked for again.
 const POLL_SLACK: Duration = Duration::from_secs(1);
 
@@ -35,7 +40,7 @@ pub(super) enum Answer {
         /// Length of the whole file, as it says.
         total: Option<u64>,
     },
-    /// All slots are taken: ask again after this.
+    /// All slots are taken: ask again after this, or when called.
     Busy(Duration),
     /// It has not got these bytes.
     Without,
@@ -57,6 +62,17 @@ pub(crate) struct Source {
     pub(super) identity: Option<[u8; 32]>,
     /// Others that it named.
     pub(super) alternates: Vec<SocketAddr>,
+    /// Our place in its queue.
+    place: Option<Place>,
+    /// Whether it says nothing more on this connection.
+    closes: bool,
+}
+
+/// A place in somebody's queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Place {
+    ticket: String,
+    position: u32,
 }
 
 /// A head that has been read.
@@ -65,6 +81,8 @@ struct Answered {
     body: u64,
     range: Option<ContentRange>,
     retry: Option<Duration>,
+    place: Option<Place>,
+    closes: bool,
     deflated_or_chunked: bool,
 }
 
@@ -75,7 +93,37 @@ impl Source {
         host: SocketAddr,
         node: Option<SocketAddr>,
     ) -> Self {
-        Self { stream, read, host, node, available: None, identity: None, alternates: Vec::new() }
+        Self {
+            stream,
+            read,
+            host,
+            node,
+            available: None,
+            identity: None,
+            alternates: Vec::new(),
+            place: None,
+            closes: false,
+        }
+    }
+
+    /// By what it will call us when it is our turn, and its host.
+    pub(super) fn ticket(&self) -> Option<(&str, IpAddr)> {
+        self.place.as_ref().map(|place| (place.ticket.as_str(), self.host.ip()))
+    }
+
+    /// Whether another connection is needed after a wait.
+    pub(super) fn is_over(&self, waited: Duration) -> bool {
+        self.closes || waited > OPEN
+    }
+
+    /// Goes on by another connection to the same host.
+    pub(super) fn move_to(&mut self, stream: TcpStream, read: Vec<u8>) {
+        (self.stream, self.read, self.closes) = (stream, read, false);
+    }
+
+    /// Gives its connection away.
+    pub(super) fn into_given(self) -> Given {
+        (self.stream, self.read)
     }
 
     /// Asks for a run of a file.
@@ -87,13 +135,17 @@ impl Source {
     ) -> io::Result<Answer> {
         let urn = Urn::Sha1(sha1).to_text();
         let last = range.end.saturating_sub(1);
-        let mut fields = format!("Range: bytes={}-{last}\r\nX-Queue: 0.1\r\n", range.start);
+        let mut fields = format!("Range: bytes={}-{last}\r\nX-Queue: 1.0\r\n", range.start);
+        if let Some(Place { ticket, position }) = &self.place {
+            fields += &format!("X-Queued: position={position}; ID={ticket}\r\n");
+        }
         if !told.is_empty() {
             let told: Vec<String> = told.iter().map(ToString::to_string).collect();
             fields += &format!("X-Alt: {}\r\n", told.join(","));
         }
         self.ask(&format!("/uri-res/N2R?{urn}"), &fields).await?;
         let answered = self.head().await?;
+        self.closes = answered.closes;
         let bad = |why| io::Error::new(io::ErrorKind::InvalidData, why);
         match answered.code {
             200 | 206 if !answered.deflated_or_chunked => {
@@ -114,7 +166,10 @@ impl Source {
             503 => {
                 self.body(answered.body.min(64 * 1024)).await?;
                 match answered.retry {
-                    Some(retry) => Ok(Answer::Busy((retry + POLL_SLACK).min(POLL_MAX))),
+                    Some(retry) => {
+                        self.place = answered.place;
+                        Ok(Answer::Busy((retry + POLL_SLACK).min(POLL_MAX)))
+                    }
                     None => Ok(Answer::Without),
                 }
             }
@@ -169,6 +224,8 @@ impl Source {
                     range: headers.get("Content-Range").and_then(ContentRange::parse),
                     retry: retry(headers.get("X-Queue"), headers.get("Retry-After"))
                         .or_else(|| retry(headers.get("X-Queued"), None)),
+                    place: headers.get("X-Queued").and_then(place),
+                    closes: headers.has_word("Connection", "close"),
                     deflated_or_chunked: odd,
                 };
                 if let Some(runs) = headers.get("X-Available-Ranges") {
@@ -220,14 +277,17 @@ fn available(value: &str) -> Option<Vec<Range<u64>>> {
     Some(runs.split(',').take(RUNS_MAX).filter_map(run).collect())
 }
 
+/// Our place, if it is by a ticket that can be repeated.
+fn place(queued: &str) -> Option<Place> {
+    let ticket = item(queued, "ID").filter(|ticket| !ticket.is_empty())?;
+    let is_word = ticket.len() <= TICKET_MAX && ticket.bytes().all(|byte| byte.is_ascii_graphic());
+    let position = item(queued, "position").and_then(|number| number.parse().ok()).unwrap_or(0);
+    is_word.then(|| Place { ticket: ticket.to_owned(), position })
+}
+
 /// When to ask again: `pollMin` of a queue, or seconds.
 fn retry(queue: Option<&str>, after: Option<&str>) -> Option<Duration> {
-    let poll = queue.and_then(|value| {
-        let items = value.split([',', ';']).map(str::trim);
-        items.filter_map(|item| item.split_once('=')).find_map(|(name, value)| {
-            name.eq_ignore_ascii_case("pollMin").then(|| value.trim_matches('"').parse().ok())?
-        })
-    });
+    let poll = queue.and_then(|value| item(value, "pollMin")?.parse().ok());
     poll.or_else(|| after?.trim().parse().ok()).map(Duration::from_secs)
 }
 
@@ -250,5 +310,11 @@ mod tests {
         assert_eq!(retry(None, Some("9")), Some(Duration::from_secs(9)));
         assert_eq!(retry(Some("position=1"), None), None);
         assert_eq!(retry(None, Some("soon")), None);
+        let place = |text| place(text).map(|place| (place.position, place.ticket));
+        assert_eq!(place("position=7; length=9; ID=6a07"), Some((7, "6a07".to_owned())));
+        assert_eq!(place("id=\"6a07\""), Some((0, "6a07".to_owned())));
+        for text in ["position=7", "ID=", "ID=a b", &format!("ID={}", "a".repeat(65))] {
+            assert_eq!(place(text), None, "{text}");
+        }
     }
 }

@@ -157,13 +157,18 @@ impl<N: Network> Swarm<N> {
             let began = Instant::now();
             let block = claim.block;
             match self.block(&mut source, block).await? {
-                Some(bytes) => {
+                Got::Busy(wait) => {
+                    // Others may fetch it meanwhile.
+                    drop(claim);
+                    self.await_turn(&mut source, from, wait).await?;
+                }
+                Got::All(bytes) => {
                     idle = 0;
                     let identity = source.identity;
                     let gave = Gave { addr: from.addr, identity, bytes: 0, took: began.elapsed() };
                     self.keep(claim, bytes, from, gave).await?;
                 }
-                None => {
+                Got::Nothing => {
                     lacks.insert(block);
                 }
             }
@@ -187,8 +192,44 @@ impl<N: Network> Swarm<N> {
         })
     }
 
-    /// All bytes of a block, however many answers they take; `None` if the source has not got them.
-    async fn block(&self, source: &mut Source, block: usize) -> Result<Option<Vec<u8>>, Trouble> {
+    /// Waits until a source has a slot for us, or for the end of the download.
+    async fn await_turn(
+        &self,
+        source: &mut Source,
+        from: &From,
+        wait: Duration,
+    ) -> Result<(), Trouble> {
+        let calls = &self.network.exchange().calls;
+        let mut called = source.ticket().map(|(ticket, host)| calls.wait(ticket, host));
+        let called = async {
+            match &mut called {
+                Some(called) => called.await.ok(),
+                None => None,
+            }
+        };
+        let over = async {
+            loop {
+                let changed = self.download.changed();
+                if self.download.is_complete() {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        tokio::select! {
+            Some((stream, read)) = called => source.move_to(stream, read),
+            () = over => {}
+            () = tokio::time::sleep(wait) => if source.is_over(wait) {
+                let again = connect(&*self.network, from).await.map_err(Trouble::Source)?;
+                let (stream, read) = again.into_given();
+                source.move_to(stream, read);
+            },
+        }
+        Ok(())
+    }
+
+    /// All bytes of a block, however many answers they take.
+    async fn block(&self, source: &mut Source, block: usize) -> Result<Got, Trouble> {
         let (start, end) = self.download.range(block);
         let mut bytes = Vec::new();
         let mut told = self.download.share().map(|share| share.alternates()).unwrap_or_default();
@@ -199,15 +240,15 @@ impl<N: Network> Swarm<N> {
                 Answer::Bytes { total, .. } if total.is_some_and(|n| n != self.download.len()) => {
                     return Err(Trouble::Liar);
                 }
-                Answer::Bytes { bytes: more, .. } if more.is_empty() => return Ok(None),
+                Answer::Bytes { bytes: more, .. } if more.is_empty() => return Ok(Got::Nothing),
                 Answer::Bytes { bytes: more, .. } => bytes.extend(more),
-                Answer::Busy(wait) => tokio::time::sleep(wait).await,
-                Answer::Without => return Ok(None),
+                Answer::Busy(wait) => return Ok(Got::Busy(wait)),
+                Answer::Without => return Ok(Got::Nothing),
                 Answer::Stranger => return Err(Trouble::Stranger),
             }
             told.clear();
         }
-        Ok(Some(bytes))
+        Ok(Got::All(bytes))
     }
 
     async fn keep(
@@ -245,6 +286,15 @@ async fn next<N: Network>(asked: &mut Option<N::Seek>, want: &Want) -> Option<Fr
         Some(asked) => N::next(asked, want).await,
         None => std::future::pending().await,
     }
+}
+
+/// What a source gives of a block.
+enum Got {
+    All(Vec<u8>),
+    /// It has not got it.
+    Nothing,
+    /// We have to wait for so long, or until we are called.
+    Busy(Duration),
 }
 
 /// Why no more is taken from a source.

@@ -2,10 +2,12 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,13 +19,18 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::queue::Turn;
-use super::request::{IDENTITY, Request, Target, Wanted};
+use super::calls::VERB;
+use super::queue::{Asker, Place, Ticket, Turn};
+use super::request::{IDENTITY, Queueing, Request, Target, Wanted};
 use super::shares::{Share, lock};
 use super::{Exchange, Network, thex};
 
 /// How long a connection may be idle, and how long a write may take.
 const IDLE: Duration = Duration::from_secs(60);
+/// How long somebody may keep a slot between two requests.
+const SLOT_IDLE: Duration = Duration::from_secs(5);
+/// Bytes after which somebody gives his slot to others, if there are any.
+const TURN: u64 = 64 << 20;
 /// Bytes of a file that are read at once.
 const READ: u64 = 256 * 1024;
 /// Alternate locations that are told.
@@ -39,21 +46,34 @@ pub(crate) async fn serve<N: Network>(
     mut read: Vec<u8>,
 ) -> io::Result<()> {
     let mut buffer = vec![0; 4 * 1024];
+    // Kept from one request to the next.
+    let mut slot = None;
     loop {
         let (request, used) = loop {
+            if read.starts_with(VERB) {
+                return network.exchange().calls.take(stream, read).await;
+            }
             match Request::parse(&read) {
                 Ok(Some(whole)) => break whole,
                 Ok(None) => {}
                 Err(_) => return simple(&mut stream, "400 Bad Request", "", false).await,
             }
-            let count = timeout(IDLE, stream.read(&mut buffer)).await??;
+            let reading = stream.read(&mut buffer);
+            let within = if slot.is_some() { SLOT_IDLE } else { IDLE };
+            let Ok(count) = timeout(within, reading).await else {
+                if slot.take().is_some() {
+                    continue;
+                }
+                return Err(io::ErrorKind::TimedOut.into());
+            };
+            let count = count?;
             if count == 0 {
                 return Ok(());
             }
             read.extend_from_slice(&buffer[..count]);
         };
         read.drain(..used);
-        answer(network, &mut stream, peer, &request).await?;
+        answer(network, &mut stream, peer, &request, &mut slot).await?;
         if !request.keep_alive {
             return stream.shutdown().await;
         }
@@ -65,6 +85,7 @@ async fn answer<N: Network>(
     stream: &mut TcpStream,
     peer: SocketAddr,
     request: &Request,
+    slot: &mut Option<Slot<N>>,
 ) -> io::Result<()> {
     let (keep, exchange) = (request.keep_alive, network.exchange());
     let share = match &request.target {
@@ -101,42 +122,96 @@ async fn answer<N: Network>(
         let _ = write!(fields, "Content-Length: {}\r\n\r\n", there.end - there.start);
         return send(stream, format!("HTTP/1.1 200 OK\r\n{fields}").as_bytes()).await;
     }
-    let turn = lock(&exchange.queue).ask(peer.ip(), Instant::now());
-    match turn {
-        Turn::Now => {}
-        Turn::Full => return simple(stream, "503 Busy Queue Full", &fields, keep).await,
-        Turn::Wait { position, length, poll: (least, most) } => {
-            let (least, most) = (least.as_secs(), most.as_secs());
-            let _ = write!(fields, "Retry-After: {least}\r\n");
-            if request.queues {
-                let _ = write!(
-                    fields,
-                    "X-Queue: position={position}, length={length}, limit={}, pollMin={least}, \
-                     pollMax={most}\r\n",
-                    exchange.slots
-                );
-            }
-            return simple(stream, "503 Queued", &fields, keep).await;
-        }
+    if slot.as_ref().is_some_and(|slot| slot.sent >= TURN && lock(&exchange.queue).has_waiting()) {
+        *slot = None;
     }
-    // Given back however this ends, also if the task is dropped.
-    let slot = Slot(exchange);
+    let slot = match slot {
+        Some(slot) => slot,
+        None => {
+            let node = request.node.filter(|_| request.queueing == Queueing::Parq);
+            // Nobody is sent to another host.
+            let node = node.map(|node| SocketAddr::new(peer.ip(), node.port()));
+            let (host, sha1, ticket) = (peer.ip(), share.file.sha1, request.ticket);
+            let asker = Asker { host, sha1, ticket, node };
+            let fresh = Ticket::random().ok_or(io::ErrorKind::Other)?;
+            let turn = lock(&exchange.queue).ask(asker, fresh, Instant::now());
+            match turn {
+                Turn::Now => slot.insert(Slot { network: network.clone(), sent: 0 }),
+                Turn::Full => return simple(stream, "503 Busy Queue Full", &fields, keep).await,
+                Turn::Wait(place) => {
+                    let stays = keep && place.retry < IDLE;
+                    tell_place(&mut fields, place, request.queueing, exchange.slots);
+                    simple(stream, "503 Queued", &fields, stays).await?;
+                    return if stays { Ok(()) } else { stream.shutdown().await };
+                }
+            }
+        }
+    };
     if let Some(node) = request.node.map(|node| SocketAddr::new(peer.ip(), node.port())) {
         exchange.learn(&share, node);
     }
-    let sent =
-        body(stream, &share, &mut fields, there, matches!(request.wanted, Wanted::Whole)).await;
-    drop(slot);
-    sent
+    slot.sent += there.end - there.start;
+    body(stream, &share, &mut fields, there, matches!(request.wanted, Wanted::Whole)).await
 }
 
-/// An upload slot.
-struct Slot<'a>(&'a Exchange);
+/// Says in which place somebody waits, as far as he understands it.
+fn tell_place(fields: &mut String, place: Place, queueing: Queueing, slots: usize) {
+    let Place { ticket, position, length, retry, lifetime } = place;
+    let (retry, lifetime) = (retry.as_secs(), lifetime.as_secs());
+    let _ = write!(fields, "Retry-After: {retry}\r\n");
+    let _ = match queueing {
+        Queueing::Passive => Ok(()),
+        Queueing::Active => write!(
+            fields,
+            "X-Queue: position={position}, length={length}, limit={slots}, pollMin={retry}, \
+             pollMax={lifetime}\r\n"
+        ),
+        Queueing::Parq => write!(
+            fields,
+            "X-Features: queue/1.0\r\nX-Queued: position={position}; length={length}; \
+             lifetime={lifetime}; ID={ticket}\r\n"
+        ),
+    };
+}
 
-impl Drop for Slot<'_> {
+/// An upload slot of one connection. It is given back when this is dropped, and whoever is next called.
+struct Slot<N: Network> {
+    network: Arc<N>,
+    /// Bytes that went over it.
+    sent: u64,
+}
+
+impl<N: Network> Drop for Slot<N> {
     fn drop(&mut self) {
-        lock(&self.0.queue).give_back();
+        let queue = &self.network.exchange().queue;
+        lock(queue).give_back();
+        // When all ends, nobody has to be called.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let next = lock(queue).next_call(Instant::now());
+        if let Some((ticket, to)) = next {
+            runtime.spawn(call(self.network.clone(), ticket, to));
+        }
     }
+}
+
+/// Tells somebody who waits that it is his turn, and serves him on that connection.
+fn call<N: Network>(
+    network: Arc<N>,
+    ticket: Ticket,
+    to: SocketAddr,
+) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    Box::pin(async move {
+        let exchange = network.exchange();
+        let called = async {
+            let mut stream = exchange.dialer.tcp(to).await?;
+            let line = format!("QUEUE {ticket} {}\r\n", exchange.address);
+            send(&mut stream, line.as_bytes()).await?;
+            serve(&network, stream, to, Vec::new()).await
+        };
+        if let Err(error) = called.await {
+            tracing::debug!(%to, %error, "calling whose turn it is");
+        }
+    })
 }
 
 /// What is said of a file beside its bytes.
