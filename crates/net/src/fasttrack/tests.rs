@@ -71,8 +71,12 @@ impl Place {
     fn make(&self, folder: &str, name: &str, len: usize) -> PathBuf {
         std::fs::create_dir_all(self.path(folder)).expect("a folder");
         let path = self.path(folder).join(name);
-        let bytes: Vec<u8> =
-            (0..len as u32).map(|n| ((n * 31) >> 3) as u8 ^ name.as_bytes()[0]).collect();
+        // Files of different names differ.
+        let letters = name.bytes().cycle();
+        let bytes: Vec<u8> = (0..len as u32)
+            .zip(letters)
+            .map(|(n, letter)| ((n * 31) >> 3) as u8 ^ letter)
+            .collect();
         std::fs::write(&path, bytes).expect("a file");
         path
     }
