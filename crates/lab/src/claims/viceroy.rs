@@ -10,7 +10,7 @@ use sim::Node;
 
 use super::mean;
 use crate::claim::{Claim, Provenance};
-use crate::outcome::{Axis, Check, Outcome, Plot, Role, Series};
+use crate::outcome::{Axis, Check, Outcome, Plot, Role, Series, Tolerance};
 use crate::param::{Kind, Param, ParamError};
 use crate::run::Run;
 use crate::watch::{Spot, Stage, Ways, place};
@@ -19,7 +19,8 @@ pub(crate) static CLAIM: Claim = Claim {
     id: "viceroy.degree",
     title: "Seven links a node, and O(log N) hops",
     says: "Each node has at most seven links, and a lookup takes O(log N) hops: divided by log2 N they \
-           are about the same at all sizes.",
+           are about the same at all sizes. Levels are drawn alike from 1 to log2 N, which each node \
+           estimates by itself.",
     source: "Malkhi, Naor, Ratajczak, PODC 2002",
     provenance: Provenance::Memory,
     params: &[
@@ -67,6 +68,16 @@ fn walk(nodes: &[Viceroy<Node>], from: Node, key: &Key) -> Option<Vec<Node>> {
     }
 }
 
+/// The share of the nodes that each level has, from the first on. A node draws its level from as many
+/// as it takes for the logarithm of N, which it estimates by how far its successors are.
+fn level_shares(nodes: &[Viceroy<Node>]) -> Vec<f64> {
+    let mut shares = vec![0.0; levels(nodes) as usize];
+    for node in nodes {
+        shares[usize::from(node.topology().level()) - 1] += 1.0 / nodes.len() as f64;
+    }
+    shares
+}
+
 fn measure(run: &Run<'_>) -> Result<Outcome, ParamError> {
     let (sizes, lookups) = (run.params.ints("nodes"), run.params.int("lookups"));
     let measured = run.map(
@@ -95,7 +106,7 @@ fn measure(run: &Run<'_>) -> Result<Outcome, ParamError> {
                     })
                 })
                 .collect();
-            (mean(&hops), degree.unwrap_or(0) as f64)
+            (mean(&hops), degree.unwrap_or(0) as f64, level_shares(&nodes))
         },
     );
     let mut outcome = Outcome::default();
@@ -104,6 +115,15 @@ fn measure(run: &Run<'_>) -> Result<Outcome, ParamError> {
         sizes.iter().zip(&measured).map(|(&nodes, row)| row.0 / log(nodes)).collect();
     for (&nodes, row) in sizes.iter().zip(&measured) {
         outcome.check(Check::at_most(format!("links, N = {nodes}"), row.1, DEGREE as f64));
+    }
+    for (&nodes, (_, _, levels)) in sizes.iter().zip(&measured) {
+        // What a node takes for log2 N may be one or two off.
+        let sure = (log(nodes) as usize).saturating_sub(2).min(levels.len());
+        let share = mean(&levels[..sure]) * log(nodes);
+        let what = format!("mean share of a level, up to log2 N - 2, by 1 / log2 N, N = {nodes}");
+        outcome.check(Check::new(what, share, 1.0, Tolerance::Relative(0.15)));
+        let what = format!("greatest level less log2 N, N = {nodes}");
+        outcome.check(Check::at_most(what, levels.len() as f64 - log(nodes), 3.0));
     }
     let (least, most) = shares
         .iter()
@@ -127,5 +147,14 @@ fn measure(run: &Run<'_>) -> Result<Outcome, ParamError> {
             ),
         ],
     });
+    if let Some((_, _, levels)) = measured.last() {
+        let points = levels.iter().enumerate().map(|(at, share)| ((at + 1) as f64, *share));
+        outcome.plots.push(Plot {
+            title: "Nodes of each level, in the last network".to_owned(),
+            x: Axis::linear("level"),
+            y: Axis::linear("share of the nodes"),
+            series: vec![Series::new("ours", Role::Ours, points)],
+        });
+    }
     Ok(outcome)
 }
