@@ -1,13 +1,14 @@
 //! What must hold of a Kelips network.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
-use dht::kelips::{Config, Fault, Groups, Message};
-use dht::overlay::Rules;
-use machine::Rng;
-use machine::dht::Key;
-use sim::Node;
+use dht::kelips::{Config, Fault, Groups, Message, Standing};
+use dht::overlay::{Event, Rules};
+use machine::dht::{Command, Key, Report};
+use machine::{OpId, Rng};
+use sim::{Latency, Link, Node, Settings, World};
 
 use crate::run::{Failure, Sim, Subject, Weather};
 use crate::{found, weather, wire};
@@ -145,4 +146,38 @@ fn values_that_nobody_is_told_of_are_seen() {
 #[test]
 fn kelips_copies_that_are_not_repaired_are_missed() {
     planted(Defect::NoRepair, |it| matches!(it, Failure::TooFew(..)));
+}
+
+/// What a put comes to whose user's first contact in the group of the key is dead.
+fn put_past_the_dead(rules: Rules) -> Option<Report<Node>> {
+    let config = Arc::new(Config { rules, groups: 5, ..Config::default() });
+    let link = Link::new(Latency::Constant(Duration::from_millis(20)));
+    let mut world = World::new(Settings { seed: 1, threads: 1, link });
+    let nodes = world.reserve(60);
+    let standing = Standing::new(&nodes, Arc::clone(&config));
+    nodes.iter().for_each(|&node| world.start(node, standing.node(node)));
+    world.run_for(Duration::from_secs(1));
+    let key = Key::new(0, 0);
+    let (asker, contact) = nodes.iter().find_map(|&node| {
+        let mut known = world.get(node)?.topology().contacts();
+        known.find(|(group, _)| *group == 0).map(|(_, contact)| (node, contact))
+    })?;
+    world.crash(contact);
+    let value = b"kept".as_slice().into();
+    world.command(asker, OpId(1), Command::Put { key, value });
+    world.run_for(Duration::from_secs(20));
+    world.drain_events().find_map(|it| match it.event {
+        Event::Report(report) if it.op == Some(OpId(1)) => Some(report),
+        _ => None,
+    })
+}
+
+#[test]
+fn inserts_go_on_to_the_next_contact_when_the_first_is_dead() {
+    let rules = Rules { tick: None, ..Rules::default() };
+    let report = put_past_the_dead(rules.clone());
+    assert!(matches!(report, Some(Report::Stored { cost, .. }) if cost.timeouts > 0), "{report:?}");
+    let once = Rules { lookup_timeouts_max: 0, ..rules };
+    let report = put_past_the_dead(once);
+    assert!(matches!(report, Some(Report::Failed { .. })), "{report:?}");
 }
