@@ -90,7 +90,10 @@ pub trait Fetcher: Send + Sync {
         wanted: &Wanted,
         to: &Path,
         tell: &mut dyn FnMut(Brought) -> ControlFlow<()>,
-    ) -> Result<(), String>;
+    ) -> Result<(), String> {
+        let part = self.contributor().map(|network| (wanted.clone(), network));
+        together(part.as_slice(), to, tell)
+    }
 
     /// The same network, if it brings what is named by its SHA-1 while others bring part of it.
     fn contributor(&self) -> Option<&dyn Contributor> {

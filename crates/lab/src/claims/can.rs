@@ -16,7 +16,26 @@ use machine::dht::{Command, Report};
 use machine::{OpId, Rng};
 use sim::{Latency, Link, Node, Settings, TransitStub, World};
 
+use crate::param::{Kind, Param};
 use crate::watch::{self, Spot, Stage, Ways};
+
+/// Transit domains of a [`network`].
+const DOMAINS: Param = Param {
+    name: "domains",
+    what: "transit domains, two links of 100 ms apart",
+    kind: Kind::Integer(1, 64),
+    paper: "2",
+    small: "2",
+};
+
+/// Routers in each.
+const ROUTERS: Param = Param {
+    name: "routers",
+    what: "routers in each domain, one such link apart",
+    kind: Kind::Integer(1, 64),
+    paper: "2",
+    small: "2",
+};
 
 /// A transit-stub network with links of 100, 10 and 1 ms.
 fn network(domains: u64, routers: u64) -> Latency {

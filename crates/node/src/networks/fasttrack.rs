@@ -22,7 +22,7 @@ use super::picture::{self, Edge, Network, Pictured, Standing, Swarm, SwarmNode, 
 use super::running::{self, Place, Running};
 use super::shares::{Shared, Shares};
 use crate::config::FastTrackRole;
-use crate::fetch::{Brought, Contributor, Fetcher, Pending, Wanted, together, want};
+use crate::fetch::{Contributor, Fetcher, Pending, Wanted, want};
 use crate::search::{ContentId, Finder, Hit, SearchQuery};
 
 /// What the network is called in addresses and settings.
@@ -272,15 +272,6 @@ fn hit_of(found: Found<SocketAddr>) -> Hit {
 impl Fetcher for FastTrack {
     fn network(&self) -> &'static str {
         NAME
-    }
-
-    fn fetch(
-        &self,
-        wanted: &Wanted,
-        to: &Path,
-        tell: &mut dyn FnMut(Brought) -> ControlFlow<()>,
-    ) -> Result<(), String> {
-        together(&[(wanted.clone(), self)], to, tell)
     }
 
     fn contributor(&self) -> Option<&dyn Contributor> {

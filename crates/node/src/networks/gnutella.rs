@@ -17,7 +17,7 @@ use super::files::{FileNetwork, Joining, Remembered, remember};
 use super::picture::{self, Edge, Network, Pictured, Standing, Swarm, SwarmNode, Verb};
 use super::running::{self, Place, Running};
 use super::shares::{Shared, Shares};
-use crate::fetch::{Brought, Contributor, Fetcher, Pending, Wanted, together, want};
+use crate::fetch::{Contributor, Fetcher, Pending, Wanted, want};
 use crate::search::{ContentId, Finder, Hit, SearchQuery};
 
 /// What the network is called in addresses and settings.
@@ -257,15 +257,6 @@ fn hit_of(found: Found) -> Hit {
 impl Fetcher for Gnutella {
     fn network(&self) -> &'static str {
         NAME
-    }
-
-    fn fetch(
-        &self,
-        wanted: &Wanted,
-        to: &Path,
-        tell: &mut dyn FnMut(Brought) -> ControlFlow<()>,
-    ) -> Result<(), String> {
-        together(&[(wanted.clone(), self)], to, tell)
     }
 
     fn contributor(&self) -> Option<&dyn Contributor> {

@@ -27,7 +27,7 @@ use super::running::{Place, Running};
 use super::shares::{Shared, Shares};
 use super::{NetworkError, lock};
 use crate::config::Config;
-use crate::fetch::{Brought, Contributor, Fetcher, Pending, Wanted, together, want};
+use crate::fetch::{Contributor, Fetcher, Pending, Wanted, want};
 use crate::search::{ContentId, Finder, Hit, SearchQuery};
 
 /// What the network is called in addresses and settings.
@@ -337,15 +337,6 @@ impl Finder for Napster {
 impl Fetcher for Napster {
     fn network(&self) -> &'static str {
         NAME
-    }
-
-    fn fetch(
-        &self,
-        wanted: &Wanted,
-        to: &Path,
-        tell: &mut dyn FnMut(Brought) -> ControlFlow<()>,
-    ) -> Result<(), String> {
-        together(&[(wanted.clone(), self)], to, tell)
     }
 
     fn contributor(&self) -> Option<&dyn Contributor> {

@@ -3,7 +3,7 @@
 use dht::can::{Config, Point};
 use machine::Rng;
 
-use super::{Torus, millis, network};
+use super::{DOMAINS, ROUTERS, Torus, millis, network};
 use crate::claim::{Claim, Provenance};
 use crate::claims::mean;
 use crate::outcome::{Axis, Check, Outcome, Plot, Role, Series, Tolerance};
@@ -32,20 +32,8 @@ pub(crate) static CLAIM: Claim = Claim {
             paper: "4000",
             small: "400",
         },
-        Param {
-            name: "domains",
-            what: "transit domains, two links of 100 ms apart",
-            kind: Kind::Integer(1, 64),
-            paper: "2",
-            small: "2",
-        },
-        Param {
-            name: "routers",
-            what: "routers in each domain, one such link apart",
-            kind: Kind::Integer(1, 64),
-            paper: "2",
-            small: "2",
-        },
+        DOMAINS,
+        ROUTERS,
     ],
     seconds: 10,
     measure,
