@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::claim::Claim;
 use crate::outcome::{Outcome, Verdict};
 use crate::param::{ParamError, Params, Size};
-use crate::watch::{Eye, Viewer};
+use crate::watch::{Eye, FOR_EYES, Viewer};
 
 /// The seed of runs that name none.
 const SEED: u64 = 1;
@@ -179,10 +179,10 @@ pub fn run_watched(
     progress: &Progress<'_>,
     viewer: Arc<Viewer>,
 ) -> Result<Record, ParamError> {
-    run_by(claim, settings, progress, Some(Eye::new(viewer)))
+    run_by(claim, settings, progress, Some(Eye::new(viewer, FOR_EYES)))
 }
 
-fn run_by(
+pub(crate) fn run_by(
     claim: &'static Claim,
     settings: &Settings,
     progress: &Progress<'_>,

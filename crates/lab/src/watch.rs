@@ -24,9 +24,9 @@ pub(crate) use ways::Ways;
 
 /// Nodes that are shown, beside those that say something.
 pub const PLACES_MAX: usize = 240;
-/// Least time between two frames of one run: at its beginning, so that a short one is seen, and at
-/// most.
-const INTERVAL: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
+/// Pace of frames for somebody's eyes: quick at first, so that a short run is seen.
+pub(crate) const FOR_EYES: Pace =
+    Pace { first: Duration::from_millis(20), most: Duration::from_millis(500) };
 /// The clock is read after so many inputs.
 const LOOK: u32 = 128;
 
@@ -132,9 +132,19 @@ pub struct Flow {
 /// Who is shown frames.
 pub type Viewer = dyn Fn(Frame) + Send + Sync;
 
+/// Least time between two frames of one run.
+#[derive(Clone, Copy)]
+pub(crate) struct Pace {
+    /// At its beginning; it grows by half with each frame.
+    first: Duration,
+    /// In the end.
+    most: Duration,
+}
+
 /// A viewer, and how often it is shown something.
 pub(crate) struct Eye {
     viewer: Arc<Viewer>,
+    most: Duration,
     /// When it is shown something again, and how long it waited for the last.
     next: Mutex<(Instant, Duration)>,
     /// What one thread does is looked at, until nobody there has the right to it any more.
@@ -149,9 +159,9 @@ thread_local! {
 }
 
 impl Eye {
-    pub(crate) fn new(viewer: Arc<Viewer>) -> Arc<Self> {
-        let next = Mutex::new((Instant::now(), INTERVAL.0));
-        Arc::new(Self { viewer, next, taken: AtomicBool::new(false) })
+    pub(crate) fn new(viewer: Arc<Viewer>, Pace { first, most }: Pace) -> Arc<Self> {
+        let next = Mutex::new((Instant::now(), first));
+        Arc::new(Self { viewer, most, next, taken: AtomicBool::new(false) })
     }
 
     /// Lets `eye` look at what this thread does in `work`.
@@ -202,7 +212,7 @@ impl Turn {
         let eye = &self.0.0;
         {
             let mut next = eye.next.lock().unwrap_or_else(PoisonError::into_inner);
-            *next = (Instant::now() + next.1, (next.1 * 3 / 2).min(INTERVAL.1));
+            *next = (Instant::now() + next.1, (next.1 * 3 / 2).min(eye.most));
         }
         (eye.viewer)(frame);
     }
