@@ -1,10 +1,14 @@
-//! What strangers say by HTTP in Gnutella: requests, and the words of sources. Nothing that is asked
-//! for is ever a path, and what is read is within its bounds.
+//! What strangers say by HTTP in Gnutella: requests, packed bodies, and the words of sources. Nothing
+//! that is asked for is ever a path, and what is read is within its bounds.
 #![no_main]
 
+use codec::http::ContentCoding;
 use libfuzzer_sys::fuzz_target;
 use net::gnutella::From;
 use net::gnutella::request::{HEAD_LIMITS, Request, Wanted};
+
+/// Most bytes that come out of a packed body.
+const PLAIN_MAX: usize = 1 << 16;
 
 fuzz_target!(|data: &[u8]| {
     match Request::parse(data) {
@@ -19,6 +23,14 @@ fuzz_target!(|data: &[u8]| {
         }
         Ok(None) => assert!(data.len() <= HEAD_LIMITS.bytes),
         Err(_) => {}
+    }
+    for coding in [ContentCoding::Identity, ContentCoding::Deflate, ContentCoding::Gzip] {
+        let Ok(plain) = coding.decode(data.to_vec(), PLAIN_MAX) else { continue };
+        assert!(plain.len() <= PLAIN_MAX);
+        if coding == ContentCoding::Deflate {
+            let again = codec::zlib::deflate(&plain);
+            assert_eq!(coding.decode(again, plain.len()), Ok(plain));
+        }
     }
     if let Ok(text) = std::str::from_utf8(data)
         && let Ok(from) = text.parse::<From>()

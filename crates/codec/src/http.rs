@@ -1,11 +1,13 @@
 //! Heads of HTTP/1.1 messages (RFC 9112) and of protocols that copied them, such as Gnutella's;
-//! what the fields say about the body; and chunked bodies. No connections.
+//! what the fields say about the body; and bodies that are chunked or packed. No connections.
 
 mod chunked;
+mod coding;
 mod fields;
 mod head;
 
 pub use chunked::{Chunk, ChunkedDecoder};
+pub use coding::ContentCoding;
 pub use fields::{BodyLen, ContentRange, Range};
 pub use head::{Head, Headers, Limits, RequestLine, StatusLine};
 
@@ -39,4 +41,10 @@ pub enum HttpError {
     /// A body that is longer than allowed.
     #[error("body too long")]
     BodyTooLong,
+    /// A `Content-Encoding` that is unknown, or several.
+    #[error("unusable Content-Encoding")]
+    ContentEncoding,
+    /// A packed body that is malformed, or longer than allowed once it is unpacked.
+    #[error("malformed or too long packed body")]
+    Packed,
 }

@@ -13,3 +13,4 @@ pub mod datagram;
 pub mod hex;
 pub mod http;
 pub mod percent;
+pub mod zlib;

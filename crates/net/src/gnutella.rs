@@ -318,14 +318,14 @@ impl Node {
         http_swarm::bring(&self.inner, want, download).await
     }
 
-    /// What a servent shares.
+    /// What a servent shares, as far as it says so in 4 MiB.
     ///
     /// # Errors
     /// If it cannot be reached, or gives no such answer.
     pub async fn browse(&self, addr: SocketAddr) -> io::Result<Vec<(String, u64, Option<Sha1>)>> {
         let stream = self.inner.exchange.dialer.tcp(addr).await?;
         let mut source = Source::new(stream, Vec::new(), addr, None);
-        let fields = "Accept: application/x-gnutella-packets\r\n";
+        let fields = "Accept: application/x-gnutella-packets\r\nAccept-Encoding: deflate, gzip\r\n";
         let bytes = source.fetch("/", fields, BROWSE_MAX).await?;
         let bytes = bytes.ok_or(io::ErrorKind::Unsupported)?;
         let (mut files, mut at) = (Vec::new(), 0);

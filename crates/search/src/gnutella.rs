@@ -8,7 +8,6 @@
 //! write it as well.
 
 mod bye;
-mod compress;
 mod descriptor;
 mod extension;
 mod framing;

@@ -25,6 +25,7 @@ const FAMILY_ARROWS: &[&str] = &["machine", "codec"];
 
 /// Dependencies from outside that a `no_std` crate may have, because they are `no_std` too.
 const NO_STD_DEPENDENCIES: &[&str] = &[
+    "crc32fast",
     "crypto-bigint",
     "ed25519-dalek",
     "hashbrown",

@@ -283,6 +283,98 @@ async fn a_fetch_that_is_queued_goes_on_when_it_is_called() {
     assert_eq!(std::fs::read(&to).expect("there"), b"all of it");
 }
 
+/// What a node takes from a host that answers it with raw bytes and closes, when it is browsed.
+async fn browse_of(taker: &Node, answer: Vec<u8>) -> io::Result<Vec<(String, u64, Option<Sha1>)>> {
+    let giver = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let addr = giver.local_addr().expect("an address");
+    let serve = async {
+        let (mut asked, _) = giver.accept().await.expect("asked");
+        let request = head(&mut asked).await;
+        assert!(request.contains("Accept-Encoding: deflate, gzip\r\n"), "{request}");
+        // Whoever has heard enough closes.
+        let _ = asked.write_all(&answer).await;
+    };
+    let both = async { tokio::join!(taker.browse(addr), serve).0 };
+    timeout(WITHIN, both).await.expect("an end")
+}
+
+/// What a node says when it is browsed.
+async fn browsed(node: &Node, fields: &str) -> (String, Vec<u8>) {
+    let mut stream = TcpStream::connect(node.address()).await.expect("a connection");
+    let request = format!("GET / HTTP/1.1\r\n{fields}Connection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let (said, mut body) = (head(&mut stream).await, Vec::new());
+    timeout(WITHIN, stream.read_to_end(&mut body)).await.expect("an end").expect("a body");
+    (said, body)
+}
+
+#[tokio::test]
+async fn browsing_takes_answers_in_every_framing_and_packing() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (giver, taker) = (start(config(Mode::Leaf), &[]), start(config(Mode::Leaf), &[]));
+    for n in 0..100 {
+        share(&giver, dir.path(), &format!("reef of corals number {n}.bin"), 100 + n).await;
+    }
+    let all = taker.browse(giver.address()).await.expect("browsed");
+    assert_eq!(all.len(), 100);
+    let (said, plain) = browsed(&giver, "").await;
+    assert!(!said.contains("Content-Encoding"), "{said}");
+    let (said, deflated) = browsed(&giver, "Accept-Encoding: gzip, deflate\r\n").await;
+    assert!(said.contains("Content-Encoding: deflate\r\n"), "{said}");
+    assert_eq!(
+        said.split_once("Content-Length: ").map(|(_, rest)| rest.trim()),
+        Some(deflated.len().to_string().as_str())
+    );
+    assert!(deflated.len() < plain.len());
+    assert_eq!(codec::zlib::inflate(&deflated, plain.len()).as_ref(), Some(&plain));
+
+    let chunked = |bytes: &[u8]| {
+        let mut body = Vec::new();
+        for chunk in bytes.chunks(1_000) {
+            body.extend(format!("{:x};odd=1\r\n", chunk.len()).bytes());
+            body.extend([chunk, b"\r\n"].concat());
+        }
+        [&body[..], b"0\r\nOdd: 1\r\n\r\n"].concat()
+    };
+    let answer = |fields: &str, body: &[u8]| {
+        [format!("HTTP/1.1 200 OK\r\n{fields}\r\n").as_bytes(), body].concat()
+    };
+    let (in_chunks, packed) = ("Transfer-Encoding: chunked\r\n", "Content-Encoding: deflate\r\n");
+    let both = format!("{in_chunks}{packed}");
+    let table = [
+        ("until the end", answer("", &plain)),
+        ("in chunks", answer(in_chunks, &chunked(&plain))),
+        ("deflated until the end", answer(packed, &deflated)),
+        ("deflated in chunks", answer(&both, &chunked(&deflated))),
+    ];
+    for (what, bytes) in table {
+        assert_eq!(browse_of(&taker, bytes).await.expect(what), all, "{what}");
+    }
+    let bomb = codec::zlib::deflate(&vec![0; BROWSE_MAX + 1]);
+    let endless = [&b"1\r\na\r\n"[..], &b"0".repeat(5_000)].concat();
+    let mut broken = deflated.clone();
+    *broken.last_mut().expect("a sum") ^= 1;
+    let table = [
+        ("a bomb", answer(packed, &bomb)),
+        ("a bomb in chunks", answer(&both, &chunked(&bomb))),
+        ("more than may be", answer("Content-Length: 5000000\r\n", b"")),
+        ("more chunks than may be", answer(in_chunks, b"500000\r\n")),
+        ("more until the end than may be", answer("", &vec![0; BROWSE_MAX + 1])),
+        ("an endless length of a chunk", answer(in_chunks, &endless)),
+        ("a chunk that is longer than it says", answer(in_chunks, b"1\r\nab\r\n")),
+        ("chunks that are cut off", answer(in_chunks, &chunked(&plain)[..500])),
+        ("a wrong sum", answer(packed, &broken)),
+        ("deflate that is cut off", answer(packed, &deflated[..100])),
+        ("two lengths", answer(&format!("{in_chunks}Content-Length: 9\r\n"), b"0\r\n\r\n")),
+        ("packed as nobody knows", answer("Content-Encoding: br\r\n", &plain)),
+    ];
+    for (what, bytes) in table {
+        let kind = browse_of(&taker, bytes).await.expect_err(what).kind();
+        let known = [io::ErrorKind::InvalidData, io::ErrorKind::UnexpectedEof];
+        assert!(known.contains(&kind), "{what}: {kind}");
+    }
+}
+
 /// What a node answers to raw bytes.
 async fn answer(node: &Node, request: &str) -> String {
     let mut stream = TcpStream::connect(node.address()).await.expect("a connection");

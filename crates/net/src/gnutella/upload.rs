@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use codec::zlib;
 use machine::Wire;
 use search::gnutella::servent::{Command, SharedFile};
 use search::gnutella::{
@@ -54,8 +55,15 @@ pub(super) async fn browse(
             message.encode(&mut bytes);
         }
     }
+    let mut coding = "";
+    if request.takes_deflate {
+        // Long lists take a while.
+        let deflated = tokio::task::spawn_blocking(move || zlib::deflate(&bytes));
+        bytes = deflated.await.map_err(io::Error::other)?;
+        coding = "Content-Encoding: deflate\r\n";
+    }
     let head = format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: application/x-gnutella-packets\r\n\
+        "HTTP/1.1 200 OK\r\nContent-Type: application/x-gnutella-packets\r\n{coding}\
          Content-Length: {}\r\n\r\n",
         bytes.len()
     );

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use codec::http::{Head, HttpError, Limits, Range};
+use codec::http::{ContentCoding, Head, HttpError, Limits, Range};
 use search::gnutella::{Guid, Sha1, Urn};
 
 pub use super::queue::Ticket;
@@ -52,6 +52,8 @@ pub struct Request {
     pub head_only: bool,
     /// Which bytes.
     pub wanted: Wanted,
+    /// Whether the answer may be deflated.
+    pub takes_deflate: bool,
     /// Whether the connection may be used again.
     pub keep_alive: bool,
     /// Where whoever asks accepts connections.
@@ -97,6 +99,7 @@ impl Request {
             target: target(line.target).filter(|_| known),
             head_only: !is_get,
             wanted,
+            takes_deflate: headers.accepts(ContentCoding::Deflate),
             keep_alive: line.protocol == "HTTP/1.1" && !headers.has_word("Connection", "close"),
             node: addresses("X-Node").or_else(|| addresses("Listen-IP")),
             alternates: alternates(headers.get("X-Alt").unwrap_or_default()),

@@ -1,11 +1,12 @@
 //! One host that has a file: the connection to it, and what it says of the file.
 
+use std::error::Error;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::time::Duration;
 
-use codec::http::{BodyLen, ContentRange, Head};
+use codec::http::{BodyLen, ChunkedDecoder, ContentCoding, ContentRange, Head, HttpError};
 use search::gnutella::Sha1;
 use search::gnutella::Urn;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -26,6 +27,8 @@ const TICKET_MAX: usize = 64;
 /// How long after the earliest moment a place in a queue is asked for again.
 const POLL_SLACK: Duration = Duration::from_secs(1);
 
+/// Most bytes of the body of a refusal.
+const REFUSAL_MAX: u64 = 64 * 1024;
 /// Runs that are taken of what a source says that it has.
 const RUNS_MAX: usize = 256;
 /// Bytes in a second that a source gives at least, over an answer.
@@ -78,12 +81,12 @@ struct Place {
 /// A head that has been read.
 struct Answered {
     code: u16,
-    body: u64,
+    len: BodyLen,
+    coding: ContentCoding,
     range: Option<ContentRange>,
     retry: Option<Duration>,
     place: Option<Place>,
     closes: bool,
-    deflated_or_chunked: bool,
 }
 
 impl Source {
@@ -146,25 +149,25 @@ impl Source {
         self.ask(&format!("/uri-res/N2R?{urn}"), &fields).await?;
         let answered = self.head().await?;
         self.closes = answered.closes;
-        let bad = |why| io::Error::new(io::ErrorKind::InvalidData, why);
         match answered.code {
-            200 | 206 if !answered.deflated_or_chunked => {
-                let (first, total) = match answered.range {
-                    Some(content) => (content.first, content.total),
-                    None if answered.code == 200 => (0, Some(answered.body)),
-                    None => return Err(bad("part without a place")),
+            200 | 206 => {
+                let (first, total) = match (answered.range, answered.len) {
+                    (Some(content), _) => (content.first, content.total),
+                    (None, BodyLen::Exact(len)) if answered.code == 200 => (0, Some(len)),
+                    (None, _) if answered.code == 200 => (0, None),
+                    (None, _) => return Err(bad("part without a place")),
                 };
-                let len = range.end - range.start;
-                if first != range.start || answered.body > len {
+                if first != range.start || answered.coding != ContentCoding::Identity {
                     // A server without ranges: of no use beyond the first bytes.
                     return Err(bad("other bytes than were asked for"));
                 }
-                let within = SILENCE + Duration::from_secs(answered.body / SLOWEST);
-                let bytes = timeout(within, self.body(answered.body)).await??;
+                let bytes = self.body(answered.len, range.end - range.start).await?;
                 Ok(Answer::Bytes { bytes, total })
             }
             503 => {
-                self.body(answered.body.min(64 * 1024)).await?;
+                if answered.len != BodyLen::Unsaid {
+                    self.body(answered.len, REFUSAL_MAX).await?;
+                }
                 match answered.retry {
                     Some(retry) => {
                         self.place = answered.place;
@@ -178,7 +181,8 @@ impl Source {
         }
     }
 
-    /// Asks for anything else: all of the body, if it is no more than `max`.
+    /// Asks for anything else: all of the body, unpacked, if it is no more than `max` bytes; `None`
+    /// if there is no such thing.
     pub(crate) async fn fetch(
         &mut self,
         target: &str,
@@ -187,11 +191,11 @@ impl Source {
     ) -> io::Result<Option<Vec<u8>>> {
         self.ask(target, fields).await?;
         let answered = self.head().await?;
-        let fits = answered.body <= max as u64 && !answered.deflated_or_chunked;
-        if answered.code != 200 || !fits {
+        if answered.code != 200 {
             return Ok(None);
         }
-        self.body(answered.body).await.map(Some)
+        let packed = self.body(answered.len, max as u64).await?;
+        answered.coding.decode(packed, max).map(Some).map_err(bad)
     }
 
     async fn ask(&mut self, target: &str, fields: &str) -> io::Result<()> {
@@ -206,27 +210,20 @@ impl Source {
     }
 
     async fn head(&mut self) -> io::Result<Answered> {
-        let mut buffer = [0; 4096];
         loop {
-            let bad = |error| io::Error::new(io::ErrorKind::InvalidData, error);
             if let Some(head) = Head::parse(&self.read, HEAD_LIMITS).map_err(bad)? {
                 let code = head.status().map_err(bad)?.code;
                 let headers = &head.headers;
-                let (body, odd) = match headers.body_len().map_err(bad)? {
-                    BodyLen::Exact(len) => (len, false),
-                    _ => (0, true),
-                };
-                let odd = odd || headers.get("Content-Encoding").is_some();
                 let named = headers.get("X-Alt").unwrap_or_default();
                 let answered = Answered {
                     code,
-                    body,
+                    len: headers.body_len().map_err(bad)?,
+                    coding: headers.content_coding().map_err(bad)?,
                     range: headers.get("Content-Range").and_then(ContentRange::parse),
                     retry: retry(headers.get("X-Queue"), headers.get("Retry-After"))
                         .or_else(|| retry(headers.get("X-Queued"), None)),
                     place: headers.get("X-Queued").and_then(place),
                     closes: headers.has_word("Connection", "close"),
-                    deflated_or_chunked: odd,
                 };
                 if let Some(runs) = headers.get("X-Available-Ranges") {
                     self.available = available(runs);
@@ -240,15 +237,36 @@ impl Source {
                 self.read.drain(..len);
                 return Ok(answered);
             }
-            let count = timeout(SILENCE, self.stream.read(&mut buffer)).await??;
-            if count == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            self.read.extend_from_slice(&buffer[..count]);
+            self.more().await?;
         }
     }
 
-    async fn body(&mut self, len: u64) -> io::Result<Vec<u8>> {
+    /// Reads on.
+    async fn more(&mut self) -> io::Result<()> {
+        let mut buffer = [0; 4096];
+        let count = timeout(SILENCE, self.stream.read(&mut buffer)).await??;
+        if count == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.read.extend_from_slice(&buffer[..count]);
+        Ok(())
+    }
+
+    /// A body, as it is packed, of at most `max` bytes.
+    async fn body(&mut self, len: BodyLen, max: u64) -> io::Result<Vec<u8>> {
+        let within = SILENCE + Duration::from_secs(max / SLOWEST);
+        let read = async {
+            match len {
+                BodyLen::Exact(len) if len > max => Err(bad(HttpError::BodyTooLong)),
+                BodyLen::Exact(len) => self.exact(len).await,
+                BodyLen::Chunked => self.chunks(max).await,
+                BodyLen::Unsaid => self.rest(max).await,
+            }
+        };
+        timeout(within, read).await?
+    }
+
+    async fn exact(&mut self, len: u64) -> io::Result<Vec<u8>> {
         let len = usize::try_from(len).map_err(io::Error::other)?;
         let early = len.min(self.read.len());
         let mut bytes: Vec<u8> = self.read.drain(..early).collect();
@@ -264,6 +282,43 @@ impl Source {
         }
         Ok(bytes)
     }
+
+    async fn chunks(&mut self, max: u64) -> io::Result<Vec<u8>> {
+        let (mut decoder, mut bytes) = (ChunkedDecoder::new(max), Vec::new());
+        loop {
+            let mut at = 0;
+            while at < self.read.len() {
+                let chunk = decoder.decode(&self.read[at..]).map_err(bad)?;
+                bytes.extend_from_slice(chunk.content);
+                at += chunk.used;
+                if chunk.done {
+                    self.read.drain(..at);
+                    return Ok(bytes);
+                }
+            }
+            self.read.clear();
+            self.more().await?;
+        }
+    }
+
+    /// All that comes until the other side closes.
+    async fn rest(&mut self, max: u64) -> io::Result<Vec<u8>> {
+        self.closes = true;
+        while self.read.len() as u64 <= max {
+            match self.more().await {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    return Ok(std::mem::take(&mut self.read));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(bad(HttpError::BodyTooLong))
+    }
+}
+
+fn bad(error: impl Into<Box<dyn Error + Send + Sync>>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
 /// Runs of `X-Available-Ranges: bytes 0-99,200-299`.

@@ -4,9 +4,9 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use codec::zlib::{Deflater, Inflater};
 use machine::{Decoded, Framing, Payload, Side, Wire};
 
-use super::compress::{Deflater, Inflater};
 use super::handshake::{Block, HandshakeError, Start};
 use super::{Descriptor, HEADER_LEN, PAYLOAD_MAX, WireError};
 
@@ -161,7 +161,7 @@ impl GnutellaFraming {
                 let Some(next) = next_stage(self.outgoing, block) else { return };
                 self.outgoing = next;
                 if next == Stage::Messages && block.is_deflated() {
-                    self.deflater = Some(Deflater::new());
+                    self.deflater = Some(Deflater::default());
                 }
             }
             Frame::Message(_) => {}
@@ -221,7 +221,7 @@ fn message(bytes: &[u8]) -> Result<Decoded<Frame>, FramingError> {
 impl Inflow {
     fn new() -> Self {
         Self {
-            inflater: Inflater::new(),
+            inflater: Inflater::default(),
             plain: Vec::new(),
             ahead: 0,
             taken: 0,

@@ -4,7 +4,7 @@
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
-use super::compress;
+use codec::zlib;
 
 /// What a block begins with.
 pub const MAGIC: u8 = 0xc3;
@@ -73,7 +73,7 @@ impl<'a> Item<'a> {
         if self.flags & DEFLATE == 0 {
             return Ok(plain);
         }
-        let inflated = compress::inflate(&plain, VALUE_MAX).ok_or(GgepError::Deflate)?;
+        let inflated = zlib::inflate(&plain, VALUE_MAX).ok_or(GgepError::Deflate)?;
         Ok(Cow::Owned(inflated))
     }
 }
@@ -179,7 +179,7 @@ impl Builder {
     /// # Errors
     /// If its name or length cannot be expressed; then nothing is added.
     pub fn add_compressed(&mut self, id: &[u8], value: &[u8]) -> Result<(), GgepError> {
-        let packed = compress::deflate(value);
+        let packed = zlib::deflate(value);
         if packed.len() < value.len() && value.len() <= VALUE_MAX {
             return self.push(id, &packed, DEFLATE);
         }
@@ -304,7 +304,7 @@ mod tests {
         let bytes = builder.finish();
         let (block, _) = Ggep::parse(&bytes).unwrap();
         assert_eq!(block.get(b"Z").unwrap().value().unwrap().len(), VALUE_MAX);
-        let bomb = compress::deflate(&vec![0; VALUE_MAX + 1]);
+        let bomb = zlib::deflate(&vec![0; VALUE_MAX + 1]);
         let item = Item { id: b"Z", flags: DEFLATE, raw: &bomb };
         assert_eq!(item.value(), Err(GgepError::Deflate));
         let item = Item { id: b"Z", flags: DEFLATE, raw: b"no zlib" };

@@ -3,7 +3,8 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use super::super::compress::{self, Inflater};
+use codec::zlib::{self, Inflater};
+
 use super::{PatchPart, QrpMessage, Table};
 
 /// Bits per slot that a patch may have. With 1 a set bit turns a slot over; with more a negative
@@ -137,7 +138,7 @@ impl Draft {
         if ![PLAIN, ZLIB].contains(&compressor) || !ENTRY_BITS.contains(&entry_bits) {
             return Err(PatchError::Packing { compressor, entry_bits });
         }
-        let inflater = (compressor == ZLIB).then(Inflater::new);
+        let inflater = (compressor == ZLIB).then(Inflater::default);
         Ok(Self { table, next: 1, of, compressor, entry_bits, inflater, at: 0 })
     }
 
@@ -221,7 +222,7 @@ pub fn update(old: Option<&Table>, new: &Table, entry_bits: u8) -> Vec<Vec<u8>> 
     } else {
         changes.flat_map(|(changed, now)| nibbles(changed, now)).collect()
     };
-    let packed = compress::deflate(&plain);
+    let packed = zlib::deflate(&plain);
     let (data, compressor) =
         if packed.len() < plain.len() { (&packed, ZLIB) } else { (&plain, PLAIN) };
     let parts = data.chunks(PART.max(data.len().div_ceil(255)));
@@ -287,9 +288,9 @@ mod tests {
         let zlib = |data| {
             QrpMessage::Patch(PatchPart { number: 1, of: 1, compressor: ZLIB, entry_bits: 4, data })
         };
-        let bomb = compress::deflate(&alloc::vec![0; 1 << 20]);
-        let trailing = [&compress::deflate(&[0; 8])[..], &[0]].concat();
-        let nine = compress::deflate(&[0; 9]);
+        let bomb = zlib::deflate(&alloc::vec![0; 1 << 20]);
+        let trailing = [&zlib::deflate(&[0; 8])[..], &[0]].concat();
+        let nine = zlib::deflate(&[0; 9]);
         let packing = |compressor, entry_bits| PatchError::Packing { compressor, entry_bits };
         let table: [(&[QrpMessage<'_>], PatchError); 15] = [
             (&[part(1, 1, 4, &[0; 8])], PatchError::NoReset),
