@@ -93,8 +93,8 @@ struct ReportArgs {
     #[command(flatten)]
     how: HowArgs,
     /// Where to write the page
-    #[arg(long, value_name = "FILE", default_value = REPORT)]
-    out: PathBuf,
+    #[arg(short, long, value_name = "FILE", default_value = REPORT)]
+    output: PathBuf,
     /// Show it in the browser
     #[arg(long)]
     open: bool,
@@ -215,7 +215,7 @@ fn report(args: &ReportArgs) -> Result<Exit, Failure> {
         claims.extend(lab::all());
     }
     let records = measure(&claims, &settings(&args.how, Vec::new()))?;
-    write(&args.out, &lab::report::page(&records))?;
+    write(&args.output, &lab::report::page(&records))?;
     if let Some(folder) = &args.tables {
         fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
         for record in &records {
@@ -231,10 +231,10 @@ fn report(args: &ReportArgs) -> Result<Exit, Failure> {
         }
     }
     if !args.json {
-        say(format!("written to {}", args.out.display()))?;
+        say(format!("written to {}", args.output.display()))?;
     }
     if args.open {
-        open(&args.out)?;
+        open(&args.output)?;
     }
     Ok(Exit::Done)
 }

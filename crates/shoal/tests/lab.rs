@@ -78,7 +78,7 @@ fn a_report_is_one_page_that_needs_nothing_else() {
     let dir = tempfile::tempdir().expect("a folder");
     let (page, tables) = (dir.path().join("lab.html"), dir.path().join("tables"));
     let (out, folder) = (page.to_str().expect("UTF-8"), tables.to_str().expect("UTF-8"));
-    let output = lab(&["report", "distribution", "--small", "--out", out, "--tables", folder]);
+    let output = lab(&["report", "distribution", "--small", "--output", out, "--tables", folder]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let html = fs::read_to_string(&page).expect("the page");
     for wanted in ["<svg", "prefers-color-scheme: dark", "shoal lab run distribution.free_riders"] {
