@@ -11,7 +11,7 @@ use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
-use super::batch::{BATCH, Family, Headers, Received};
+use super::batch::{BATCH, Family, Received, Sender};
 use super::outgoing::Outgoing;
 
 /// What is asked of the system for each direction; it grants what its limits allow.
@@ -34,7 +34,7 @@ pub(super) trait Link: 'static {
 pub(super) struct Socket<S> {
     socket: UdpSocket,
     received: Received<S>,
-    headers: Headers<S>,
+    sender: Sender<S>,
 }
 
 impl<S: Family> Socket<S> {
@@ -44,7 +44,8 @@ impl<S: Family> Socket<S> {
         // The system's own sizes do, only with more losses.
         let _ = reference.set_recv_buffer_size(SOCKET_BUFFER);
         let _ = reference.set_send_buffer_size(SOCKET_BUFFER);
-        Self { socket, received: Received::new(longest + 1), headers: Headers::new() }
+        let sender = Sender::new(&socket);
+        Self { socket, received: Received::new(longest + 1), sender }
     }
 }
 
@@ -73,20 +74,21 @@ impl<S: Family + 'static> Link for Socket<S> {
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, outgoing: &mut Outgoing) -> Poll<()> {
-        let Self { socket, headers, .. } = self;
+        let Self { socket, sender, .. } = self;
         let fd = socket.as_raw_fd();
         while !outgoing.is_empty() {
-            let mut slices = [[IoSlice::new(&[])]; BATCH];
+            outgoing.gather(BATCH);
+            let mut slices = [IoSlice::new(&[]); BATCH];
             let mut to = [None; BATCH];
             let mut count = 0;
             for (slot, (address, datagram)) in outgoing.iter().take(BATCH).enumerate() {
-                slices[slot] = [IoSlice::new(datagram)];
+                slices[slot] = IoSlice::new(datagram);
                 // Without an address of its family the system refuses it, and it is lost.
                 to[slot] = S::from_std(address);
                 count += 1;
             }
             let (slices, to) = (&slices[..count], &to[..count]);
-            let send = || Ok(headers.send(fd, slices, to, MsgFlags::MSG_DONTWAIT)?);
+            let send = || Ok(sender.send(fd, slices, to, MsgFlags::MSG_DONTWAIT)?);
             match socket.try_io(Interest::WRITABLE, send) {
                 Ok(done) => outgoing.pop(done),
                 Err(error) if is_full(&error) => {

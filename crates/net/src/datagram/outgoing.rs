@@ -5,14 +5,21 @@ use std::net::SocketAddr;
 /// Most datagrams that wait at once. What a machine says beyond that is lost, as on a full link.
 const DATAGRAMS_MAX: usize = 8_192;
 
-/// Datagrams in the order in which they were said.
+/// Datagrams in the order in which they are sent: as they were said, as far as one address sees it.
 #[derive(Debug, Default)]
 pub(crate) struct Outgoing {
     bytes: Vec<u8>,
-    /// Where each datagram ends in `bytes`, and where it goes.
-    datagrams: Vec<(usize, SocketAddr)>,
+    datagrams: Vec<Datagram>,
     /// How many of them are done with.
     sent: usize,
+}
+
+/// Where a datagram lies, and where it goes.
+#[derive(Debug)]
+struct Datagram {
+    begin: usize,
+    end: usize,
+    to: SocketAddr,
 }
 
 impl Outgoing {
@@ -21,22 +28,25 @@ impl Outgoing {
         if self.len() >= DATAGRAMS_MAX {
             return false;
         }
+        let begin = self.bytes.len();
         let to = write(&mut self.bytes);
-        self.datagrams.push((self.bytes.len(), to));
+        self.datagrams.push(Datagram { begin, end: self.bytes.len(), to });
         true
     }
 
-    /// Those that wait, oldest first.
+    /// Those that wait, the next first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (SocketAddr, &[u8])> {
-        let mut begin = self.sent.checked_sub(1).map_or(0, |last| self.datagrams[last].0);
-        self.datagrams[self.sent..].iter().map(move |&(end, to)| {
-            let datagram = &self.bytes[begin..end];
-            begin = end;
-            (to, datagram)
-        })
+        let waiting = self.datagrams[self.sent..].iter();
+        waiting.map(|&Datagram { begin, end, to }| (to, &self.bytes[begin..end]))
     }
 
-    /// The oldest `count` are done with.
+    /// Among the next `count`, brings those to one address together, in their order.
+    pub(crate) fn gather(&mut self, count: usize) {
+        let end = self.datagrams.len().min(self.sent + count);
+        self.datagrams[self.sent..end].sort_by_key(|datagram| datagram.to);
+    }
+
+    /// The next `count` are done with.
     pub(crate) fn pop(&mut self, count: usize) {
         self.sent += count;
         if self.sent >= self.datagrams.len() {
@@ -81,5 +91,24 @@ mod tests {
         assert_eq!(rest.last(), Some(&(to(9), &[][..])));
         outgoing.pop(rest.len());
         assert!(outgoing.is_empty() && outgoing.iter().next().is_none());
+    }
+
+    #[test]
+    fn what_goes_to_one_address_comes_together_in_its_order() {
+        let mut outgoing = Outgoing::default();
+        for (word, port) in [(0, 4), (1, 3), (2, 4), (3, 3), (4, 2)] {
+            outgoing.push(|out| {
+                out.push(word);
+                to(port)
+            });
+        }
+        outgoing.pop(1);
+        outgoing.gather(3);
+        let order: Vec<_> = outgoing.iter().map(|(_, datagram)| datagram[0]).collect();
+        assert_eq!(
+            order,
+            [1, 3, 2, 4],
+            "what is done with and what comes later stays where it was"
+        );
     }
 }

@@ -10,7 +10,7 @@ use tokio::task::LocalSet;
 use super::{Arrival, Config, Counters, Events, Gone, Handle, Protocol, spawn};
 
 /// How long a question may go unanswered.
-const PATIENCE: Duration = Duration::from_millis(50);
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Answers questions, and asks them.
 #[derive(Default)]

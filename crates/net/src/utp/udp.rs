@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use bittorrent::utp::{Batch, Run};
 use nix::errno::Errno;
-use nix::sys::socket::sockopt::UdpGroSegment;
+use nix::sys::socket::sockopt::{UdpGroSegment, UdpGsoSegment};
 use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt,
 };
@@ -51,10 +51,12 @@ impl Udp {
         let _ = reference.set_recv_buffer_size(SOCKET_BUFFER);
         let _ = reference.set_send_buffer_size(SOCKET_BUFFER);
         let _ = setsockopt(&socket, UdpGroSegment, &true);
+        // Kernels that do not know this option would send runs as they are.
+        let segmentation = setsockopt(&socket, UdpGsoSegment, &0).is_ok();
         let ipv6 = socket.local_addr()?.is_ipv6();
         let udp = Self {
             socket,
-            segmentation: true,
+            segmentation,
             ipv6,
             buffer: vec![0; RECEIVE_BUFFER].into_boxed_slice(),
             control: nix::cmsg_space!(i32),

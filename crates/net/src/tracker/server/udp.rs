@@ -17,7 +17,7 @@ use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, SockaddrIn, SockaddrIn6};
 
 use super::state::{Origin, State};
-use crate::datagram::batch::{BATCH, Family, Headers, Received};
+use crate::datagram::batch::{BATCH, Family, Received, Sender};
 
 /// Longest datagram that is read: a scrape of 74 torrents has 1496 bytes.
 const MAX_REQUEST: usize = 2_048;
@@ -55,7 +55,7 @@ fn serve_family<S: Family>(socket: &UdpSocket, state: &State, stopped: impl Fn()
     let fd = socket.as_raw_fd();
     let mut rng = Rng::new(getrandom::u64().unwrap_or(1));
     let mut received = Received::<S>::new(MAX_REQUEST);
-    let mut headers = Headers::new();
+    let mut sender = Sender::new(socket);
     let mut answers: Vec<Vec<u8>> = (0..BATCH).map(|_| Vec::with_capacity(2_048)).collect();
     let mut to = [None; BATCH];
     while !stopped() {
@@ -80,12 +80,11 @@ fn serve_family<S: Family>(socket: &UdpSocket, state: &State, stopped: impl Fn()
                 filled += 1;
             }
         }
-        let slices: Vec<_> =
-            answers[..filled].iter().map(|answer| [IoSlice::new(answer)]).collect();
+        let slices: Vec<_> = answers[..filled].iter().map(|it| IoSlice::new(it)).collect();
         let mut done = 0;
         while done < filled {
             // The socket waits for room itself.
-            let sent = headers.send(fd, &slices[done..], &to[done..filled], MsgFlags::empty());
+            let sent = sender.send(fd, &slices[done..], &to[done..filled], MsgFlags::empty());
             done += sent.unwrap_or(1);
         }
         count_in(state, tally);
