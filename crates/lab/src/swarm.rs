@@ -62,8 +62,12 @@ pub(crate) struct Distribution {
     pub(crate) done: Vec<f64>,
     /// The share of the pieces that each leecher had at the end.
     pub(crate) progress: Vec<f64>,
+    /// Bytes of payload that each leecher got in vain.
+    pub(crate) wasted: Vec<u64>,
     /// Bytes of payload that the seed sent.
     pub(crate) source_sent: u64,
+    /// Connections that one end closed because the other did wrong.
+    pub(crate) blamed: u32,
 }
 
 impl Distribution {
@@ -192,7 +196,8 @@ impl Scenario {
     }
 
     fn outcome(&self, net: &StreamNet<SwarmAdapter>) -> Distribution {
-        let progress = (1..=self.leechers.len() as u32).map(|node| {
+        let leechers = 1..=self.leechers.len() as u32;
+        let progress = leechers.clone().map(|node| {
             let have = net.machine(node).have().map_or(0, Bitfield::count_ones);
             f64::from(have) / f64::from(self.pieces)
         });
@@ -200,7 +205,9 @@ impl Scenario {
         Distribution {
             done: done.map(|at| at.map_or(f64::INFINITY, |at| at.as_secs_f64())).collect(),
             progress: progress.collect(),
+            wasted: leechers.map(|node| net.machine(node).totals().wasted).collect(),
             source_sent: net.moved(0).0,
+            blamed: net.adapter().blamed(),
         }
     }
 }
@@ -210,52 +217,4 @@ const fn hashes() -> InfoHashes {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn plain(seed: u64) -> Scenario {
-        let access = Access { up: Some(1 << 20), down: None };
-        Scenario {
-            seed,
-            pieces: 64,
-            piece_len: 1 << 18,
-            source: access,
-            leechers: vec![Leecher { access, rides: false }; 6],
-            latency: Duration::from_millis(20),
-            order: PieceOrder::RarestFirst,
-            acquainted: true,
-            source_leaves_after: None,
-        }
-    }
-
-    #[test]
-    fn everybody_gets_everything() {
-        let done = plain(1).run(&|_| ());
-        assert!(done.done.iter().all(|at| at.is_finite()), "{done:?}");
-        assert_eq!(done.progress, [1.0; 6]);
-        // It takes 16 s to send one copy.
-        assert!(done.last() >= 16.0 && done.last() < 24.0, "{done:?}");
-    }
-
-    #[test]
-    fn strangers_wait_for_the_seed() {
-        let scenario = Scenario { acquainted: false, ..plain(1) };
-        let done = scenario.run(&|_| ());
-        assert!((96.0..100.0).contains(&done.last()), "{done:?}");
-        assert!(done.source_sent >= 6 * scenario.len());
-    }
-
-    #[test]
-    fn a_seed_that_leaves_too_soon_leaves_nobody_whole() {
-        let half = plain(1).len() / 2;
-        let done = Scenario { source_leaves_after: Some(half), ..plain(1) }.run(&|_| ());
-        assert!(done.done.iter().all(|at| at.is_infinite()), "{done:?}");
-        assert!(done.progress.iter().all(|share| *share > 0.3 && *share <= 0.52), "{done:?}");
-    }
-
-    #[test]
-    fn equal_seeds_give_equal_runs() {
-        assert_eq!(plain(3).run(&|_| ()), plain(3).run(&|_| ()));
-        assert_ne!(plain(3).run(&|_| ()).done, plain(4).run(&|_| ()).done);
-    }
-}
+mod tests;

@@ -53,12 +53,13 @@ pub(super) struct SwarmAdapter {
     complete: usize,
     pieces: u64,
     last_piece: Instant,
+    blamed: u32,
 }
 
 impl SwarmAdapter {
     pub(super) fn new(rides: Vec<bool>) -> Self {
         let done = vec![None; rides.len()];
-        Self { rides, done, complete: 0, pieces: 0, last_piece: Instant::ZERO }
+        Self { rides, done, complete: 0, pieces: 0, last_piece: Instant::ZERO, blamed: 0 }
     }
 
     /// When each node was done.
@@ -79,6 +80,11 @@ impl SwarmAdapter {
     /// When the last of these was completed.
     pub(super) const fn last_piece(&self) -> Instant {
         self.last_piece
+    }
+
+    /// Connections that one end closed because the other did wrong.
+    pub(super) const fn blamed(&self) -> u32 {
+        self.blamed
     }
 }
 
@@ -108,7 +114,11 @@ impl Adapter for SwarmAdapter {
             Effect::DropBlocks(conn, except) => {
                 Act::Drop(conn, Which::AllBut(except.iter().map(|piece| piece.0).collect()))
             }
-            Effect::Close(conn, why) => Act::Close(conn, why),
+            Effect::Close(conn, why) => {
+                let wrong = [CloseReason::Protocol, CloseReason::Banned, CloseReason::WrongTorrent];
+                self.blamed += u32::from(wrong.contains(&why));
+                Act::Close(conn, why)
+            }
             Effect::Verify(piece) => Act::Verify(piece.0),
             // Nothing is kept in memory, and there are no hashes to ask for.
             Effect::Forget(_) | Effect::ReadLeaves(..) => Act::Nothing,
