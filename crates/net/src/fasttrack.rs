@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use std::{fmt, io};
 
-use search::fasttrack::{Command, Event, FILES_PER_LEAF, FastTrack, NAME_MAX};
+use search::fasttrack::{Command, Event, FILES_PER_LEAF, FastTrack, NAME_MAX, hash_word};
 pub use search::fasttrack::{Config as Rules, File, FileHash, Hit, Id, Kind};
 use search::gnutella::servent::{SharedFile, is_dialable};
 pub use search::gnutella::{Sha1, TigerRoot};
@@ -46,6 +46,8 @@ pub struct Config {
     pub local: bool,
     /// Uploads at once; others wait.
     pub upload_slots: usize,
+    /// What [`Node::vouchers`] of an earlier run with the same key has given.
+    pub vouchers: Vec<u8>,
     /// What the machine is told.
     pub rules: Rules<SocketAddr>,
 }
@@ -63,7 +65,8 @@ impl Config {
             ..Rules::new(network_of)
         };
         // Whoever is in a private network uses its addresses.
-        Self { listen, local: !is_dialable(listen, false), upload_slots: 8, rules }
+        let local = !is_dialable(listen, false);
+        Self { listen, local, upload_slots: 8, vouchers: Vec::new(), rules }
     }
 }
 
@@ -168,7 +171,7 @@ impl Node {
     /// # Panics
     /// Outside of a tokio `LocalSet`.
     pub fn start(config: Config, key: SigningKey) -> io::Result<Self> {
-        let Config { listen, local, upload_slots, rules } = config;
+        let Config { listen, local, upload_slots, vouchers, rules } = config;
         if listen.ip().is_unspecified() {
             let why = "such a node listens at the address that others know it by";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
@@ -179,7 +182,8 @@ impl Node {
         let address = listener.local_addr()?;
         let secret = getrandom::u64().map_err(io::Error::other)?;
         let id = Id(key.public());
-        let machine = FastTrack::new(address, key, Arc::new(rules), secret);
+        let machine = FastTrack::new(address, key, Arc::new(rules), secret)
+            .with_vouchers(wire::read_vouchers(&vouchers));
         let limits = datagram::Config { rate_per_host: Some(RATE_PER_HOST) };
         let (handle, events) = datagram::spawn(socket, FastTrackWire, vec![machine], limits)?;
         let exchange = Exchange::new(address, true, local, upload_slots).known_as(id.0);
@@ -282,6 +286,21 @@ impl Node {
         self.inner.changed.notify_one();
     }
 
+    /// What supernodes have vouched for, to be kept; `None` once it has ended.
+    pub async fn vouchers(&self) -> Option<Vec<u8>> {
+        let seen =
+            self.handle.look(|nodes, _| Some(wire::write_vouchers(nodes.first()?.vouchers())));
+        seen.await.ok().flatten()
+    }
+
+    /// Looks for a file by its hash.
+    ///
+    /// # Errors
+    /// If the node has ended.
+    pub async fn locate(&self, sha1: Sha1) -> Result<Search, datagram::Gone> {
+        self.search(&hash_word(sha1)).await
+    }
+
     /// Looks for files by words. It goes on for a while, also over the end of the supernode.
     ///
     /// # Errors
@@ -291,7 +310,8 @@ impl Node {
         Ok(Search { answers, waiting: Vec::new().into_iter(), local: self.local })
     }
 
-    /// Fetches a file to `to` from all of its sources, verified, and gives them receipts; `told`
+    /// Fetches a file to `to` from all of its sources and from those that directories know, verified,
+    /// and gives them receipts; `told`
     /// hears how far it is. What has come when this is dropped or fails is kept in a file beside it,
     /// for the next try.
     ///
@@ -305,7 +325,7 @@ impl Node {
     ) -> Result<Fetched, FetchError> {
         let tree = self.tree(&want).await;
         let download = Download::open(&want, tree, to, told).await?;
-        let fetched = http_swarm::bring(&self.inner, &want, &download).await?;
+        let fetched = http_swarm::bring(&self.seeking(), &want, &download).await?;
         download.finish().await?;
         self.thank(&want, &fetched);
         Ok(fetched)
@@ -316,17 +336,21 @@ impl Node {
         http_swarm::tree(&*self.inner, want).await
     }
 
-    /// Brings blocks of a download from the sources in `want`, until every block is there, and gives
-    /// them receipts if each block was verified. Others may take part in the download.
+    /// Brings blocks of a download from the sources in `want` and those that directories know, until
+    /// every block is there, and gives them receipts if each block was verified. Others may take part in the download.
     ///
     /// # Errors
     /// If no source has what is missing, or it cannot be written.
     pub async fn bring(&self, want: &Want, download: &Download) -> Result<Fetched, FetchError> {
-        let fetched = http_swarm::bring(&self.inner, want, download).await?;
+        let fetched = http_swarm::bring(&self.seeking(), want, download).await?;
         if fetched.by_tree {
             self.thank(want, &fetched);
         }
         Ok(fetched)
+    }
+
+    fn seeking(&self) -> Arc<Seeking> {
+        Arc::new(Seeking(self.clone()))
     }
 
     /// Gives receipts to those who gave something.
@@ -379,7 +403,7 @@ impl Network for Inner {
     }
 
     async fn seek(&self, _: Sha1) -> Option<Self::Seek> {
-        // Directories are asked by words alone.
+        // Only a node that fetches asks.
         None
     }
 
@@ -389,6 +413,39 @@ impl Network for Inner {
 
     async fn answer(&self, stream: &mut TcpStream, request: &Request) -> io::Result<()> {
         http_swarm::simple(stream, "404 Not Found", "", request.keep_alive).await
+    }
+}
+
+/// A node that fetches something: it looks for more who have it.
+struct Seeking(Node);
+
+impl Network for Seeking {
+    type Seek = Search;
+
+    fn exchange(&self) -> &Exchange {
+        self.0.inner.exchange()
+    }
+
+    async fn push(&self, pushed: &Pushed) -> io::Result<Given> {
+        self.0.inner.push(pushed).await
+    }
+
+    async fn seek(&self, sha1: Sha1) -> Option<Search> {
+        let is_in = self.0.look().await.is_some_and(|now| now.supernode.is_some());
+        if is_in { self.0.locate(sha1).await.ok() } else { None }
+    }
+
+    async fn next(seek: &mut Search, wanted: &Want) -> Option<From> {
+        loop {
+            let hit = seek.next().await?;
+            if hit.file.hash.sha1 == wanted.sha1 && hit.file.size == wanted.len {
+                return Some(From { addr: hit.source, push: None });
+            }
+        }
+    }
+
+    async fn answer(&self, stream: &mut TcpStream, request: &Request) -> io::Result<()> {
+        self.0.inner.answer(stream, request).await
     }
 }
 

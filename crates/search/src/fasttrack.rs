@@ -35,7 +35,7 @@ pub use config::{
     Config, FILES_PER_BATCH, FILES_PER_LEAF, Fault, HITS_PER_ANSWER, HITS_PER_QUERY, OTHERS_MAX,
     SEARCHES_MAX,
 };
-pub use file::{File, FileHash, Hit, Kind, NAME_MAX, WORDS_MAX};
+pub use file::{File, FileHash, Hit, Kind, NAME_MAX, WORDS_MAX, hash_word};
 pub use identity::{Id, Identity, Nominal, Signature};
 pub use message::Message;
 pub use reputation::{
@@ -73,7 +73,7 @@ pub enum Command<C> {
         /// At most [`FILES_PER_LEAF`].
         files: Vec<Arc<File>>,
     },
-    /// Find files that have all words in their names.
+    /// Find files that have all words in their names, or the one that is their [`hash_word`].
     Search {
         /// The words, at most [`WORDS_MAX`] bytes.
         words: Arc<str>,
@@ -196,6 +196,13 @@ impl<C: Contact, S: Identity> FastTrack<C, S> {
     #[must_use]
     pub fn with_files(mut self, files: Vec<Arc<File>>) -> Self {
         self.user.set_library(files);
+        self
+    }
+
+    /// The same, with what an earlier run was given for its uploads, as far as it is right.
+    #[must_use]
+    pub fn with_vouchers(mut self, vouchers: Vec<Voucher>) -> Self {
+        vouchers.into_iter().take(VOUCHERS_MAX).for_each(|voucher| self.on_voucher(voucher));
         self
     }
 

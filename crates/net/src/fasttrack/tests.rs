@@ -48,9 +48,15 @@ impl Place {
 
     /// A node at 127.6.0.`host`: each is in a network of its own.
     fn start(&self, host: u8) -> Node {
+        self.start_again(host, Vec::new())
+    }
+
+    /// The same, with what an earlier run was given.
+    fn start_again(&self, host: u8, vouchers: Vec<u8>) -> Node {
         let key = SigningKey::load_or_make(&self.path(&format!("key{host}"))).expect("a key");
         let mut config = Config::new((Ipv4Addr::new(127, 6, 0, host), 0).into());
         let quick = Rules::responsive(network_of);
+        config.vouchers = vouchers;
         config.rules = Rules {
             silence: Duration::from_secs(2),
             leaves_high: LEAVES_HIGH,
@@ -172,12 +178,22 @@ fn who_uploads_is_elected_and_searches_outlive_their_supernode() {
         let hit = tokio::time::timeout(PATIENCE, search.next()).await.expect("in time");
         assert_eq!(&*hit.expect("a hit").file.name, "grey heron.ogg");
 
-        // Both give parts of it.
-        let want = find(asker, "heron", 2).await;
+        // Both give parts of it: the one that was found, and the one that is found by the hash.
+        let mut want = find(asker, "heron", 2).await;
+        want.sources.truncate(1);
         let to = place.path("heron");
         let fetched = fetch(asker, want, &to).await;
         assert_eq!(fetched.from.iter().map(|gave| gave.bytes).sum::<u64>(), 2_000_000);
+        assert_eq!(fetched.from.len(), 2, "{fetched:?}");
         assert_eq!(std::fs::read(&to).ok(), std::fs::read(place.path("late0/grey heron.ogg")).ok());
+
+        // What was earned is still there after a restart, for nobody else.
+        let earned = server.look().await.expect("it runs").vouchers;
+        let kept = server.vouchers().await.expect("it runs");
+        for (host, vouchers) in [(2, earned), (3, 0)] {
+            let again = place.start_again(host, kept.clone());
+            assert_eq!(again.look().await.expect("it runs").vouchers, vouchers);
+        }
     });
 }
 

@@ -4,7 +4,9 @@
 use std::net::{IpAddr, SocketAddr};
 
 use machine::Wire;
-use search::fasttrack::{DATAGRAM_MAX, Event, FastTrack, Id, Identity, Message, Signature};
+use search::fasttrack::{
+    DATAGRAM_MAX, Event, FastTrack, Id, Identity, Message, Signature, Voucher,
+};
 
 use crate::datagram::{Arrival, Protocol};
 use crate::identity::{SigningKey, has_signed};
@@ -53,6 +55,21 @@ impl Identity for SigningKey {
 
     fn verify(id: &Id, text: &[u8], signature: &Signature) -> bool {
         has_signed(&id.0, text, &signature.0)
+    }
+}
+
+/// Vouchers as they are kept from one run to the next: the message that shows them.
+pub(super) fn write_vouchers(vouchers: &[Voucher]) -> Vec<u8> {
+    let mut out = Vec::new();
+    Message::<SocketAddr>::Stand { session: 0, vouchers: vouchers.into() }.encode(&mut out);
+    out
+}
+
+/// None, if that is not what these bytes are.
+pub(super) fn read_vouchers(bytes: &[u8]) -> Vec<Voucher> {
+    match Message::<SocketAddr>::decode(bytes) {
+        Ok(Message::Stand { vouchers, .. }) => vouchers.into_vec(),
+        _ => Vec::new(),
     }
 }
 

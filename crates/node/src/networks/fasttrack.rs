@@ -1,6 +1,9 @@
 //! A node of the two-level network of supernodes, live, on a thread of its own: its supernode's
 //! directory lists what the library shares, and it answers searches of the node.
 
+use std::fmt::Display;
+use std::fs::File;
+use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -9,8 +12,8 @@ use std::time::Duration;
 use codec::hex::Hex;
 use net::download::{Download, Tree};
 use net::fasttrack::{
-    Config, FileHash, Hit as Found, IdentityError, Kind, Node, Picture, Role, Sha1, SigningKey,
-    TigerRoot,
+    Config, FileHash, Hit as Found, IdentityError, Kind, Node, Picture, Role, Search, Sha1,
+    SigningKey, TigerRoot,
 };
 use serde_json::json;
 use tokio::time::timeout;
@@ -31,6 +34,10 @@ const NAME: &str = "fasttrack";
 const HOSTS: &str = "fasttrack-hosts";
 /// Where its key is kept, by which others know it.
 const KEY: &str = "fasttrack-key";
+/// Where is kept what supernodes have vouched for, with that key.
+const VOUCHERS: &str = "fasttrack-vouchers";
+/// Longest that is read of it, in bytes.
+const VOUCHERS_MAX: u64 = 64 * 1024;
 /// Between two times that supernodes are written down.
 const SAVE_EVERY: Duration = Duration::from_secs(60);
 /// How long a goodbye may take.
@@ -39,7 +46,8 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// A node that runs.
 pub(super) struct Member {
     node: Node,
-    hosts: PathBuf,
+    /// The state folder.
+    folder: PathBuf,
 }
 
 /// The node's own, if there is one; a clone is the same.
@@ -54,18 +62,20 @@ impl FileNetwork for FastTrack {
         let settings = config.fasttrack;
         let listen = listen.or(settings.address());
         let names = if peers.is_empty() { settings.bootstrap } else { peers };
-        let (hosts, key) = (config.node.state_dir.join(HOSTS), config.node.state_dir.join(KEY));
+        let folder = config.node.state_dir;
         self.0.start(NAME, library, async move || {
-            let key = SigningKey::load_or_make(&key)?;
-            let mut known = running::known(&names, &hosts).await?;
+            let key = SigningKey::load_or_make(&folder.join(KEY))?;
+            let mut known = running::known(&names, &folder.join(HOSTS)).await?;
             let listen = running::address(listen, &known).await?;
             let failed = |source| NetworkError::Listen { address: listen, source };
-            let node = Node::start(Config::new(listen), key).map_err(failed)?;
+            let vouchers = read_vouchers(&folder.join(VOUCHERS));
+            let config = Config { vouchers, ..Config::new(listen) };
+            let node = Node::start(config, key).map_err(failed)?;
             known.retain(|known| *known != node.address());
             let founds = names.is_empty();
             let serves = settings.role == FastTrackRole::Supernode;
-            tokio::spawn(stay(node.clone(), known, founds, serves, hosts.clone()));
-            Ok(Member { node, hosts })
+            tokio::spawn(stay(node.clone(), known, founds, serves, folder.clone()));
+            Ok(Member { node, folder })
         })?;
         Ok(kept)
     }
@@ -73,7 +83,7 @@ impl FileNetwork for FastTrack {
     fn leave(&self) {
         let Some(running) = self.0.take() else { return };
         running.wait(async {
-            write_hosts(&running.node, &running.hosts).await;
+            write_down(&running.node, &running.folder).await;
             // Whoever does not hear of it notices.
             let _ = timeout(FAREWELL, running.node.leave()).await;
         });
@@ -176,23 +186,41 @@ fn drawn(picture: &Picture) -> Swarm {
 }
 
 /// Joins, or begins a network, and keeps the supernodes that are known.
-async fn stay(node: Node, known: Vec<SocketAddr>, founds: bool, serves: bool, hosts: PathBuf) {
+async fn stay(node: Node, known: Vec<SocketAddr>, founds: bool, serves: bool, folder: PathBuf) {
     // Nobody was named, and of the last run nobody is left: it begins anew.
     if serves || (!node.join(&known).await && founds) {
         node.serve(&known).await;
     }
     loop {
         tokio::time::sleep(SAVE_EVERY).await;
-        write_hosts(&node, &hosts).await;
+        write_down(&node, &folder).await;
     }
 }
 
-/// Writes down which supernodes it knows, for the next start.
-async fn write_hosts(node: &Node, path: &Path) {
+/// Writes down which supernodes it knows, and what others have vouched for, for the next start.
+async fn write_down(node: &Node, folder: &Path) {
     let Some(picture) = node.look().await else { return };
     let supernodes = picture.supernode.into_iter().chain(picture.others);
     let others = supernodes.filter(|address| *address != node.address());
-    running::keep(&others.map(|address| format!("{address}\n")).collect::<String>(), path);
+    let others: String = others.map(|address| format!("{address}\n")).collect();
+    running::keep(others, &folder.join(HOSTS));
+    if let Some(vouchers) = node.vouchers().await.filter(|_| picture.vouchers > 0) {
+        running::keep(vouchers, &folder.join(VOUCHERS));
+    }
+}
+
+/// What an earlier run was given; nothing, at the first.
+fn read_vouchers(path: &Path) -> Vec<u8> {
+    let mut vouchers = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(VOUCHERS_MAX).read_to_end(&mut vouchers));
+    if let Err(error) = read.map(drop).or_else(absent) {
+        tracing::warn!(path = %path.display(), %error, "vouchers are not known any more");
+    }
+    vouchers
+}
+
+fn absent(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
 /// What kind of file that is, as directories tell them apart.
@@ -210,7 +238,7 @@ fn kind(name: &str) -> Kind {
 
 impl From<IdentityError> for NetworkError {
     fn from(error: IdentityError) -> Self {
-        Self::Start(std::io::Error::other(error))
+        Self::Start(io::Error::other(error))
     }
 }
 
@@ -241,12 +269,29 @@ impl Finder for FastTrack {
         // Without it there is nothing to ask.
         let Some(running) = self.0.running() else { return Ok(()) };
         let words = query.plain_words();
-        if words.is_empty() {
-            return Ok(());
-        }
-        running.wait(async {
-            let searching = running.node.search(&words).await;
-            let mut search = searching.map_err(|error| error.to_string())?;
+        if words.is_empty() { Ok(()) } else { running.ask(running.node.search(&words), tell) }
+    }
+
+    fn locate(
+        &self,
+        content: &ContentId,
+        tell: &mut dyn FnMut(Hit) -> ControlFlow<()>,
+    ) -> Result<(), String> {
+        let sha1 = content.sha1.as_deref().and_then(codec::hex::decode).map(Sha1);
+        let (Some(running), Some(sha1)) = (self.0.running(), sha1) else { return Ok(()) };
+        running.ask(running.node.locate(sha1), tell)
+    }
+}
+
+impl Running<Member> {
+    /// Tells of what a search finds.
+    fn ask<E: Display>(
+        &self,
+        searching: impl Future<Output = Result<Search, E>>,
+        tell: &mut dyn FnMut(Hit) -> ControlFlow<()>,
+    ) -> Result<(), String> {
+        self.wait(async {
+            let mut search = searching.await.map_err(|error| error.to_string())?;
             gather(async || search.next().await.map(hit_of), tell).await;
             Ok(())
         })

@@ -176,7 +176,7 @@ async fn stay(node: Node, known: Vec<SocketAddr>, hosts: PathBuf) {
 /// Writes down whom it knows, for the next start.
 async fn write_hosts(node: &Node, path: &Path) {
     if let Some(picture) = node.look().await {
-        running::keep(&picture.hosts, path);
+        running::keep(picture.hosts, path);
     }
 }
 

@@ -158,15 +158,15 @@ pub(super) async fn address(
     })
 }
 
-/// Writes down addresses, one a line, for the next start; nothing if there are none.
-pub(super) fn keep(addresses: &str, path: &Path) {
-    if addresses.is_empty() {
+/// Writes down what the next start begins with, such as addresses, one a line; nothing if there is none.
+pub(super) fn keep(what: impl AsRef<[u8]>, path: &Path) {
+    if what.as_ref().is_empty() {
         return;
     }
     let new = path.with_extension("new");
-    // At most a thousand short lines.
-    let written = std::fs::write(&new, addresses).and_then(|()| std::fs::rename(&new, path));
+    // At most a thousand short lines, or less.
+    let written = std::fs::write(&new, what).and_then(|()| std::fs::rename(&new, path));
     if let Err(error) = written {
-        tracing::warn!(path = %path.display(), %error, "the addresses of a network are not kept");
+        tracing::warn!(path = %path.display(), %error, "what is known of a network is not kept");
     }
 }

@@ -1,4 +1,4 @@
-//! A supernode's directory: what its leaves share, found by words. It says nothing of who the
+//! A supernode's directory: what its leaves share, found by words, of which one is its hash. It says nothing of who the
 //! leaves are.
 
 use alloc::sync::Arc;
@@ -16,7 +16,7 @@ struct Entry<C> {
     owner: C,
 }
 
-/// Files by words: eight bytes for each word of each file, beside the file itself, which names
+/// Files by words: eight bytes for each word of each file and its hash, beside the file itself, which names
 /// share.
 #[derive(Clone, Debug)]
 pub(super) struct Directory<C> {
@@ -50,7 +50,7 @@ impl<C: Copy + Eq> Directory<C> {
 
     pub(super) fn add(&mut self, owner: C, file: Arc<File>) {
         let Ok(at) = u32::try_from(self.entries.len()) else { return };
-        self.tail.extend(Terms::of(&file.name).hashes().map(|hash| (hash, at)));
+        self.tail.extend(file.terms().hashes().map(|hash| (hash, at)));
         self.entries.push(Entry { file: Some(file), owner });
         self.live += 1;
         if self.tail.len() > TAIL_MAX {
@@ -84,7 +84,7 @@ impl<C: Copy + Eq> Directory<C> {
         self.sorted = Vec::new();
         for (at, entry) in (0..).zip(&self.entries) {
             if let Some(file) = &entry.file {
-                self.sorted.extend(Terms::of(&file.name).hashes().map(|hash| (hash, at)));
+                self.sorted.extend(file.terms().hashes().map(|hash| (hash, at)));
             }
         }
         self.sorted.sort();
@@ -109,9 +109,7 @@ impl<C: Copy + Eq> Directory<C> {
             .filter_map(|(_, at)| {
                 let entry = self.entries.get(*at as usize)?;
                 let file = entry.file.as_ref()?;
-                terms
-                    .are_in(&Terms::of(&file.name))
-                    .then(|| Hit { file: file.clone(), source: entry.owner })
+                terms.are_in(&file.terms()).then(|| Hit { file: file.clone(), source: entry.owner })
             })
             .take(max)
             .collect()
@@ -178,6 +176,9 @@ mod tests {
         assert_eq!(directory.search(&Terms::of("song"), 7).len(), 7);
         assert_eq!(directory.search(&Terms::of("song 1999"), 7)[0].source, 1_999);
         assert!(directory.search(&Terms::of(""), 7).is_empty());
+        // All of them are one content.
+        let word = super::super::file::hash_word(FileHash::of(0).sha1);
+        assert_eq!(directory.search(&Terms::of(&word), usize::MAX).len(), 2_000);
         (0..1_999).for_each(|at| directory.remove(at));
         assert_eq!(directory.search(&Terms::of("song"), 7).len(), 1);
         assert!(directory.entries.len() <= 3, "what is struck out is given back");

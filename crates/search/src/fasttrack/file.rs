@@ -88,6 +88,13 @@ impl File {
         Self { hash, size, name, kind: Kind::Other, bitrate: 0, seconds: 0 }
     }
 
+    /// By what directories find it: the words of its name, and the one that is its hash.
+    pub(super) fn terms(&self) -> Terms {
+        let mut terms = Terms::of(&self.name);
+        terms.0.push(hash_word(self.hash.sha1).to_lowercase());
+        terms
+    }
+
     /// 64 bits that say which file this is.
     pub(super) fn digest(&self) -> u64 {
         let mut front = [0; 8];
@@ -106,6 +113,13 @@ pub struct Hit<C> {
     pub file: Arc<File>,
     /// Who has it.
     pub source: C,
+}
+
+/// The word that only the file with this hash has: its SHA-1 in base32, as in a URN. Whoever searches
+/// for it finds the file under all of its names.
+#[must_use]
+pub fn hash_word(sha1: Sha1) -> String {
+    codec::base32::encode(&sha1.0)
 }
 
 /// The front of `text` with at most `max` bytes.
@@ -166,6 +180,10 @@ mod tests {
             assert_eq!(Terms::of(query).are_in(&Terms::of(name)), found, "{query}");
         }
         assert!(Terms::of(" -- ").is_empty());
+        let file = File::new(FileHash::of(7), 1, &"word ".repeat(30));
+        let word = hash_word(file.hash.sha1);
+        assert!(Terms::of(&word).are_in(&file.terms()));
+        assert!(!Terms::of(&word).are_in(&File::new(FileHash::of(8), 1, "word").terms()));
         assert_eq!(cut("aß", 2), "a");
     }
 }
