@@ -10,6 +10,7 @@ use machine::{Contact, Cx, Instant};
 use super::config::{FILES_PER_BATCH, Fault};
 use super::identity::Identity;
 use super::reputation::{Mandate, Receipt, VOUCHERS_MAX, Voucher};
+use super::seek::Former;
 use super::{Event, FastTrack, Message, Role, Timer, is_silent};
 
 #[derive(Clone, Debug)]
@@ -57,8 +58,11 @@ impl<C: Contact, S: Identity> FastTrack<C, S> {
         let Role::Leaf(leaf) = &mut self.role else { return };
         if is_silent(&self.config, cx.now(), leaf.heard) && !self.config.has(Fault::NoFailover) {
             let named = core::mem::take(&mut leaf.others);
+            // It may only have been out of reach, and nobody else may be left.
+            let former =
+                Former { supernode: leaf.supernode, session: leaf.session, is_silent: true };
             cx.emit(Event::Lost);
-            return self.seek(Vec::new(), named, None, cx);
+            return self.seek(Vec::new(), named, Some(former), cx);
         }
         let (digest, mandated) = (self.user.digest, self.mandate.is_some());
         cx.send(leaf.supernode, Message::Alive { session: leaf.session, digest, mandated });
@@ -150,7 +154,8 @@ impl<C: Contact, S: Identity> FastTrack<C, S> {
         }
         let Role::Leaf(leaf) = &mut self.role else { return };
         let named = core::mem::take(&mut leaf.others);
-        self.seek(vec![to], named, Some((from, session)), cx);
+        let former = Former { supernode: from, session, is_silent: false };
+        self.seek(vec![to], named, Some(former), cx);
     }
 
     pub(super) fn give_receipt(&mut self, from: C, receipt: Receipt, cx: &mut Cx<'_, Self>) {

@@ -29,8 +29,17 @@ pub(super) struct Seeking<C> {
     rounds: u8,
     /// Whom the last supernode named.
     named: Box<[C]>,
-    /// The supernode that sent the node away, and is to hear when it has gone.
-    former: Option<(C, u64)>,
+    former: Option<Former<C>>,
+}
+
+/// The supernode that a node was a leaf of. It is asked last, and is to hear when the node has gone
+/// to another.
+#[derive(Clone, Debug)]
+pub(super) struct Former<C> {
+    pub(super) supernode: C,
+    pub(super) session: u64,
+    /// Whether it fell silent, and did not send the node away.
+    pub(super) is_silent: bool,
 }
 
 /// What a leaf-to-be signs.
@@ -89,7 +98,7 @@ impl<C: Contact, S: Identity> FastTrack<C, S> {
         &mut self,
         first: Vec<C>,
         named: Box<[C]>,
-        former: Option<(C, u64)>,
+        former: Option<Former<C>>,
         cx: &mut Cx<'_, Self>,
     ) {
         let (queue, tried) = (first.into(), Vec::new());
@@ -113,9 +122,7 @@ impl<C: Contact, S: Identity> FastTrack<C, S> {
     fn fill(&mut self) {
         let Role::Seeking(seeking) = &mut self.role else { return };
         seeking.queue.extend(seeking.named.iter().chain(&self.known));
-        if let Some((former, _)) = seeking.former {
-            seeking.queue.push_back(former);
-        }
+        seeking.queue.extend(seeking.former.as_ref().map(|former| former.supernode));
     }
 
     fn ask_next(&mut self, cx: &mut Cx<'_, Self>) {
@@ -181,7 +188,7 @@ impl<C: Contact, S: Identity> FastTrack<C, S> {
         if matches!(self.role, Role::Seeking(_)) && self.mandate.is_some() {
             // Another that has lost its supernode: this is what mandates in reserve are for.
             if let Role::Seeking(seeking) = &self.role
-                && seeking.former.is_none()
+                && seeking.former.as_ref().is_none_or(|former| former.is_silent)
             {
                 let named = seeking.named.clone();
                 self.become_supernode(&named, cx);
@@ -270,10 +277,10 @@ impl<C: Contact, S: Identity> FastTrack<C, S> {
         if seeking.asked != Some(from) || seeking.cookie.is_none() {
             return;
         }
-        if let Some((former, session)) = seeking.former
-            && former != from
+        if let Some(Former { supernode, session, .. }) = seeking.former
+            && supernode != from
         {
-            cx.send(former, Message::Bye { session });
+            cx.send(supernode, Message::Bye { session });
         }
         self.role = Role::Leaf(Leaf::new(from, session, others, cx.now()));
         self.joined(from, cx);

@@ -3,6 +3,7 @@
 //! message travels through the codec. Planted defects must be found, too.
 
 mod run;
+mod stories;
 mod wire;
 
 use std::cell::Cell;
