@@ -15,7 +15,7 @@ mod tests;
 
 use std::net::SocketAddr;
 
-use machine::{DatagramMachine, Machine};
+use machine::{DatagramMachine, Machine, OpId};
 
 pub(crate) use driver::spawn_on;
 pub use driver::{Config, Counters, spawn};
@@ -67,6 +67,13 @@ pub trait Protocol: 'static {
 
     /// What the first machine is to do because of what has been read, if anything.
     fn consequence(&mut self) -> Option<Command<Self>> {
+        None
+    }
+
+    /// What calls off a command whose answers nobody waits for any more; `None` if it is better
+    /// left to end by itself.
+    fn cancel(op: OpId) -> Option<Command<Self>> {
+        let _ = op;
         None
     }
 

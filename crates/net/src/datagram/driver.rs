@@ -124,6 +124,12 @@ impl<T> Ord for Due<T> {
     }
 }
 
+/// A command that awaits answers.
+struct Asked<P: Protocol> {
+    node: usize,
+    answers: mpsc::Sender<Event<P>>,
+}
+
 /// The machines and what belongs to their inputs; no socket.
 struct Core<P: Protocol> {
     protocol: P,
@@ -133,7 +139,7 @@ struct Core<P: Protocol> {
     outbox: Outbox<P::Machine>,
     timers: BinaryHeap<Due<<P::Machine as Machine>::Timer>>,
     timers_set: u64,
-    asked: HashMap<OpId, mpsc::Sender<Event<P>>>,
+    asked: HashMap<OpId, Asked<P>>,
     ops: u64,
     events: mpsc::Sender<(usize, Event<P>)>,
     outgoing: Outgoing,
@@ -192,7 +198,7 @@ impl<P: Protocol> Core<P> {
                 }
                 Output::Event(op, event) => {
                     let heard = match op {
-                        Some(op) => tell(&mut self.asked, op, event, P::is_last),
+                        Some(op) => tell(&mut self.asked, op, event),
                         None => self.events.try_send((node, event)).is_ok(),
                     };
                     self.counters.unheard += u64::from(!heard);
@@ -242,24 +248,39 @@ impl<P: Protocol> Core<P> {
         fired
     }
 
+    /// Calls off what nobody awaits any more.
+    fn forget(&mut self) {
+        let gone = self.asked.extract_if(|_, asked| asked.answers.is_closed());
+        for (called_off, Asked { node, .. }) in gone.collect::<Vec<_>>() {
+            if let Some(command) = P::cancel(called_off) {
+                self.ops += 1;
+                let (op, now) = (OpId(self.ops), self.now());
+                self.input(node, now, |machine, cx| machine.on_command(op, command, cx));
+            }
+        }
+    }
+
     /// Whether to go on.
     fn on_control(&mut self, control: Control<P>) -> bool {
         match control {
             Control::Command { node, command, answers } => {
-                // Who has gone away awaits nothing.
                 if self.asked.len() >= ASKED_MAX {
-                    self.asked.retain(|_, answers| !answers.is_closed());
+                    self.forget();
                 }
                 // Dropping the sender says that no answer comes.
                 if self.asked.len() < ASKED_MAX && node < self.machines.len() {
                     self.ops += 1;
                     let op = OpId(self.ops);
                     if let Some(answers) = answers {
-                        self.asked.insert(op, answers);
+                        self.asked.insert(op, Asked { node, answers });
                     }
                     let now = self.now();
                     self.input(node, now, |machine, cx| machine.on_command(op, command, cx));
                 }
+                true
+            }
+            Control::Unheard => {
+                self.forget();
                 true
             }
             Control::Look(look) => {
@@ -272,15 +293,10 @@ impl<P: Protocol> Core<P> {
 }
 
 /// Tells whoever asked; whether they hear it.
-fn tell<E>(
-    asked: &mut HashMap<OpId, mpsc::Sender<E>>,
-    op: OpId,
-    event: E,
-    is_last: impl FnOnce(&E) -> bool,
-) -> bool {
-    let last = is_last(&event);
-    let heard = asked.get(&op).is_some_and(|answers| answers.try_send(event).is_ok());
-    if last || !heard {
+fn tell<P: Protocol>(asked: &mut HashMap<OpId, Asked<P>>, op: OpId, event: Event<P>) -> bool {
+    let last = P::is_last(&event);
+    let heard = asked.get(&op).is_some_and(|asked| asked.answers.try_send(event).is_ok());
+    if last {
         asked.remove(&op);
     }
     heard

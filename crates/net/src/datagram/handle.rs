@@ -20,6 +20,8 @@ type Look<P> = Box<dyn FnOnce(&[<P as Protocol>::Machine], &Counters) + Send>;
 pub(super) enum Control<P: Protocol> {
     /// A command for one of the machines.
     Command { node: usize, command: Command<P>, answers: Option<mpsc::Sender<Event<P>>> },
+    /// Somebody awaits no more answers to a command.
+    Unheard,
     /// Look at the machines between two inputs.
     Look(Look<P>),
     /// End, at once.
@@ -79,7 +81,7 @@ impl<P: Protocol> Handle<P> {
         let (answers, comes) = mpsc::channel(EVENTS_MAX);
         let control = Control::Command { node, command, answers: Some(answers) };
         self.controls.send(control).await.map_err(|_| Gone)?;
-        Ok(Answers(comes))
+        Ok(Answers { comes, controls: self.controls.downgrade() })
     }
 
     /// As [`Self::ask_at`], of the first machine.
@@ -145,14 +147,31 @@ impl<P: Protocol> Handle<P> {
     }
 }
 
-/// The answers to one command.
+/// The answers to one command, which may be called off when this is dropped before the last.
 #[derive(Debug)]
-pub struct Answers<P: Protocol>(mpsc::Receiver<Event<P>>);
+pub struct Answers<P: Protocol> {
+    comes: mpsc::Receiver<Event<P>>,
+    controls: mpsc::WeakSender<Control<P>>,
+}
+
+impl<P: Protocol> Drop for Answers<P> {
+    fn drop(&mut self) {
+        // The last has come.
+        if self.comes.is_closed() {
+            return;
+        }
+        self.comes.close();
+        if let Some(controls) = self.controls.upgrade() {
+            // If too many commands wait, whoever goes away next says it for all.
+            let _ = controls.try_send(Control::Unheard);
+        }
+    }
+}
 
 impl<P: Protocol> Answers<P> {
     /// The next answer; `None` after the last, and when the driver has ended.
     pub async fn next(&mut self) -> Option<Event<P>> {
-        self.0.recv().await
+        self.comes.recv().await
     }
 }
 
