@@ -34,6 +34,8 @@ pub use wire::network_of;
 
 /// Datagrams per second that are heard from one host.
 const RATE_PER_HOST: u32 = 2_000;
+/// How long a search by hash takes: directories answer at once, one link after the other.
+const SEEKING: Duration = Duration::from_secs(2);
 /// How long more files are waited for before the directory is told of any.
 const GATHER: Duration = Duration::from_millis(200);
 
@@ -129,7 +131,7 @@ impl fmt::Debug for Node {
     }
 }
 
-/// What a search finds, as it comes in.
+/// What a search finds, as it comes in; the search ends when this is dropped.
 #[derive(Debug)]
 pub struct Search {
     answers: Answers<FastTrackWire>,
@@ -311,9 +313,8 @@ impl Node {
     }
 
     /// Fetches a file to `to` from all of its sources and from those that directories know, verified,
-    /// and gives them receipts; `told`
-    /// hears how far it is. What has come when this is dropped or fails is kept in a file beside it,
-    /// for the next try.
+    /// and gives them receipts; `told` hears how far it is. What has come when this is dropped or
+    /// fails is kept in a file beside it, for the next try.
     ///
     /// # Errors
     /// If no source has the rest of it, it is not what its hash says, or it cannot be written.
@@ -325,7 +326,7 @@ impl Node {
     ) -> Result<Fetched, FetchError> {
         let tree = self.tree(&want).await;
         let download = Download::open(&want, tree, to, told).await?;
-        let fetched = http_swarm::bring(&self.seeking(), &want, &download).await?;
+        let fetched = http_swarm::bring(&self.taker(), &want, &download).await?;
         download.finish().await?;
         self.thank(&want, &fetched);
         Ok(fetched)
@@ -337,20 +338,21 @@ impl Node {
     }
 
     /// Brings blocks of a download from the sources in `want` and those that directories know, until
-    /// every block is there, and gives them receipts if each block was verified. Others may take part in the download.
+    /// every block is there, and gives them receipts if each block was verified. Others may take part
+    /// in the download.
     ///
     /// # Errors
     /// If no source has what is missing, or it cannot be written.
     pub async fn bring(&self, want: &Want, download: &Download) -> Result<Fetched, FetchError> {
-        let fetched = http_swarm::bring(&self.seeking(), want, download).await?;
+        let fetched = http_swarm::bring(&self.taker(), want, download).await?;
         if fetched.by_tree {
             self.thank(want, &fetched);
         }
         Ok(fetched)
     }
 
-    fn seeking(&self) -> Arc<Seeking> {
-        Arc::new(Seeking(self.clone()))
+    fn taker(&self) -> Arc<Taker> {
+        Arc::new(Taker(self.clone()))
     }
 
     /// Gives receipts to those who gave something.
@@ -393,6 +395,8 @@ impl Node {
 impl Network for Inner {
     type Seek = std::convert::Infallible;
 
+    const SEEKING: Duration = Duration::ZERO;
+
     fn exchange(&self) -> &Exchange {
         &self.exchange
     }
@@ -403,7 +407,7 @@ impl Network for Inner {
     }
 
     async fn seek(&self, _: Sha1) -> Option<Self::Seek> {
-        // Only a node that fetches asks.
+        // Whoever gives looks for nobody.
         None
     }
 
@@ -416,11 +420,13 @@ impl Network for Inner {
     }
 }
 
-/// A node that fetches something: it looks for more who have it.
-struct Seeking(Node);
+/// A node as it takes files: it looks for more who have them.
+struct Taker(Node);
 
-impl Network for Seeking {
+impl Network for Taker {
     type Seek = Search;
+
+    const SEEKING: Duration = SEEKING;
 
     fn exchange(&self) -> &Exchange {
         self.0.inner.exchange()

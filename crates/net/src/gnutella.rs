@@ -49,6 +49,8 @@ const PUSHES_MAX: usize = 16;
 const AWAITED_MAX: usize = 256;
 /// How long a servent that was sent a push may take to connect.
 const PUSHED: Duration = Duration::from_secs(20);
+/// How long a query is led on until most that can answer it have.
+const SEEKING: Duration = Duration::from_secs(10);
 /// Most bytes of an answer to browsing.
 const BROWSE_MAX: usize = 4 << 20;
 
@@ -400,6 +402,8 @@ impl Inner {
 
 impl Network for Inner {
     type Seek = Search;
+
+    const SEEKING: Duration = SEEKING;
 
     fn exchange(&self) -> &Exchange {
         &self.exchange

@@ -22,6 +22,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use search::gnutella::Sha1;
 use tokio::net::TcpStream;
@@ -105,6 +106,10 @@ impl Exchange {
 pub(crate) trait Network: Send + Sync + 'static {
     /// A search for hosts that have a file.
     type Seek: Send;
+
+    /// How long it takes at most until such a search has found whoever can be found: who has no
+    /// source left then waits for no other.
+    const SEEKING: Duration;
 
     /// What this host gives and takes.
     fn exchange(&self) -> &Exchange;

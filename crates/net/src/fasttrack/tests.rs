@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use search::fasttrack::Bar;
+use search::fasttrack::{Bar, SEARCHES_MAX};
 use tokio::task::LocalSet;
 
 use super::*;
@@ -63,7 +63,7 @@ impl Place {
             bar: Bar { uptime: Duration::from_secs(1), ..quick.bar },
             // As if all had been there for long.
             vouch_after: Duration::ZERO,
-            search_for: PATIENCE,
+            search_for: 4 * PATIENCE,
             search_again: Duration::from_millis(500),
             ..quick
         };
@@ -219,11 +219,32 @@ fn what_is_no_longer_shared_is_found_and_given_no_longer() {
         assert!(!to.exists());
         sharer.unpublish(hash.sha1);
         until(&hub, "nothing is listed", |now| now.directory == 0).await;
-        let fetched = asker.fetch(want, &to, watch::Sender::default()).await;
+        let fetched = asker.fetch(want.clone(), &to, watch::Sender::default()).await;
         assert!(matches!(fetched, Err(FetchError::NoSource { .. })), "{fetched:?}");
+        // Whom nobody is named waits no longer than directories take.
+        let (began, nobody) = (Instant::now(), Want { sources: Vec::new(), ..want });
+        let fetched = asker.fetch(nobody, &to, watch::Sender::default()).await;
+        assert!(matches!(fetched, Err(FetchError::NoSource { .. })), "{fetched:?}");
+        assert!(began.elapsed() < 2 * SEEKING, "{:?}", began.elapsed());
         // A goodbye is heard at once.
         sharer.leave().await;
         until(&hub, "it is gone", |now| now.leaves == [asker.address()]).await;
+    });
+}
+
+#[test]
+fn searches_that_nobody_listens_to_make_room_for_others() {
+    run(async {
+        let place = Place::new();
+        let (hub, asker) = (place.start(41), place.start(42));
+        hub.serve(&[]).await;
+        assert!(asker.join(&[hub.address()]).await);
+        let path = place.make("shared", "grey heron.ogg", 1_000);
+        hub.publish(&path, Kind::Audio).await.expect("shared");
+        for _ in 0..2 * SEARCHES_MAX {
+            drop(asker.search("nothing").await.expect("it runs"));
+        }
+        find(&asker, "heron", 1).await;
     });
 }
 

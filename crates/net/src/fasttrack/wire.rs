@@ -3,9 +3,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use machine::Wire;
+use machine::{OpId, Wire};
 use search::fasttrack::{
-    DATAGRAM_MAX, Event, FastTrack, Id, Identity, Message, Signature, Voucher,
+    Command, DATAGRAM_MAX, Event, FastTrack, Id, Identity, Message, Signature, Voucher,
 };
 
 use crate::datagram::{Arrival, Protocol};
@@ -37,6 +37,11 @@ impl Protocol for FastTrackWire {
     ) -> SocketAddr {
         message.encode(out);
         to
+    }
+
+    fn cancel(search: OpId) -> Option<Command<SocketAddr>> {
+        // Whatever else was asked has one answer.
+        Some(Command::Cancel { search })
     }
 
     fn is_last(event: &Event<SocketAddr>) -> bool {

@@ -27,8 +27,6 @@ const TRIES_MAX: u8 = 3;
 const REST: Duration = Duration::from_secs(2);
 /// How often a source may have nothing that is missing, in a row.
 const IDLE_MAX: u8 = 15;
-/// How long the network is asked for sources when there are none.
-const ASKING: Duration = Duration::from_secs(10);
 /// Alternate locations that are told with a request.
 const ALTERNATES_TOLD: usize = 8;
 
@@ -67,7 +65,7 @@ impl<N: Network> Swarm<N> {
             lock(&self.state).hear(from.clone(), 0);
         }
         let mut asked = self.network.seek(want.sha1).await;
-        let mut asked_until = Instant::now() + ASKING;
+        let asked_until = Instant::now() + N::SEEKING;
         let mut workers = JoinSet::new();
         loop {
             let changed = self.download.changed();
@@ -82,8 +80,10 @@ impl<N: Network> Swarm<N> {
             }
             let is_idle = workers.is_empty();
             tokio::select! {
+                // What was found counts before nothing more is waited for.
+                biased;
                 Some(worked) = workers.join_next() => match worked {
-                    Ok(Ok(())) => asked_until = Instant::now() + ASKING,
+                    Ok(Ok(())) => {}
                     Ok(Err(source)) => {
                         return Err(FetchError::Disk { path: self.download.path(), source });
                     }

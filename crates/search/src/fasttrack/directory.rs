@@ -1,5 +1,5 @@
-//! A supernode's directory: what its leaves share, found by words, of which one is its hash. It says nothing of who the
-//! leaves are.
+//! A supernode's directory: what its leaves share, found by words, of which one is its hash. It says
+//! nothing of who the leaves are.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -16,8 +16,8 @@ struct Entry<C> {
     owner: C,
 }
 
-/// Files by words: eight bytes for each word of each file and its hash, beside the file itself, which names
-/// share.
+/// Files by words: eight bytes for each word of each file and for its hash, beside the file itself,
+/// which names share.
 #[derive(Clone, Debug)]
 pub(super) struct Directory<C> {
     entries: Vec<Entry<C>>,
