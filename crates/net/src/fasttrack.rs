@@ -17,10 +17,12 @@ use std::{fmt, io};
 
 use search::fasttrack::{Command, Event, FILES_PER_LEAF, FastTrack, NAME_MAX, hash_word};
 pub use search::fasttrack::{Config as Rules, File, FileHash, Hit, Id, Kind};
+use search::gnutella::Guid;
 use search::gnutella::servent::{SharedFile, is_dialable};
 pub use search::gnutella::{Sha1, TigerRoot};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
 
 use crate::datagram::{self, Answers, Counters, Events, Handle};
 pub use crate::dht::{IdentityError, SigningKey};
@@ -36,6 +38,8 @@ pub use wire::network_of;
 const RATE_PER_HOST: u32 = 2_000;
 /// How long a search by hash takes: directories answer at once, one link after the other.
 const SEEKING: Duration = Duration::from_secs(2);
+/// How long it is tried to connect to a leaf before it is asked to connect to us.
+const DIRECT: Duration = Duration::from_secs(4);
 /// How long more files are waited for before the directory is told of any.
 const GATHER: Duration = Duration::from_millis(200);
 
@@ -46,6 +50,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Whether addresses of this host and of private networks are used.
     pub local: bool,
+    /// Whether nobody can connect to it: it connects to who wants a file of it.
+    pub firewalled: bool,
     /// Uploads at once; others wait.
     pub upload_slots: usize,
     /// What [`Node::vouchers`] of an earlier run with the same key has given.
@@ -68,7 +74,8 @@ impl Config {
         };
         // Whoever is in a private network uses its addresses.
         let local = !is_dialable(listen, false);
-        Self { listen, local, upload_slots: 8, vouchers: Vec::new(), rules }
+        let vouchers = Vec::new();
+        Self { listen, local, firewalled: false, upload_slots: 8, vouchers, rules }
     }
 }
 
@@ -144,7 +151,8 @@ impl Search {
     pub async fn next(&mut self) -> Option<Hit<SocketAddr>> {
         loop {
             let local = self.local;
-            if let Some(hit) = self.waiting.find(|hit| is_dialable(hit.source, local)) {
+            let is = |at| is_dialable(at, local);
+            if let Some(hit) = self.waiting.find(|hit| is(hit.source) && is(hit.via)) {
                 return Some(hit);
             }
             match self.answers.next().await? {
@@ -155,12 +163,19 @@ impl Search {
     }
 }
 
+/// Where a hit says that its file can be had.
+#[must_use]
+pub fn source(hit: &Hit<SocketAddr>) -> From {
+    let pushed = || Pushed { servent: Guid::default(), index: 0, proxies: vec![hit.via] };
+    // Supernodes are reached, or they were none.
+    From { addr: hit.source, push: (hit.via != hit.source).then(pushed) }
+}
+
 /// What a hit offers.
 #[must_use]
 pub fn want(hit: &Hit<SocketAddr>) -> Want {
     let FileHash { sha1, tree } = hit.file.hash;
-    let sources = vec![From { addr: hit.source, push: None }];
-    Want { sha1, len: hit.file.size, tree: Some(tree), sources }
+    Want { sha1, len: hit.file.size, tree: Some(tree), sources: vec![source(hit)] }
 }
 
 impl Node {
@@ -173,7 +188,7 @@ impl Node {
     /// # Panics
     /// Outside of a tokio `LocalSet`.
     pub fn start(config: Config, key: SigningKey) -> io::Result<Self> {
-        let Config { listen, local, upload_slots, vouchers, rules } = config;
+        let Config { listen, local, firewalled, upload_slots, vouchers, rules } = config;
         if listen.ip().is_unspecified() {
             let why = "such a node listens at the address that others know it by";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
@@ -188,17 +203,19 @@ impl Node {
             .with_vouchers(wire::read_vouchers(&vouchers));
         let limits = datagram::Config { rate_per_host: Some(RATE_PER_HOST) };
         let (handle, events) = datagram::spawn(socket, FastTrackWire, vec![machine], limits)?;
-        let exchange = Exchange::new(address, true, local, upload_slots).known_as(id.0);
+        let exchange = Exchange::new(address, !firewalled, local, upload_slots).known_as(id.0);
         let inner = Arc::new(Inner { exchange, shared: Mutex::default(), changed: Notify::new() });
         let (stop, stopped) = watch::channel(());
-        let giver = inner.clone();
-        let greet = move |stream: TcpStream, peer| {
-            let giver = giver.clone();
-            async move { http_swarm::serve(&giver, stream, peer, Vec::new()).await }
-        };
-        tokio::spawn(http_swarm::accept(listener, stopped.clone(), greet));
+        if !firewalled {
+            let giver = inner.clone();
+            let greet = move |stream: TcpStream, peer| {
+                let giver = giver.clone();
+                async move { http_swarm::serve(&giver, stream, peer, Vec::new()).await }
+            };
+            tokio::spawn(http_swarm::accept(listener, stopped.clone(), greet));
+        }
         tokio::spawn(tell_directory(inner.clone(), handle.clone(), stopped));
-        tokio::task::spawn_local(follow(events));
+        tokio::task::spawn_local(follow(events, inner.clone(), local));
         Ok(Self { inner, handle, id, local, _stop: Arc::new(stop) })
     }
 
@@ -334,7 +351,7 @@ impl Node {
 
     /// The tree of hashes of what is wanted, if one of its sources gives it.
     pub async fn tree(&self, want: &Want) -> Option<Tree> {
-        http_swarm::tree(&*self.inner, want).await
+        http_swarm::tree(&*self.taker(), want).await
     }
 
     /// Brings blocks of a download from the sources in `want` and those that directories know, until
@@ -401,8 +418,8 @@ impl Network for Inner {
         &self.exchange
     }
 
-    async fn push(&self, _: &Pushed) -> io::Result<Given> {
-        // Supernodes pass on no such wishes.
+    async fn push(&self, _: SocketAddr, _: &Pushed) -> io::Result<Given> {
+        // Whoever gives connects to nobody for it.
         Err(io::ErrorKind::Unsupported.into())
     }
 
@@ -432,8 +449,18 @@ impl Network for Taker {
         self.0.inner.exchange()
     }
 
-    async fn push(&self, pushed: &Pushed) -> io::Result<Given> {
-        self.0.inner.push(pushed).await
+    async fn push(&self, addr: SocketAddr, pushed: &Pushed) -> io::Result<Given> {
+        let exchange = self.exchange();
+        // Most can be connected to.
+        if let Ok(Ok(stream)) = timeout(DIRECT, exchange.dialer.tcp(addr)).await {
+            return Ok((stream, Vec::new()));
+        }
+        let supernode = pushed.proxies.first().filter(|_| exchange.node().is_some());
+        let supernode = *supernode.ok_or(io::ErrorKind::HostUnreachable)?;
+        let mut ticket = Guid::default();
+        getrandom::fill(&mut ticket.0).map_err(io::Error::other)?;
+        let command = Command::Push { supernode, leaf: addr, ticket };
+        exchange.givs.wait(ticket, async { self.0.handle.tell(command) }).await
     }
 
     async fn seek(&self, sha1: Sha1) -> Option<Search> {
@@ -445,7 +472,7 @@ impl Network for Taker {
         loop {
             let hit = seek.next().await?;
             if hit.file.hash.sha1 == wanted.sha1 && hit.file.size == wanted.len {
-                return Some(From { addr: hit.source, push: None });
+                return Some(source(&hit));
             }
         }
     }
@@ -474,10 +501,13 @@ async fn tell_directory(
     }
 }
 
-/// Notes down what becomes of a node.
-async fn follow(mut events: Events<FastTrackWire>) {
+/// Notes down what becomes of a node, and calls who wants to be called.
+async fn follow(mut events: Events<FastTrackWire>, inner: Arc<Inner>, local: bool) {
     while let Some((_, event)) = events.next().await {
         match event {
+            Event::CallWanted { to, ticket } if is_dialable(to, local) => {
+                http_swarm::give(&inner, to, 0, ticket);
+            }
             Event::Joined { supernode } => tracing::info!(%supernode, "FastTrack: joined"),
             Event::Lost => tracing::info!("FastTrack: the supernode is gone"),
             Event::Elected => tracing::info!("FastTrack: this node is a supernode"),

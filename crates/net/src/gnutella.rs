@@ -11,10 +11,9 @@ mod tests;
 mod upload;
 mod want;
 
-use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
 
@@ -27,7 +26,7 @@ pub use search::gnutella::{Guid, Sha1, TigerRoot, Urn};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{self, Receiver, Sender, WeakSender};
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
 use crate::dialer;
@@ -41,14 +40,6 @@ use driver::{ANSWERS_MAX, INPUTS_MAX, Input};
 
 /// How long a connection may take to say what it is.
 const FIRST_WORDS: Duration = Duration::from_secs(15);
-/// Longest line of whoever answers a push.
-const GIV_MAX: usize = 1_024;
-/// Answers to pushes that are under way at once.
-const PUSHES_MAX: usize = 16;
-/// Servents that are waited for at once, after pushes.
-const AWAITED_MAX: usize = 256;
-/// How long a servent that was sent a push may take to connect.
-const PUSHED: Duration = Duration::from_secs(20);
 /// How long a query is led on until most that can answer it have.
 const SEEKING: Duration = Duration::from_secs(10);
 /// Most bytes of an answer to browsing.
@@ -128,8 +119,6 @@ struct Inner {
     firewalled: bool,
     exchange: Exchange,
     inputs: WeakSender<Input>,
-    awaited: Mutex<HashMap<Guid, oneshot::Sender<Given>>>,
-    pushes: Arc<Semaphore>,
 }
 
 /// A servent, from outside. It ends with its last handle.
@@ -202,8 +191,6 @@ impl Node {
             firewalled: config.firewalled,
             exchange: Exchange::new(address, !config.firewalled, config.local, config.upload_slots),
             inputs: inputs.downgrade(),
-            awaited: Mutex::default(),
-            pushes: Arc::new(Semaphore::new(PUSHES_MAX)),
         });
         let (stop, stopped) = watch::channel(());
         let machine = Servent::new(servent);
@@ -387,17 +374,6 @@ impl Inner {
             SocketAddr::V6(_) => SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0),
         }
     }
-
-    /// The connection that a servent opens once a push has reached it.
-    fn await_giv(&self, servent: Guid) -> oneshot::Receiver<Given> {
-        let (given, waiting) = oneshot::channel();
-        let mut awaited = lock(&self.awaited);
-        awaited.retain(|_, given| !given.is_closed());
-        if awaited.len() < AWAITED_MAX {
-            awaited.insert(servent, given);
-        }
-        waiting
-    }
 }
 
 impl Network for Inner {
@@ -409,12 +385,10 @@ impl Network for Inner {
         &self.exchange
     }
 
-    async fn push(&self, pushed: &Pushed) -> io::Result<Given> {
-        let waiting = self.await_giv(pushed.servent);
+    async fn push(&self, _: SocketAddr, pushed: &Pushed) -> io::Result<Given> {
         let Pushed { servent, index, proxies } = pushed.clone();
-        self.tell(Command::Push { servent, index, proxies }).await;
-        let given = timeout(PUSHED, waiting).await?;
-        given.map_err(|_| io::ErrorKind::NotConnected.into())
+        let asked = self.tell(Command::Push { servent, index, proxies });
+        self.exchange.givs.wait(servent, asked).await
     }
 
     async fn seek(&self, sha1: Sha1) -> Option<Search> {
@@ -447,43 +421,20 @@ impl Network for Inner {
 async fn greet(inner: Arc<Inner>, mut stream: TcpStream, peer: SocketAddr) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut read = Vec::new();
-    let mut buffer = [0; 1024];
-    let until = tokio::time::Instant::now() + FIRST_WORDS;
-    loop {
-        let count = tokio::time::timeout_at(until, stream.read(&mut buffer)).await??;
-        if count == 0 {
-            return Ok(());
+    let count = timeout(FIRST_WORDS, stream.read_buf(&mut read)).await??;
+    let is = |words: &[u8]| {
+        let known = words.len().min(read.len());
+        count > 0 && words[..known] == read[..known]
+    };
+    if is(b"GNUTELLA") {
+        if let Some(inputs) = inner.inputs.upgrade() {
+            // A driver that has ended takes no more.
+            let _ = inputs.send(Input::Accepted(stream, peer, read)).await;
         }
-        read.extend_from_slice(&buffer[..count]);
-        let is = |words: &[u8]| {
-            let known = words.len().min(read.len());
-            words[..known] == read[..known]
-        };
-        if is(b"GNUTELLA") {
-            if let Some(inputs) = inner.inputs.upgrade() {
-                // A driver that has ended takes no more.
-                let _ = inputs.send(Input::Accepted(stream, peer, read)).await;
-            }
-            return Ok(());
-        }
-        if is(b"GET ") || is(b"HEAD ") || is(b"QUEUE ") {
-            return http_swarm::serve(&inner, stream, peer, read).await;
-        }
-        if !is(b"GIV ") || read.len() > GIV_MAX {
-            return Ok(());
-        }
-        let Some(end) = read.windows(2).position(|pair| pair == b"\n\n") else { continue };
-        // `GIV index:name-of-the-servent/name-of-the-file`
-        let line = String::from_utf8_lossy(&read[4..end]).to_lowercase();
-        let servent = line.split_once(':').and_then(|(_, rest)| rest.split('/').next());
-        let servent = servent.and_then(codec::hex::decode::<16>).map(Guid);
-        let given = servent.and_then(|servent| lock(&inner.awaited).remove(&servent));
-        if let Some(given) = given {
-            // Whoever waited may have given up.
-            let _ = given.send((stream, read.split_off(end + 2)));
-        }
-        return Ok(());
+    } else if [&b"GET "[..], b"HEAD ", b"QUEUE ", b"GIV "].into_iter().any(is) {
+        return http_swarm::serve(&inner, stream, peer, read).await;
     }
+    Ok(())
 }
 
 /// Waits for the first file that a search finds and `is` wanted, for at most `within`.

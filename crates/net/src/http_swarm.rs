@@ -1,13 +1,15 @@
 //! Files that hosts give each other by HTTP/1.1, named by their SHA-1 (RFC 2169, HUGE): whole or as
 //! much of them as has come, in ranges, from many at once, verified by Tiger trees. `accept`, `upload`
-//! and `queue` give, `fetch`, `swarm`, `source` and `calls` take what `want` names, `shares` is what there is to
-//! give, `tiger_tree` and `thex` verify. What has come of a file is `crate::download`'s.
+//! and `queue` give, `fetch`, `swarm`, `source` and `calls` take what `want` names, `giv` is for those
+//! who cannot be connected to, `shares` is what there is to give, `tiger_tree` and `thex` verify. What
+//! has come of a file is `crate::download`'s.
 //!
 //! How hosts find each other is a [`Network`]'s to know, and whatever else it answers by HTTP.
 
 mod accept;
 mod calls;
 mod fetch;
+mod giv;
 mod queue;
 pub mod request;
 mod shares;
@@ -30,11 +32,13 @@ use tokio::sync::Semaphore;
 
 use crate::dialer::Dialer;
 use calls::Calls;
+use giv::Givs;
 use queue::Queue;
 use request::Request;
 
 pub(crate) use accept::accept;
 pub(crate) use fetch::{bring, run as fetch, tree};
+pub(crate) use giv::give;
 pub(crate) use shares::{Share, Shares, lock};
 pub(crate) use source::Source;
 pub use tiger_tree::TigerTree as Tree;
@@ -62,6 +66,8 @@ pub(crate) struct Exchange {
     queue: Mutex<Queue>,
     /// Who waits to be called by somebody whose queue we are in.
     calls: Calls,
+    /// Who waits for whom to connect, having asked for that.
+    pub(crate) givs: Givs,
     /// Whose turn it is to make a tree of hashes.
     trees: Semaphore,
 }
@@ -79,6 +85,7 @@ impl Exchange {
             shares: Mutex::default(),
             queue: Mutex::new(Queue::new(slots)),
             calls: Calls::default(),
+            givs: Givs::default(),
             trees: Semaphore::new(1),
         }
     }
@@ -89,7 +96,7 @@ impl Exchange {
     }
 
     /// Where we accept connections, if we do.
-    fn node(&self) -> Option<SocketAddr> {
+    pub(crate) fn node(&self) -> Option<SocketAddr> {
         Some(self.address).filter(|_| self.is_open)
     }
 
@@ -114,8 +121,12 @@ pub(crate) trait Network: Send + Sync + 'static {
     /// What this host gives and takes.
     fn exchange(&self) -> &Exchange;
 
-    /// A connection to a host that must be asked to open it.
-    fn push(&self, pushed: &Pushed) -> impl Future<Output = io::Result<Given>> + Send;
+    /// A connection to the host at `addr` that must be asked to open it.
+    fn push(
+        &self,
+        addr: SocketAddr,
+        pushed: &Pushed,
+    ) -> impl Future<Output = io::Result<Given>> + Send;
 
     /// Begins to look for more who have a file; `None` if there is no way to.
     fn seek(&self, sha1: Sha1) -> impl Future<Output = Option<Self::Seek>> + Send;

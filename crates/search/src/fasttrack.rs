@@ -7,6 +7,7 @@
 //! The wire format is our own. FastTrack's was never published, was encrypted, and is spoken by
 //! nobody any more.
 
+mod calls;
 mod config;
 mod directory;
 mod election;
@@ -45,6 +46,9 @@ pub use wire::DATAGRAM_MAX;
 
 pub use codec::datagram::Malformed;
 
+use crate::gnutella::Guid;
+
+use calls::Pending;
 use election::Probe;
 use leaf::Leaf;
 use seek::Seeking;
@@ -82,6 +86,15 @@ pub enum Command<C> {
     Cancel {
         /// The command that began it.
         search: OpId,
+    },
+    /// Have a leaf that cannot be connected to call this node.
+    Push {
+        /// Its supernode.
+        supernode: C,
+        /// Which.
+        leaf: C,
+        /// What it is to name when it calls, random.
+        ticket: Guid,
     },
     /// A file has come from another node, which is owed a receipt.
     Downloaded {
@@ -121,6 +134,13 @@ pub enum Event<C> {
     Refused,
     /// The supernode is gone, and another is looked for.
     Lost,
+    /// Somebody wants this node to connect to it, and has said so itself.
+    CallWanted {
+        /// Who.
+        to: C,
+        /// What to name.
+        ticket: Guid,
+    },
     /// The node is a supernode now.
     Elected,
     /// The node is no supernode any more.
@@ -138,6 +158,8 @@ pub enum Timer {
     Batch(u32, u16),
     /// A search to be asked again, or to end.
     Search(u32),
+    /// Calls that had no answer.
+    Call,
 }
 
 /// What a node is in its network.
@@ -168,6 +190,8 @@ pub struct FastTrack<C: Contact, S> {
     mandate: Option<Box<Mandate>>,
     /// Of a leaf: whom it tries to reach for its supernode.
     probe: Option<Box<Probe<C>>>,
+    /// Calls that it wants or owes.
+    calls: Vec<Pending<C>>,
     role: Role<C>,
 }
 
@@ -188,6 +212,7 @@ impl<C: Contact, S: Identity> FastTrack<C, S> {
             vouchers: Vec::new(),
             mandate: None,
             probe: None,
+            calls: Vec::new(),
             role: Role::Out,
         }
     }
@@ -278,7 +303,8 @@ impl<C: Contact, S: Identity> FastTrack<C, S> {
             Role::Leaf(leaf) => size_of_val(&*leaf.others),
             Role::Supernode(supernode) => size_of_val(&**supernode) + supernode.memory(),
         };
-        size_of::<Self>() + size_of_val(&*self.known) + self.user.memory() + role
+        let calls = self.calls.capacity() * size_of::<Pending<C>>();
+        size_of::<Self>() + size_of_val(&*self.known) + self.user.memory() + calls + role
     }
 
     fn as_supernode(&self) -> Option<&Supernode<C>> {
@@ -340,6 +366,7 @@ impl<C: Contact, S: Identity> FastTrack<C, S> {
             Role::Out | Role::Seeking(_) => {}
         }
         self.serves = false;
+        self.calls = Vec::new();
         self.end_searches(cx);
         cx.answer(op, Event::Left);
     }
@@ -359,6 +386,7 @@ impl<C: Contact, S: Identity> Machine for FastTrack<C, S> {
             Command::Share { files } => self.share(files, cx),
             Command::Search { words } => self.search(op, &words, cx),
             Command::Cancel { search } => self.cancel(search, cx),
+            Command::Push { supernode, leaf, ticket } => self.push(supernode, leaf, ticket, cx),
             Command::Downloaded { from, uploader, hash, bytes, millis } => {
                 let receipt = Receipt::sign(&self.identity, uploader, hash, bytes, millis);
                 self.give_receipt(from, receipt, cx);
@@ -372,6 +400,7 @@ impl<C: Contact, S: Identity> Machine for FastTrack<C, S> {
             Timer::Asked(number) => self.on_unanswered(number, cx),
             Timer::Batch(round, batch) => self.on_unacknowledged(round, batch, cx),
             Timer::Search(number) => self.on_search_timer(number, cx),
+            Timer::Call => self.on_call_timer(cx),
         }
     }
 }
@@ -420,6 +449,10 @@ impl<C: Contact, S: Identity> DatagramMachine for FastTrack<C, S> {
                 }
             }
             Message::Redirect { session, to } => self.on_redirect(from, session, to, cx),
+            Message::Push { cookie, leaf, ticket } => self.on_push(from, cookie, leaf, ticket, cx),
+            Message::Call { session, to, ticket } => self.on_call(from, session, to, ticket, cx),
+            Message::Confirm { ticket, nonce } => self.on_confirm(from, ticket, nonce, cx),
+            Message::Confirmed { ticket, nonce } => self.on_confirmed(from, ticket, nonce, cx),
             Message::Receipt { session, uploader, receipt } => {
                 self.on_receipt(from, session, uploader, *receipt, cx);
             }

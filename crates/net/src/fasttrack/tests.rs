@@ -20,7 +20,7 @@ const LEAVES_HIGH: usize = 6;
 fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     LocalSet::new().block_on(&runtime.expect("a runtime"), async {
-        tokio::time::timeout(4 * PATIENCE, test).await.expect("it ends in time");
+        timeout(4 * PATIENCE, test).await.expect("it ends in time");
     });
 }
 
@@ -48,15 +48,14 @@ impl Place {
 
     /// A node at 127.6.0.`host`: each is in a network of its own.
     fn start(&self, host: u8) -> Node {
-        self.start_again(host, Vec::new())
+        self.start_as(host, |_| ())
     }
 
-    /// The same, with what an earlier run was given.
-    fn start_again(&self, host: u8, vouchers: Vec<u8>) -> Node {
+    /// The same, with other settings.
+    fn start_as(&self, host: u8, change: impl FnOnce(&mut Config)) -> Node {
         let key = SigningKey::load_or_make(&self.path(&format!("key{host}"))).expect("a key");
         let mut config = Config::new((Ipv4Addr::new(127, 6, 0, host), 0).into());
         let quick = Rules::responsive(network_of);
-        config.vouchers = vouchers;
         config.rules = Rules {
             silence: Duration::from_secs(2),
             leaves_high: LEAVES_HIGH,
@@ -67,6 +66,7 @@ impl Place {
             search_again: Duration::from_millis(500),
             ..quick
         };
+        change(&mut config);
         Node::start(config, key).expect("a node")
     }
 
@@ -101,13 +101,13 @@ async fn find(node: &Node, words: &str, sources: usize) -> Want {
             }
         }
     };
-    tokio::time::timeout(PATIENCE, found).await.unwrap_or_else(|_| panic!("nobody has {words}"));
+    timeout(PATIENCE, found).await.unwrap_or_else(|_| panic!("nobody has {words}"));
     wanted.expect("found")
 }
 
 async fn fetch(node: &Node, want: Want, to: &Path) -> Fetched {
     let fetched = node.fetch(want, to, watch::Sender::default());
-    tokio::time::timeout(PATIENCE, fetched).await.expect("in time").expect("fetched")
+    timeout(PATIENCE, fetched).await.expect("in time").expect("fetched")
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn who_uploads_is_elected_and_searches_outlive_their_supernode() {
             let path = place.make(&format!("late{number}"), "grey heron.ogg", 2_000_000);
             node.publish(&path, Kind::Audio).await.expect("shared");
         }
-        let hit = tokio::time::timeout(PATIENCE, search.next()).await.expect("in time");
+        let hit = timeout(PATIENCE, search.next()).await.expect("in time");
         assert_eq!(&*hit.expect("a hit").file.name, "grey heron.ogg");
 
         // Both give parts of it: the one that was found, and the one that is found by the hash.
@@ -191,7 +191,7 @@ fn who_uploads_is_elected_and_searches_outlive_their_supernode() {
         let earned = server.look().await.expect("it runs").vouchers;
         let kept = server.vouchers().await.expect("it runs");
         for (host, vouchers) in [(2, earned), (3, 0)] {
-            let again = place.start_again(host, kept.clone());
+            let again = place.start_as(host, |config| config.vouchers = kept.clone());
             assert_eq!(again.look().await.expect("it runs").vouchers, vouchers);
         }
     });
@@ -229,6 +229,34 @@ fn what_is_no_longer_shared_is_found_and_given_no_longer() {
         // A goodbye is heard at once.
         sharer.leave().await;
         until(&hub, "it is gone", |now| now.leaves == [asker.address()]).await;
+    });
+}
+
+#[test]
+fn a_leaf_that_nobody_can_connect_to_gives_when_it_is_called() {
+    run(async {
+        let place = Place::new();
+        let (hub, other) = (place.start(51), place.start(52));
+        hub.serve(&[other.address()]).await;
+        other.serve(&[hub.address()]).await;
+        until(&hub, "they are linked", |now| now.others == [other.address()]).await;
+        let hidden = place.start_as(53, |config| config.firewalled = true);
+        assert!(hidden.join(&[hub.address()]).await);
+        let path = place.make("shared", "hidden pearl.ogg", 700_000);
+        hidden.publish(&path, Kind::Audio).await.expect("shared");
+        let leaf = place.start(54);
+        assert!(leaf.join(&[other.address()]).await);
+        assert!(TcpStream::connect(hidden.address()).await.is_err());
+        // A leaf of another supernode, that supernode, and its own.
+        for (number, taker) in [&leaf, &other, &hub].into_iter().enumerate() {
+            let want = find(taker, "pearl", 1).await;
+            let to = place.path(&format!("got{number}"));
+            let fetched = fetch(taker, want, &to).await;
+            let gave = fetched.from.iter().map(|gave| (gave.addr, gave.bytes, gave.identity));
+            let all = (hidden.address(), 700_000, Some(hidden.id().0));
+            assert!(fetched.by_tree && gave.eq([all]), "{fetched:?}");
+            assert_eq!(std::fs::read(&to).ok(), std::fs::read(&path).ok());
+        }
     });
 }
 

@@ -15,7 +15,8 @@ use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::sync::{oneshot, watch};
 
 use super::link::{self, FRAMES_MAX, Outgoing};
-use super::{Inner, Picture, upload};
+use super::{Inner, Picture};
+use crate::http_swarm;
 
 /// Inputs that wait for the machine.
 pub(super) const INPUTS_MAX: usize = 1_024;
@@ -268,7 +269,7 @@ impl Core {
 
     fn event(&mut self, op: Option<OpId>, event: Event<SocketAddr>) {
         if let Event::PushWanted { to, index } = event {
-            upload::give(&self.inner, to, index);
+            http_swarm::give(&self.inner, to, index, self.inner.guid);
             return;
         }
         let Some(op) = op else {

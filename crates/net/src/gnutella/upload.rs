@@ -1,9 +1,7 @@
-//! What is given beside files: connections to whoever sent a push, a list of everything, and pushes
-//! passed on to leaves. Files themselves are given by `http_swarm`.
+//! What is given beside files: a list of everything, and pushes passed on to leaves. Files themselves
+//! are given by `http_swarm`.
 
 use std::io;
-use std::net::SocketAddr;
-use std::sync::Arc;
 
 use codec::zlib;
 use machine::Wire;
@@ -11,37 +9,15 @@ use search::gnutella::servent::{Command, SharedFile};
 use search::gnutella::{
     Descriptor, Guid, Header, HitBuilder, HitFlags, Kind, Record, Trailer, Urn,
 };
-use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::Inner;
 use super::driver::Input;
 use crate::http_swarm::request::Request;
-use crate::http_swarm::{lock, send, serve, simple};
+use crate::http_swarm::{send, simple};
 
 /// Files in one hit of an answer to browsing.
 const BROWSED: usize = 64;
-
-/// Connects to somebody who sent us a push, and offers what was asked for.
-pub(super) fn give(inner: &Arc<Inner>, to: SocketAddr, index: u32) {
-    let inner = inner.clone();
-    let Ok(permit) = inner.pushes.clone().try_acquire_owned() else { return };
-    tokio::spawn(async move {
-        let given = async {
-            let mut stream = inner.exchange.dialer.tcp(to).await?;
-            let name = lock(&inner.exchange.shares).at(index).map(|share| share.file.name.clone());
-            let name = name.unwrap_or_default();
-            let greeting =
-                format!("GIV {index}:{}/{name}\n\n", inner.guid.to_string().to_uppercase());
-            stream.write_all(greeting.as_bytes()).await?;
-            serve(&inner, stream, to, Vec::new()).await
-        };
-        if let Err(error) = given.await {
-            tracing::debug!(%to, %error, "giving");
-        }
-        drop(permit);
-    });
-}
 
 /// Everything that is shared, as hits.
 pub(super) async fn browse(

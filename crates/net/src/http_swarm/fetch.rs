@@ -95,7 +95,7 @@ pub(super) async fn connect(network: &impl Network, from: &From) -> io::Result<S
     let exchange = network.exchange();
     let (stream, read) = match &from.push {
         None => (exchange.dialer.tcp(from.addr).await?, Vec::new()),
-        Some(pushed) => network.push(pushed).await?,
+        Some(pushed) => network.push(from.addr, pushed).await?,
     };
     let addr = stream.peer_addr()?;
     Ok(Source::new(stream, read, addr, exchange.node()))

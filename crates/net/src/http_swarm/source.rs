@@ -114,6 +114,11 @@ impl Source {
         self.place.as_ref().map(|place| (place.ticket.as_str(), self.host.ip()))
     }
 
+    /// Whether it is connected to where it accepts connections.
+    pub(super) fn is_at(&self, addr: SocketAddr) -> bool {
+        self.host == addr
+    }
+
     /// Whether another connection is needed after a wait.
     pub(super) fn is_over(&self, waited: Duration) -> bool {
         self.closes || waited > OPEN

@@ -166,7 +166,7 @@ impl<N: Network> Swarm<N> {
                     idle = 0;
                     let identity = source.identity;
                     let gave = Gave { addr: from.addr, identity, bytes: 0, took: began.elapsed() };
-                    self.keep(claim, bytes, from, gave).await?;
+                    self.keep(claim, bytes, source.is_at(from.addr), gave).await?;
                 }
                 Got::Nothing => {
                     lacks.insert(block);
@@ -255,7 +255,7 @@ impl<N: Network> Swarm<N> {
         &self,
         claim: Claim<'_>,
         bytes: Vec<u8>,
-        from: &From,
+        is_open: bool,
         gave: Gave,
     ) -> Result<(), Trouble> {
         let (block, len) = (claim.block, bytes.len() as u64);
@@ -263,11 +263,11 @@ impl<N: Network> Swarm<N> {
         let mut state = lock(&self.state);
         if !kept {
             state.fetched.bad_blocks += 1;
-            tracing::warn!(addr = %from.addr, block, "a block that is not what it should be");
+            tracing::warn!(addr = %gave.addr, block, "a block that is not what it should be");
             return Err(Trouble::Liar);
         }
-        if let (None, Some(share)) = (&from.push, self.download.share()) {
-            share.learn(from.addr);
+        if let (true, Some(share)) = (is_open, self.download.share()) {
+            share.learn(gave.addr);
         }
         let from = &mut state.fetched.from;
         let at = from.iter().position(|all| all.addr == gave.addr).unwrap_or(from.len());

@@ -23,7 +23,7 @@ use super::calls::VERB;
 use super::queue::{Asker, Place, Ticket, Turn};
 use super::request::{IDENTITY, Queueing, Request, Target, Wanted};
 use super::shares::{Share, lock};
-use super::{Exchange, Network, thex};
+use super::{Exchange, Network, giv, thex};
 
 /// How long a connection may be idle, and how long a write may take.
 const IDLE: Duration = Duration::from_secs(60);
@@ -52,6 +52,9 @@ pub(crate) async fn serve<N: Network>(
         let (request, used) = loop {
             if read.starts_with(VERB) {
                 return network.exchange().calls.take(stream, read).await;
+            }
+            if read.starts_with(giv::VERB) {
+                return network.exchange().givs.take(stream, read).await;
             }
             match Request::parse(&read) {
                 Ok(Some(whole)) => break whole,

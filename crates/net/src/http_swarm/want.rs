@@ -39,7 +39,7 @@ pub struct From {
 /// A host that must be asked to connect to us.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Pushed {
-    /// Its name.
+    /// Its name, all zeros where hosts have none but their addresses.
     pub servent: Guid,
     /// How it numbers the file.
     pub index: u32,
@@ -53,9 +53,10 @@ pub struct Pushed {
 pub struct NoSource(String);
 
 impl From {
-    /// What tells hosts apart.
+    /// What tells hosts apart: addresses, and names of those that have any.
     pub(super) fn key(&self) -> (SocketAddr, Option<Guid>) {
-        (self.addr, self.push.as_ref().map(|push| push.servent))
+        let name = self.push.as_ref().map(|push| push.servent);
+        (self.addr, name.filter(|name| *name != Guid::default()))
     }
 }
 

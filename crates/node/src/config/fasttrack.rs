@@ -16,6 +16,8 @@ pub struct FastTrackSection {
     pub bootstrap: Vec<String>,
     /// What the node is.
     pub role: FastTrackRole,
+    /// Others cannot connect to the node.
+    pub firewalled: bool,
 }
 
 /// What a node of a two-level network is, as a setting.

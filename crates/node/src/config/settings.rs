@@ -99,6 +99,12 @@ pub const SETTINGS: &[Setting] = &[
         false,
         "What this node is there: auto, or supernode from the start",
     ),
+    setting(
+        "fasttrack.firewalled",
+        Kind::Bool,
+        false,
+        "Others in FastTrack cannot connect to this node",
+    ),
     setting("transfers.download_dir", Kind::Text, true, "Where files go"),
     setting("transfers.roots", Kind::List, true, "Other folders in which transfers may be put"),
     setting(

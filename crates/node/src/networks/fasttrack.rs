@@ -69,7 +69,8 @@ impl FileNetwork for FastTrack {
             let listen = running::address(listen, &known).await?;
             let failed = |source| NetworkError::Listen { address: listen, source };
             let vouchers = read_vouchers(&folder.join(VOUCHERS));
-            let config = Config { vouchers, ..Config::new(listen) };
+            let firewalled = settings.firewalled;
+            let config = Config { vouchers, firewalled, ..Config::new(listen) };
             let node = Node::start(config, key).map_err(failed)?;
             known.retain(|known| *known != node.address());
             let founds = names.is_empty();
@@ -304,7 +305,7 @@ fn hit_of(found: Found<SocketAddr>) -> Hit {
         name: file.name.to_string(),
         length: file.size,
         mime: Some(crate::mime::of_name(&file.name).to_owned()),
-        id: found.source.to_string(),
+        id: net::fasttrack::source(&found).to_string(),
         sources: 1,
         content: ContentId {
             sha1: Some(Hex(&file.hash.sha1.0).to_string()),

@@ -21,6 +21,10 @@ pub(super) const HITS_PASSED_MAX: u16 = 256;
 pub(super) const HITS_PER_SEARCH: usize = 512;
 /// Most searches that run at once at a node.
 pub const SEARCHES_MAX: usize = 16;
+/// Most calls that a node wants or owes at once.
+pub(super) const CALLS_MAX: usize = 16;
+/// Most calls that are asked of one leaf between two rounds of upkeep.
+pub(super) const CALLS_PER_TICK: u16 = 16;
 /// Most nodes that one message names.
 pub const OTHERS_MAX: usize = 8;
 /// Most supernodes that a supernode knows of.

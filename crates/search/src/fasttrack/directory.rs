@@ -90,8 +90,8 @@ impl<C: Copy + Eq> Directory<C> {
         self.sorted.sort();
     }
 
-    /// At most `max` files whose names have all words.
-    pub(super) fn search(&self, terms: &Terms, max: usize) -> Vec<Hit<C>> {
+    /// At most `max` files whose names have all words, in the directory of `via`.
+    pub(super) fn search(&self, terms: &Terms, via: C, max: usize) -> Vec<Hit<C>> {
         let range = |hash: u32| {
             let from = self.sorted.partition_point(|(other, _)| *other < hash);
             let len = self.sorted[from..].partition_point(|(other, _)| *other == hash);
@@ -109,7 +109,8 @@ impl<C: Copy + Eq> Directory<C> {
             .filter_map(|(_, at)| {
                 let entry = self.entries.get(*at as usize)?;
                 let file = entry.file.as_ref()?;
-                terms.are_in(&file.terms()).then(|| Hit { file: file.clone(), source: entry.owner })
+                let source = entry.owner;
+                terms.are_in(&file.terms()).then(|| Hit { file: file.clone(), source, via })
             })
             .take(max)
             .collect()
@@ -155,7 +156,7 @@ mod tests {
                 seen.sort();
                 seen
             };
-            let found = directory.search(&terms, usize::MAX);
+            let found = directory.search(&terms, 0, usize::MAX);
             let found = found.into_iter().map(|hit| (hit.source, hit.file)).collect();
             let there = plain
                 .iter()
@@ -173,14 +174,14 @@ mod tests {
     fn no_more_than_asked_for() {
         let mut directory = Directory::new();
         (0..2_000).for_each(|at| directory.add(at, file(&format!("song {at}"))));
-        assert_eq!(directory.search(&Terms::of("song"), 7).len(), 7);
-        assert_eq!(directory.search(&Terms::of("song 1999"), 7)[0].source, 1_999);
-        assert!(directory.search(&Terms::of(""), 7).is_empty());
+        assert_eq!(directory.search(&Terms::of("song"), 0, 7).len(), 7);
+        assert_eq!(directory.search(&Terms::of("song 1999"), 0, 7)[0].source, 1_999);
+        assert!(directory.search(&Terms::of(""), 0, 7).is_empty());
         // All of them are one content.
         let word = super::super::file::hash_word(FileHash::of(0).sha1);
-        assert_eq!(directory.search(&Terms::of(&word), usize::MAX).len(), 2_000);
+        assert_eq!(directory.search(&Terms::of(&word), 0, usize::MAX).len(), 2_000);
         (0..1_999).for_each(|at| directory.remove(at));
-        assert_eq!(directory.search(&Terms::of("song"), 7).len(), 1);
+        assert_eq!(directory.search(&Terms::of("song"), 0, 7).len(), 1);
         assert!(directory.entries.len() <= 3, "what is struck out is given back");
     }
 }

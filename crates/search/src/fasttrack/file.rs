@@ -113,6 +113,8 @@ pub struct Hit<C> {
     pub file: Arc<File>,
     /// Who has it.
     pub source: C,
+    /// The supernode that knows it, and can have it call; the same, if it is one itself.
+    pub via: C,
 }
 
 /// The word that only the file with this hash has: its SHA-1 in base32, as in a URN. Whoever searches

@@ -91,7 +91,7 @@ impl<C: Contact, S: Identity> FastTrack<C, S> {
         }
         let guid = cx.rng().next_u64();
         supernode.queries.insert(guid, origin);
-        let hits = supernode.directory.search(&terms, HITS_PER_QUERY);
+        let hits = supernode.directory.search(&terms, self.me, HITS_PER_QUERY);
         for (to, link) in &supernode.links {
             let (session, ttl, words) = (link.session, self.config.ttl, words.clone());
             cx.send(*to, Message::Query { session, guid, ttl, words });
@@ -118,7 +118,7 @@ impl<C: Contact, S: Identity> FastTrack<C, S> {
             return;
         }
         supernode.queries.insert(guid, Origin::Link(from));
-        let hits = supernode.directory.search(&Terms::of(words), HITS_PER_QUERY);
+        let hits = supernode.directory.search(&Terms::of(words), self.me, HITS_PER_QUERY);
         let ttl = ttl.min(self.config.ttl).saturating_sub(1);
         if ttl > 0 {
             for (to, link) in supernode.links.iter().filter(|(to, _)| **to != from) {

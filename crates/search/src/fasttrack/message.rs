@@ -9,6 +9,7 @@ use alloc::sync::Arc;
 use super::file::{File, Hit};
 use super::identity::{Id, Signature};
 use super::reputation::{Mandate, Receipt, Testimony, Voucher};
+use crate::gnutella::Guid;
 
 /// What one node says to another.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,6 +134,40 @@ pub enum Message<C> {
         session: u64,
         /// A supernode.
         to: C,
+    },
+
+    // --- Calls ---
+    /// Have that leaf of yours connect to me.
+    Push {
+        /// As given; whoever does not know it is told.
+        cookie: u64,
+        /// Which.
+        leaf: C,
+        /// What it is to name when it connects.
+        ticket: Guid,
+    },
+    /// That one wants you to connect to it.
+    Call {
+        /// Of the leaf.
+        session: u64,
+        /// Who, as heard by the supernode.
+        to: C,
+        /// As given.
+        ticket: Guid,
+    },
+    /// Do you want me to connect to you?
+    Confirm {
+        /// As given.
+        ticket: Guid,
+        /// To be repeated.
+        nonce: u64,
+    },
+    /// I do.
+    Confirmed {
+        /// As given.
+        ticket: Guid,
+        /// As given.
+        nonce: u64,
     },
 
     // --- Reputation ---

@@ -230,6 +230,7 @@ impl<C: Contact, S: Identity> FastTrack<C, S> {
     }
 
     pub(super) fn on_cookie(&mut self, from: C, cookie: u64, id: Id, cx: &mut Cx<'_, Self>) {
+        self.push_by(from, cookie, cx);
         match &mut self.role {
             Role::Seeking(seeking) if seeking.asked == Some(from) => {
                 seeking.cookie = Some((cookie, id));

@@ -40,6 +40,8 @@ pub(super) struct Record {
     files: u32,
     /// Searches and receipts since the last round of upkeep.
     pub(super) asked: u16,
+    /// Calls that were asked of it since then.
+    pub(super) called: u16,
     pub(super) vouchers: Box<[Voucher]>,
     pub(super) mandate: Option<Box<Mandate>>,
     /// Until when it is not considered for anything.
@@ -188,6 +190,7 @@ impl<C: Contact> Supernode<C> {
             next_batch: 0,
             files: 0,
             asked: 0,
+            called: 0,
             vouchers: Box::default(),
             mandate: None,
             passed_over: now,
@@ -316,7 +319,7 @@ impl<C: Contact, S: Identity> FastTrack<C, S> {
             .map(|(contact, _)| *contact)
             .collect();
         silent.into_iter().for_each(|link| supernode.lose_link(link));
-        supernode.leaves.values_mut().for_each(|leaf| leaf.asked = 0);
+        supernode.leaves.values_mut().for_each(|leaf| (leaf.asked, leaf.called) = (0, 0));
         let leaves = u16::try_from(supernode.leaves.len()).unwrap_or(u16::MAX);
         let to: Vec<_> =
             supernode.links.iter().map(|(contact, link)| (*contact, link.session)).collect();

@@ -34,7 +34,7 @@ fn full_mandate() -> Box<Mandate> {
 fn messages() -> Vec<Message<SocketAddr>> {
     let to = address("[2001:db8::1]:1");
     let file = Arc::new(File::new(FileHash::of(1), u64::MAX, &"x".repeat(999)));
-    let hit = Hit { file: file.clone(), source: to };
+    let hit = Hit { file: file.clone(), source: to, via: to };
     vec![
         Message::Hello,
         Message::Elsewhere { others: vec![to; OTHERS_MAX].into() },
@@ -54,6 +54,10 @@ fn messages() -> Vec<Message<SocketAddr>> {
         Message::Query { session: 1, guid: 2, ttl: 7, words: "größe".into() },
         Message::Beat { session: 1, leaves: 2, others: vec![(to, Nominal(1).id()); 8].into() },
         Message::Appoint { session: 1, now: true, mandate: full_mandate() },
+        Message::Push { cookie: 1, leaf: to, ticket: Guid([2; 16]) },
+        Message::Call { session: 1, to, ticket: Guid([2; 16]) },
+        Message::Confirm { ticket: Guid([2; 16]), nonce: 3 },
+        Message::Confirmed { ticket: Guid([2; 16]), nonce: 3 },
     ]
 }
 
@@ -72,13 +76,15 @@ fn the_longest_fit_and_come_back_and_their_fronts_do_not() {
 }
 
 #[test]
-fn a_hello_is_answered_with_at_most_three_times_its_length() {
+fn strangers_are_answered_with_at_most_three_times_what_they_send() {
     let hello = bytes(&Message::Hello).len();
     let others = vec![address("[2001:db8::1]:1"); 99].into();
     let cookie = Message::Cookie { cookie: 1, id: Nominal(1).id() };
-    for answer in [Message::Elsewhere { others }, cookie] {
+    for answer in [Message::Elsewhere { others }, cookie.clone()] {
         assert!(bytes(&answer).len() <= 3 * hello, "{answer:?}");
     }
+    let push = Message::Push { cookie: 0, leaf: address("192.0.2.1:1"), ticket: Guid([2; 16]) };
+    assert!(bytes(&cookie).len() <= 3 * bytes(&push).len());
 }
 
 #[test]
@@ -91,8 +97,8 @@ fn what_no_node_writes_is_refused() {
     let mut kept = bytes(&Message::Kept { session: 1, round: 2, batch: 3 });
     kept[3] = 99;
     assert_eq!(Message::decode(&kept), Err(Malformed::Kind(99)));
-    kept[2] = 2;
-    assert_eq!(Message::decode(&kept), Err(Malformed::Version(2)));
+    kept[2] = 1;
+    assert_eq!(Message::decode(&kept), Err(Malformed::Version(1)));
     kept[0] = b'd';
     assert_eq!(Message::decode(&kept), Err(Malformed::Foreign));
     let mut elsewhere = bytes(&Message::Elsewhere { others: Box::default() });
@@ -121,8 +127,8 @@ fn na_07_of_ten_thousand_supernodes_two_hundred_are_kept() {
 
 proptest! {
     #[test]
-    fn anything_is_read_or_refused(kind in 0u8..30, body in prop::collection::vec(any::<u8>(), 0..300)) {
-        let datagram: Vec<u8> = [b'f', b't', 1, kind].into_iter().chain(body).collect();
+    fn anything_is_read_or_refused(kind in 0u8..33, body in prop::collection::vec(any::<u8>(), 0..300)) {
+        let datagram: Vec<u8> = [b'f', b't', 2, kind].into_iter().chain(body).collect();
         if let Ok(message) = Message::decode(&datagram) {
             prop_assert_eq!(bytes(&message), datagram);
         }

@@ -2,8 +2,8 @@
 //! written exactly so is malformed.
 //!
 //! Nobody who writes another's address on his datagrams shall make nodes send more there than he
-//! sends himself: only [`Message::Hello`] is answered before somebody has shown to hear what is sent
-//! to him, so it is filled up to a third of the longest answer.
+//! sends himself. Before somebody has shown to hear what is sent to him, only [`Message::Hello`] is
+//! answered, which is filled up to a third of the longest answer, and [`Message::Push`], by a cookie.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -18,10 +18,10 @@ use super::file::{File, FileHash, Hit, Kind, NAME_MAX, WORDS_MAX};
 use super::identity::{Id, Signature};
 use super::message::Message;
 use super::reputation::{Mandate, Receipt, TESTIMONIES_MAX, Testimony, VOUCHERS_MAX, Voucher};
-use crate::gnutella::{Sha1, TigerRoot};
+use crate::gnutella::{Guid, Sha1, TigerRoot};
 
 const MAGIC: [u8; 2] = *b"ft";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// Longest datagram: a link with a full mandate.
 pub const DATAGRAM_MAX: usize = 1_400;
 /// Least length of a hello.
@@ -102,6 +102,10 @@ const fn kind<C>(message: &Message<C>) -> u8 {
         Message::Beat { .. } => 24,
         Message::Query { .. } => 25,
         Message::Answer { .. } => 26,
+        Message::Push { .. } => 27,
+        Message::Call { .. } => 28,
+        Message::Confirm { .. } => 29,
+        Message::Confirmed { .. } => 30,
     }
 }
 
@@ -174,6 +178,16 @@ fn write_body<C>(message: &Message<C>, out: &mut Vec<u8>, contact: WriteContact<
         Message::Redirect { session, to } => {
             number(*session, out);
             contact(to, out);
+        }
+        Message::Push { cookie: first, leaf: whom, ticket }
+        | Message::Call { session: first, to: whom, ticket } => {
+            number(*first, out);
+            contact(whom, out);
+            out.extend(ticket.0);
+        }
+        Message::Confirm { ticket, nonce } | Message::Confirmed { ticket, nonce } => {
+            out.extend(ticket.0);
+            number(*nonce, out);
         }
         Message::Receipt { session, uploader, receipt } => {
             number(*session, out);
@@ -261,6 +275,7 @@ fn write_hits<C>(hits: &[Hit<C>], out: &mut Vec<u8>, contact: WriteContact<C>) {
     out.push(hits.len() as u8);
     for hit in hits {
         contact(&hit.source, out);
+        contact(&hit.via, out);
         write_file(&hit.file, out);
     }
 }
@@ -307,6 +322,7 @@ fn write_mandate(mandate: &Mandate, out: &mut Vec<u8>) {
 trait Fields {
     fn message(&mut self, kind: u8) -> Result<Message<SocketAddr>, Malformed>;
     fn session(&mut self) -> Result<u64, Malformed>;
+    fn ticket(&mut self) -> Result<Guid, Malformed>;
     fn id(&mut self) -> Result<Id, Malformed>;
     fn signature(&mut self) -> Result<Signature, Malformed>;
     fn others(&mut self) -> Result<Box<[SocketAddr]>, Malformed>;
@@ -409,12 +425,26 @@ impl Fields for Reader<'_> {
                 let (session, guid) = (self.session()?, self.u64("a query")?);
                 Message::Answer { session, guid, hits: self.hits()? }
             }
+            27 => {
+                let (cookie, leaf) = (self.u64("a cookie")?, self.address()?);
+                Message::Push { cookie, leaf, ticket: self.ticket()? }
+            }
+            28 => {
+                let (session, to) = (self.session()?, self.address()?);
+                Message::Call { session, to, ticket: self.ticket()? }
+            }
+            29 => Message::Confirm { ticket: self.ticket()?, nonce: self.u64("a nonce")? },
+            30 => Message::Confirmed { ticket: self.ticket()?, nonce: self.u64("a nonce")? },
             _ => return Err(Malformed::Kind(kind)),
         })
     }
 
     fn session(&mut self) -> Result<u64, Malformed> {
         self.u64("a session")
+    }
+
+    fn ticket(&mut self) -> Result<Guid, Malformed> {
+        Ok(Guid(self.array("a ticket")?))
     }
 
     fn id(&mut self) -> Result<Id, Malformed> {
@@ -461,8 +491,8 @@ impl Fields for Reader<'_> {
     fn hits(&mut self) -> Result<Arc<[Hit<SocketAddr>]>, Malformed> {
         let count = self.count("hits", HITS_PER_ANSWER)?;
         let hit = |_| {
-            let source = self.address()?;
-            Ok(Hit { file: Arc::new(self.file()?), source })
+            let (source, via) = (self.address()?, self.address()?);
+            Ok(Hit { file: Arc::new(self.file()?), source, via })
         };
         (0..count).map(hit).collect()
     }

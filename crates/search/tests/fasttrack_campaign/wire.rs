@@ -46,8 +46,9 @@ fn map<C: Copy, D>(
         pairs.collect::<Result<Box<[(D, Id)]>, String>>()
     };
     let found = |hits: Arc<[Hit<C>]>| {
-        let hits =
-            hits.iter().map(|hit| Ok(Hit { file: hit.file.clone(), source: to(hit.source)? }));
+        let hits = hits.iter().map(|Hit { file, source, via }| {
+            Ok(Hit { file: file.clone(), source: to(*source)?, via: to(*via)? })
+        });
         hits.collect::<Result<Arc<[Hit<D>]>, String>>()
     };
     Ok(match message {
@@ -75,6 +76,12 @@ fn map<C: Copy, D>(
         Message::Nominate { session, nominee, id, appointer } => {
             Message::Nominate { session, nominee: to(nominee)?, id, appointer }
         }
+        Message::Push { cookie, leaf, ticket } => Message::Push { cookie, leaf: to(leaf)?, ticket },
+        Message::Call { session, to: whom, ticket } => {
+            Message::Call { session, to: to(whom)?, ticket }
+        }
+        Message::Confirm { ticket, nonce } => Message::Confirm { ticket, nonce },
+        Message::Confirmed { ticket, nonce } => Message::Confirmed { ticket, nonce },
         Message::Hello => Message::Hello,
         Message::Cookie { cookie, id } => Message::Cookie { cookie, id },
         Message::Join { id, cookie, signature } => Message::Join { id, cookie, signature },
