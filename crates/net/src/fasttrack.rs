@@ -106,6 +106,8 @@ pub struct Picture {
     pub directory: usize,
     /// Files that it shares.
     pub shared: usize,
+    /// Bytes of files that it has given.
+    pub given: u64,
     /// Uploads to different networks that supernodes have vouched for.
     pub vouchers: usize,
     /// Whether it may be a supernode by the word of another.
@@ -385,7 +387,7 @@ impl Node {
 
     /// How it stands; `None` once it has ended.
     pub async fn look(&self) -> Option<Picture> {
-        let shared = lock(&self.inner.shared).len();
+        let (shared, given) = (lock(&self.inner.shared).len(), self.inner.exchange.given());
         let seen = self.handle.look(move |nodes, counters| {
             let node = nodes.first()?;
             let links = node.links().chain(node.others().iter().copied());
@@ -400,6 +402,7 @@ impl Node {
                 leaves: node.leaves().collect(),
                 directory: node.directory_len(),
                 shared,
+                given,
                 vouchers: node.vouchers().len(),
                 has_mandate: node.mandate().is_some(),
                 counters: *counters,

@@ -107,6 +107,8 @@ pub struct Picture {
     pub hosts: String,
     /// Files it shares.
     pub shared: usize,
+    /// Bytes of files that it has given.
+    pub given: u64,
     /// What has gone through it.
     pub counters: Counters,
 }

@@ -24,6 +24,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use search::gnutella::Sha1;
@@ -63,6 +64,8 @@ pub(crate) struct Exchange {
     slots: usize,
     pub(crate) dialer: Dialer,
     pub(crate) shares: Mutex<Shares>,
+    /// Bytes of files that it has given.
+    given: AtomicU64,
     queue: Mutex<Queue>,
     /// Who waits to be called by somebody whose queue we are in.
     calls: Calls,
@@ -83,6 +86,7 @@ impl Exchange {
             slots,
             dialer: Dialer::for_listeners(&[address], None),
             shares: Mutex::default(),
+            given: AtomicU64::new(0),
             queue: Mutex::new(Queue::new(slots)),
             calls: Calls::default(),
             givs: Givs::default(),
@@ -93,6 +97,11 @@ impl Exchange {
     /// The same, known by a key.
     pub(crate) fn known_as(self, identity: [u8; 32]) -> Self {
         Self { identity: Some(identity), ..self }
+    }
+
+    /// Bytes of files that it has given so far.
+    pub(crate) fn given(&self) -> u64 {
+        self.given.load(Ordering::Relaxed)
     }
 
     /// Where we accept connections, if we do.

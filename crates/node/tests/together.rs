@@ -1,4 +1,4 @@
-//! One file that several networks have, fetched from all of them at once.
+//! One file that several networks have, fetched from all of them at once, of which each brings a part.
 
 mod common;
 
@@ -13,7 +13,7 @@ use node::view::State;
 use node::{Node, SearchQuery, SearchResult, Told};
 use tokio::sync::oneshot;
 
-const LEN: usize = 3 << 20;
+const LEN: usize = 16 << 20;
 const NAME: &str = "amber lagoon.bin";
 
 /// Makes a node part of a network; says where it listens.
@@ -74,6 +74,10 @@ fn what_three_networks_have_is_one_row_and_one_fetch() {
     let path = done.dir.join(done.name.expect("a name"));
     let original = std::fs::read(homes[0].path("shared").join(NAME)).expect("there");
     assert!(std::fs::read(path).expect("fetched") == original);
+    // Each brought a part: what the first two did not give, the third did.
+    let given = [(&nodes[0], "gnutella"), (&nodes[1], "fasttrack")]
+        .map(|(node, network)| now(node, network).detail["given"].as_u64().expect("a number"));
+    assert!(given[0] > 0 && given[1] > 0 && given[0] + given[1] < LEN as u64, "{given:?}");
     nodes.iter().for_each(|node| node.shutdown());
     drop(stop);
     serving.join().expect("it does not panic").expect("it ran");

@@ -196,6 +196,7 @@ impl Core {
                     hosts_known: self.machine.hosts_known(),
                     hosts: self.machine.save_hosts(),
                     shared: self.machine.library().len(),
+                    given: self.inner.exchange.given(),
                     counters: self.machine.counters(),
                 });
             }

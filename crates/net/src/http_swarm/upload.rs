@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use codec::hex::Hex;
@@ -154,7 +155,8 @@ async fn answer<N: Network>(
         exchange.learn(&share, node);
     }
     slot.sent += there.end - there.start;
-    body(stream, &share, &mut fields, there, matches!(request.wanted, Wanted::Whole)).await
+    let whole = matches!(request.wanted, Wanted::Whole);
+    body(exchange, stream, &share, &mut fields, there, whole).await
 }
 
 /// Says in which place somebody waits, as far as he understands it.
@@ -253,6 +255,7 @@ fn describe(exchange: &Exchange, share: &Share) -> String {
 }
 
 async fn body(
+    exchange: &Exchange,
     stream: &mut TcpStream,
     share: &Arc<Share>,
     fields: &mut String,
@@ -276,14 +279,16 @@ async fn body(
     let mut at = range.start;
     while at < range.end {
         let run = at..range.end.min(at + READ);
+        let len = run.end - run.start;
         at = run.end;
         let file = file.clone();
         let bytes = tokio::task::spawn_blocking(move || {
-            let mut bytes = vec![0; (run.end - run.start) as usize];
+            let mut bytes = vec![0; len as usize];
             file.read_exact_at(&mut bytes, run.start)?;
             Ok::<_, io::Error>(bytes)
         });
         send(stream, &bytes.await.map_err(io::Error::other)??).await?;
+        exchange.given.fetch_add(len, Ordering::Relaxed);
     }
     Ok(())
 }

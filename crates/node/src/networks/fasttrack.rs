@@ -123,6 +123,7 @@ impl FileNetwork for FastTrack {
                 "leaves": picture.leaves.len(),
                 "directory": picture.directory,
                 "shared": picture.shared,
+                "given": picture.given,
                 "vouchers": picture.vouchers,
                 "mandate": picture.has_mandate,
                 "received": picture.counters.received,

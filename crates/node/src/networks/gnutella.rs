@@ -108,6 +108,7 @@ impl FileNetwork for Gnutella {
                 "role": picture.as_ref().map(|picture| label(picture.role)),
                 "hosts": picture.as_ref().map_or(0, |picture| picture.hosts_known),
                 "shared": picture.as_ref().map_or(0, |picture| picture.shared),
+                "given": picture.as_ref().map_or(0, |picture| picture.given),
                 "queries": counters.queries,
                 "queries_sent": counters.queries_sent,
                 "hits_routed": counters.hits_routed,
