@@ -19,6 +19,9 @@ pub mod limits {
     pub const RECORDS_PER_HIT: usize = 32;
     /// Most bytes of the files of one query hit.
     pub const HIT_BYTES: usize = 8 * 1024;
+    /// Most bytes of the files of one query hit that goes by UDP, but for the last of them: it is not
+    /// to be cut into fragments.
+    pub const DATAGRAM_HIT_BYTES: usize = 640;
     /// Most files that one query is answered with.
     pub const RESULTS: usize = 128;
     /// Searches of our own that go on at once.

@@ -125,17 +125,16 @@ impl<C: Address> Servent<C> {
         if found.is_empty() {
             return;
         }
-        let hits = self.hits(&found);
         if query.speed.has(MinSpeed::OUT_OF_BAND)
             && self.config.out_of_band
             && !self.config.firewalled
             && header.hops > 0
-            && self.offer_by_udp(header.guid, found.len(), &hits, cx)
+            && self.offer_by_udp(header.guid, &found, cx)
         {
             return;
         }
         let ttl = header.hops.saturating_add(2).min(self.config.ttl_max);
-        for hit in hits {
+        for hit in self.hits(&found, limits::HIT_BYTES) {
             self.send(conn, Header::new(header.guid, Kind::QueryHit, ttl), hit, cx);
         }
     }
@@ -166,8 +165,8 @@ impl<C: Address> Servent<C> {
         true
     }
 
-    /// The payloads of hits for these files.
-    pub(super) fn hits(&self, found: &[u32]) -> Vec<Vec<u8>> {
+    /// The payloads of hits for these files, each of about `bytes` at most.
+    pub(super) fn hits(&self, found: &[u32], bytes: usize) -> Vec<Vec<u8>> {
         let (mut hits, mut builder) = (Vec::new(), self.empty_hit());
         let mut count = 0;
         for index in found {
@@ -184,7 +183,7 @@ impl<C: Address> Servent<C> {
                 continue;
             }
             count += 1;
-            if count == limits::RECORDS_PER_HIT || builder.len() > limits::HIT_BYTES {
+            if count == limits::RECORDS_PER_HIT || builder.len() > bytes {
                 count = 0;
                 hits.push(self.finish_hit(core::mem::replace(&mut builder, self.empty_hit())));
             }

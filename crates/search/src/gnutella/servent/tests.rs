@@ -3,6 +3,7 @@
 
 mod network;
 
+use alloc::format;
 use alloc::string::ToString;
 use core::net::SocketAddr;
 
@@ -338,15 +339,19 @@ fn answers_of_others_are_told_again_while_they_are_fresh() {
 #[test]
 fn hits_by_udp_are_sent_to_those_who_ask_for_them() {
     let mut desk = Desk::new(Config { out_of_band: true, ..config(Mode::Ultrapeer) });
-    let file = SharedFile { name: "reef".into(), len: 7, sha1: Sha1([4; 20]), tree: None };
-    desk.input(|servent, cx| servent.on_command(OpId(0), Command::Share(file), cx));
+    for n in 0..40 {
+        let name = format!("reef {n} {}", "of corals ".repeat(20));
+        let file = SharedFile { name, len: 7, sha1: Sha1([n; 20]), tree: None };
+        desk.input(|servent, cx| servent.on_command(OpId(0), Command::Share(file), cx));
+    }
     desk.meet(2, Role::Ultrapeer);
     let mut name = guid(5);
     name.0[..4].copy_from_slice(&[127, 0, 0, 77]);
     name.0[13..15].copy_from_slice(&6_346u16.to_le_bytes());
     let speed = MinSpeed::MARK.with(MinSpeed::OUT_OF_BAND);
     let payload = Query { speed, criteria: b"reef", extra: b"" }.to_vec().unwrap();
-    let said = desk.hear(2, Header { hops: 2, ..Header::new(name, Kind::Query, 3) }, payload);
+    let query = Header { hops: 2, ..Header::new(name, Kind::Query, 3) };
+    let said = desk.hear(2, query, payload.clone());
     assert!(sent(&said, Kind::QueryHit).is_empty());
     let datagrams = |outputs: &[Output<S>]| -> Vec<(SocketAddr, Descriptor)> {
         let all = outputs.iter().filter_map(|output| match output {
@@ -357,20 +362,38 @@ fn hits_by_udp_are_sent_to_those_who_ask_for_them() {
     };
     let offer = datagrams(&said);
     assert_eq!((offer.len(), offer[0].0), (1, addr(77)));
+    let ready = super::super::VendorMessage::parse(&offer[0].1.payload).unwrap();
+    assert_eq!((ready.of.selector, ready.of.version, ready.data), (12, 2, &[40, 1][..]));
     let of = super::super::Capability {
         vendor: super::super::Vendor(*b"LIME"),
         selector: 11,
         version: 2,
     };
-    let wanted = super::super::VendorMessage { of, data: &[1] }.to_vec();
-    let wanted = Descriptor::new(Header::new(name, Kind::Vendor, 1), wanted).unwrap();
+    let wanted = |name, count| {
+        let payload = super::super::VendorMessage { of, data: &[count] }.to_vec();
+        Descriptor::new(Header::new(name, Kind::Vendor, 1), payload).unwrap()
+    };
+    let (some, mut other) = (wanted(name, 5), name);
     // From anybody else it is nothing.
-    let none = desk.input(|servent, cx| servent.on_datagram(addr(78), &wanted, cx));
+    let none = desk.input(|servent, cx| servent.on_datagram(addr(78), &some, cx));
     assert!(datagrams(&none).is_empty());
-    let hits = desk.input(|servent, cx| servent.on_datagram(addr(77), &wanted, cx));
-    assert_eq!(datagrams(&hits)[0].1.header.kind, Kind::QueryHit);
-    let again = desk.input(|servent, cx| servent.on_datagram(addr(77), &wanted, cx));
+    let files = |outputs: &[Output<S>]| -> usize {
+        let hits = datagrams(outputs).into_iter().map(|(_, message)| {
+            assert_eq!(message.header.kind, Kind::QueryHit);
+            assert!(message.payload.len() < 1_200, "a datagram that is not cut");
+            QueryHit::parse(&message.payload).unwrap().records.count()
+        });
+        hits.sum()
+    };
+    let hits = desk.input(|servent, cx| servent.on_datagram(addr(77), &some, cx));
+    assert!((5..10).contains(&files(&hits)), "as many as are wanted, in whole hits");
+    let again = desk.input(|servent, cx| servent.on_datagram(addr(77), &some, cx));
     assert!(datagrams(&again).is_empty());
+    other.0[5] ^= 1;
+    desk.hear(2, Header { guid: other, ..query }, payload);
+    let all = wanted(other, u8::MAX);
+    let hits = desk.input(|servent, cx| servent.on_datagram(addr(77), &all, cx));
+    assert_eq!(files(&hits), 40);
 }
 
 fn v4(last: u8) -> SocketAddrV4 {

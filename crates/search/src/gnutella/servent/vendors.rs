@@ -27,12 +27,15 @@ const STATUS_REQUEST: Capability = kind(b"BEAR", 11, 1);
 const STATUS: Capability = kind(b"BEAR", 12, 1);
 /// Send me so many of the hits that you have.
 const HITS_WANTED: Capability = kind(b"LIME", 11, 2);
-/// I have so many hits for you.
+/// I have so many hits for you, and am [`UNASKED`] or not.
 const HITS_READY: Capability = kind(b"LIME", 12, 2);
 /// Pass pushes on to me.
 const PROXY_REQUEST: Capability = kind(b"LIME", 21, 1);
 /// I shall, here.
 const PROXY: Capability = kind(b"LIME", 22, 2);
+
+/// Datagrams reach me although I have not asked for them.
+const UNASKED: u8 = 1;
 
 /// What we understand.
 pub(super) const UNDERSTOOD: &[Capability] =
@@ -156,21 +159,16 @@ impl<C: Address> Servent<C> {
 
     /// Offers hits to whoever asked, at the address in the query's name. The offer is smaller than
     /// the query, so that a forged address is worth nothing; whether it could be made.
-    pub(super) fn offer_by_udp(
-        &mut self,
-        guid: Guid,
-        count: usize,
-        hits: &[Vec<u8>],
-        cx: &mut Ctx<'_, C>,
-    ) -> bool {
+    pub(super) fn offer_by_udp(&mut self, guid: Guid, found: &[u32], cx: &mut Ctx<'_, C>) -> bool {
         let addr = address_in(guid);
         let contact = C::from_socket(addr).filter(|_| is_dialable(addr, self.config.local));
         let Some(contact) = contact.filter(|_| self.waiting.len() < limits::WAITING_HITS) else {
             return false;
         };
-        self.waiting.insert(guid, (cx.now(), contact, hits.to_vec()));
-        let count = u8::try_from(count).unwrap_or(u8::MAX);
-        self.datagram(contact, HITS_READY, guid, &[count, 0], cx);
+        let hits = self.hits(found, limits::DATAGRAM_HIT_BYTES);
+        self.waiting.insert(guid, (cx.now(), contact, hits));
+        let count = u8::try_from(found.len()).unwrap_or(u8::MAX);
+        self.datagram(contact, HITS_READY, guid, &[count, UNASKED], cx);
         true
     }
 
@@ -191,13 +189,19 @@ impl<C: Address> Servent<C> {
             [count, ..] if vendor.of == HITS_READY && self.searches.contains_key(&guid) => {
                 self.datagram(from, HITS_WANTED, guid, &[*count], cx);
             }
-            [_, ..] if vendor.of == HITS_WANTED => {
+            [wanted, ..] if vendor.of == HITS_WANTED => {
                 let meant = self.waiting.get(&guid).is_some_and(|(_, to, _)| *to == from);
                 let Some((_, _, hits)) = meant.then(|| self.waiting.remove(&guid)).flatten() else {
                     self.counters.unroutable += 1;
                     return;
                 };
+                let mut left = if *wanted == u8::MAX { usize::MAX } else { usize::from(*wanted) };
                 for hit in hits {
+                    if left == 0 {
+                        return;
+                    }
+                    // A hit begins with the number of its files.
+                    left = left.saturating_sub(hit.first().copied().map_or(0, usize::from));
                     let header = Header::new(guid, Kind::QueryHit, 1);
                     if let Ok(message) = Descriptor::new(header, hit) {
                         cx.effect(Effect::Datagram(from, message));
