@@ -216,6 +216,7 @@ impl Node {
             };
             tokio::spawn(http_swarm::accept(listener, stopped.clone(), greet));
         }
+        tokio::spawn(http_swarm::call_waiting(Arc::downgrade(&inner)));
         tokio::spawn(tell_directory(inner.clone(), handle.clone(), stopped));
         tokio::task::spawn_local(follow(events, inner.clone(), local));
         Ok(Self { inner, handle, id, local, _stop: Arc::new(stop) })

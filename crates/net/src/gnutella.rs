@@ -58,6 +58,8 @@ pub struct Config {
     pub local: bool,
     /// Uploads at once; others wait.
     pub upload_slots: usize,
+    /// Who waited for an upload when it ran before ([`Picture::waiting`]); empty if that is not known.
+    pub waiting: String,
     /// What else the machine is told; the fields above, names and secrets are set from here.
     pub tuning: Tuning,
 }
@@ -90,7 +92,15 @@ impl Config {
             out_of_band: false,
         };
         let local = listen.ip().is_loopback();
-        Self { listen, mode, firewalled: false, local, upload_slots: 8, tuning }
+        Self {
+            listen,
+            mode,
+            firewalled: false,
+            local,
+            upload_slots: 8,
+            waiting: String::new(),
+            tuning,
+        }
     }
 }
 
@@ -105,6 +115,8 @@ pub struct Picture {
     pub hosts_known: usize,
     /// The same, to be kept: an address a line.
     pub hosts: String,
+    /// Who waits for an upload, to be kept: at most 64 places, a line each.
+    pub waiting: String,
     /// Files it shares.
     pub shared: usize,
     /// Bytes of files that it has given.
@@ -185,13 +197,18 @@ impl Node {
             out_of_band,
             ..ServentConfig::new(config.mode, guid)
         };
+        let mut exchange =
+            Exchange::new(address, !config.firewalled, config.local, config.upload_slots);
+        if !config.waiting.is_empty() {
+            exchange = exchange.with_waiting(&config.waiting);
+        }
         let (inputs, waiting) = mpsc::channel(INPUTS_MAX);
         let inner = Arc::new(Inner {
             guid,
             vendor: servent.vendor,
             address,
             firewalled: config.firewalled,
-            exchange: Exchange::new(address, !config.firewalled, config.local, config.upload_slots),
+            exchange,
             inputs: inputs.downgrade(),
         });
         let (stop, stopped) = watch::channel(());
@@ -208,6 +225,7 @@ impl Node {
         let greeting = inner.clone();
         let greet = move |stream, peer| greet(greeting.clone(), stream, peer);
         tokio::spawn(http_swarm::accept(listener, stopped, greet));
+        tokio::spawn(http_swarm::call_waiting(Arc::downgrade(&inner)));
         Ok(Self { inner, inputs, _stop: Arc::new(stop) })
     }
 

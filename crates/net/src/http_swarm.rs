@@ -25,7 +25,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use search::gnutella::Sha1;
 use tokio::net::TcpStream;
@@ -44,7 +44,7 @@ pub(crate) use shares::{Share, Shares, lock};
 pub(crate) use source::Source;
 pub use tiger_tree::TigerTree as Tree;
 pub(crate) use tiger_tree::slice_of;
-pub(crate) use upload::{send, serve, simple};
+pub(crate) use upload::{call_waiting, send, serve, simple};
 pub use want::{FetchError, Fetched, From, Gave, NoSource, Progress, Pushed, Want};
 pub(crate) use want::{KNOWN_MAX, PROXIES_MAX};
 
@@ -102,6 +102,23 @@ impl Exchange {
     /// Bytes of files that it has given so far.
     pub(crate) fn given(&self) -> u64 {
         self.given.load(Ordering::Relaxed)
+    }
+
+    /// The same, with the places in the queue that [`Exchange::waiting`] told; none if it did not.
+    pub(crate) fn with_waiting(self, text: &str) -> Self {
+        let queue = Queue::new(self.slots).restored(text, Instant::now());
+        match queue {
+            Ok(queue) => Self { queue: Mutex::new(queue), ..self },
+            Err(error) => {
+                tracing::warn!(%error, "nobody keeps his place in the queue of uploads");
+                self
+            }
+        }
+    }
+
+    /// Who waits for an upload, to be kept over a restart.
+    pub(crate) fn waiting(&self) -> String {
+        lock(&self.queue).to_text(Instant::now())
     }
 
     /// Where we accept connections, if we do.

@@ -47,9 +47,12 @@ fn what_one_library_shares_another_node_finds_and_fetches() {
     assert_eq!(left.state, Standing::Off);
     let kept = std::fs::read_to_string(homes[2].path("state/gnutella-hosts")).expect("kept");
     assert_eq!(kept.trim(), known[0]);
+    let queue = std::fs::read_to_string(homes[2].path("state/gnutella-queue")).expect("kept");
+    assert_eq!(queue, "shoal upload queue 1\n", "nobody waits");
     nodes.iter().for_each(|node| node.shutdown());
     drop(nodes);
-    // It is part of the network again when it next runs.
+    // It is part of the network again when it next runs, even if what it kept of its queue is broken.
+    std::fs::write(homes[1].path("state/gnutella-queue"), [0xff; 99]).expect("written");
     let again = homes[1].start();
     let state = again.network("gnutella", None).expect("known").network;
     assert!(state.can_leave, "{state:?}");

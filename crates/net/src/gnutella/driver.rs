@@ -195,6 +195,7 @@ impl Core {
                     neighbours: self.machine.neighbours().collect(),
                     hosts_known: self.machine.hosts_known(),
                     hosts: self.machine.save_hosts(),
+                    waiting: self.inner.exchange.waiting(),
                     shared: self.machine.library().len(),
                     given: self.inner.exchange.given(),
                     counters: self.machine.counters(),

@@ -242,6 +242,36 @@ async fn whose_turn_it_is_is_called_and_served() {
 }
 
 #[tokio::test]
+async fn places_outlive_a_restart_and_are_called() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let here = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let node = here.local_addr().expect("an address");
+    let full = start(Config { upload_slots: 0, ..config(Mode::Leaf) }, &[]);
+    let file = share(&full, dir.path(), "reef.bin", 1_000).await;
+    let get = format!("GET /uri-res/N2R?{} HTTP/1.1\r\n", Urn::Sha1(file.sha1).to_text());
+    let mut stream = TcpStream::connect(full.address()).await.expect("a connection");
+    let ask = format!("{get}X-Queue: 1.0\r\nX-Node: {node}\r\n\r\n");
+    stream.write_all(ask.as_bytes()).await.expect("sent");
+    let ticket = said(&head(&mut stream).await, "; ID=").to_owned();
+    let waiting = full.look().await.expect("it runs").waiting;
+    drop((full, stream));
+    let later = start(Config { waiting, ..config(Mode::Leaf) }, &[]);
+    // Nobody is called for a file that is not there yet.
+    share(&later, dir.path(), "reef.bin", 1_000).await;
+    let (mut called, _) = timeout(WITHIN, here.accept()).await.expect("in time").expect("called");
+    let call = format!("QUEUE {ticket} {}\r\n", later.address());
+    let mut line = vec![0; call.len()];
+    called.read_exact(&mut line).await.expect("a line");
+    assert_eq!(line, call.as_bytes());
+    let again = format!("{get}X-Queue: 1.0\r\nX-Queued: position=1; ID={ticket}\r\n\r\n");
+    called.write_all(again.as_bytes()).await.expect("sent");
+    assert!(head(&mut called).await.starts_with("HTTP/1.1 200 "));
+    // What is no queue keeps nobody, and nothing from starting.
+    let broken = start(Config { waiting: "junk".into(), ..config(Mode::Leaf) }, &[]);
+    assert_eq!(broken.look().await.expect("it runs").waiting.lines().count(), 1);
+}
+
+#[tokio::test]
 async fn a_fetch_that_is_queued_goes_on_when_it_is_called() {
     let dir = tempfile::tempdir().expect("a folder");
     let taker = start(config(Mode::Leaf), &[]);

@@ -1,6 +1,9 @@
 //! Who may upload from us now, and who waits ("Passive/Active Remote Queueing", PARQ, version 1.1, 2009).
 //! Those who wait keep their place for as long as they ask again in time, by a ticket or, if they know
-//! nothing of queues, from the same host for the same file. Once it is their turn they are called.
+//! nothing of queues, from the same host for the same file. They are called once it is their turn, and
+//! before their place is lost. How the queue outlives a restart is told by `kept`.
+
+mod kept;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -23,9 +26,13 @@ const OVERDUE: Duration = Duration::from_secs(30);
 const EARLY: Duration = Duration::from_secs(2);
 /// How often one may ask too early before his place is lost.
 const EARLY_MAX: u8 = 3;
-/// How often somebody is called, and how long there is between two calls.
+/// Longest time until one may ask again.
+const RETRY_MAX: Duration = Duration::from_secs(600);
+/// How often somebody is called in vain (PARQ, section 4), and how long there is between two calls.
 const CALLS_MAX: u8 = 2;
 const CALL_AGAIN: Duration = Duration::from_secs(12);
+/// How long a place is kept for somebody who can be called and has not asked again in time.
+const CALLED_WITHIN: Duration = Duration::from_secs(30);
 
 /// What one shows to have his place in a queue again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +107,20 @@ struct Waiting {
     called: Option<Instant>,
 }
 
+impl Waiting {
+    /// Whether his place is lost.
+    fn is_lost(&self, now: Instant) -> bool {
+        let rest = if self.node.is_some() { CALLED_WITHIN } else { Duration::ZERO };
+        now >= self.until + rest
+    }
+
+    /// Whether he can be called again.
+    fn is_callable(&self, now: Instant) -> bool {
+        let is_rested = self.called.is_none_or(|called| now >= called + CALL_AGAIN);
+        self.node.is_some() && self.calls < CALLS_MAX && is_rested
+    }
+}
+
 /// Slots, and the queue before them.
 #[derive(Debug)]
 pub(super) struct Queue {
@@ -120,15 +141,14 @@ impl Queue {
 
     /// Somebody asks for a slot; if he has to wait it may be with a `fresh` ticket.
     pub(super) fn ask(&mut self, asker: Asker, fresh: Ticket, now: Instant) -> Turn {
-        self.waiting.retain(|one| now < one.until);
+        self.waiting.retain(|one| !one.is_lost(now));
         let is_same = |one: &Waiting| {
             one.host == asker.host
                 && asker.ticket.map_or(one.sha1 == asker.sha1, |ticket| one.ticket == ticket)
         };
         let known = self.waiting.iter().position(is_same);
         let at = known.unwrap_or(self.waiting.len());
-        let ahead = &self.waiting[..at];
-        let position = ahead.iter().filter(|one| now < one.not_before + OVERDUE).count();
+        let position = self.ahead(at, now);
         if position < self.free() {
             known.map(|at| self.waiting.remove(at));
             self.busy += 1;
@@ -164,6 +184,7 @@ impl Queue {
         let retry = retry(position + 1);
         let lifetime = KEPT.max(retry + GRACE);
         (one.not_before, one.until, one.node) = (now + retry, now + lifetime, asker.node);
+        one.calls = 0;
         Turn::Wait(Place { ticket: one.ticket, position: position + 1, length, retry, lifetime })
     }
 
@@ -172,18 +193,29 @@ impl Queue {
         self.busy = self.busy.saturating_sub(1);
     }
 
-    /// Somebody whose turn it is, to be called.
-    pub(super) fn next_call(&mut self, now: Instant) -> Option<(Ticket, SocketAddr)> {
-        let free = self.free();
-        let is_due = |one: &Waiting| {
-            let rested = one.called.is_none_or(|called| now >= called + CALL_AGAIN);
-            one.calls < CALLS_MAX && rested && now < one.until
+    /// Somebody to be called, as it is his turn or he has not asked again in time; only for files that
+    /// `is_shared`.
+    pub(super) fn next_call(
+        &mut self,
+        now: Instant,
+        is_shared: impl Fn(Sha1) -> bool,
+    ) -> Option<(Ticket, SocketAddr)> {
+        self.waiting.retain(|one| !one.is_lost(now));
+        let is_due = |at: &usize| {
+            let one = &self.waiting[*at];
+            let is_time = now >= one.until || self.ahead(*at, now) < self.free();
+            is_time && one.is_callable(now) && is_shared(one.sha1)
         };
-        let due = self.waiting.iter_mut().take(free).find(|one| one.node.is_some() && is_due(one));
-        let one = due?;
+        let at = (0..self.waiting.len()).find(is_due)?;
+        let one = &mut self.waiting[at];
         one.calls += 1;
-        (one.called, one.not_before) = (Some(now), now);
+        (one.called, one.not_before) = (Some(now), one.not_before.min(now));
         Some((one.ticket, one.node?))
+    }
+
+    /// How many before a place hold him up.
+    fn ahead(&self, at: usize, now: Instant) -> usize {
+        self.waiting[..at].iter().filter(|one| now < one.not_before + OVERDUE).count()
     }
 
     fn free(&self) -> usize {
@@ -195,7 +227,7 @@ impl Queue {
 fn retry(position: usize) -> Duration {
     match position {
         0..=20 => Duration::from_secs(30 + 20 * (position as u64).saturating_sub(1)),
-        _ => Duration::from_secs(600),
+        _ => RETRY_MAX,
     }
 }
 
@@ -203,12 +235,12 @@ fn retry(position: usize) -> Duration {
 mod tests {
     use super::*;
 
-    fn asker(n: u8) -> Asker {
+    pub(super) fn asker(n: u8) -> Asker {
         let node = SocketAddr::from(([127, 0, 0, n], 6_346));
         Asker { host: node.ip(), sha1: Sha1([0; 20]), ticket: None, node: Some(node) }
     }
 
-    fn ask(queue: &mut Queue, n: u8, now: Instant) -> Turn {
+    pub(super) fn ask(queue: &mut Queue, n: u8, now: Instant) -> Turn {
         queue.ask(asker(n), Ticket([n; 16]), now)
     }
 
@@ -267,20 +299,59 @@ mod tests {
         assert_eq!(place(queue.ask(other, Ticket([6; 16]), now)), Some((1, 4)));
     }
 
+    /// The number of whoever is called.
+    fn called(queue: &mut Queue, now: Instant) -> Option<u8> {
+        let (ticket, node) = queue.next_call(now, |_| true)?;
+        assert_eq!(node, SocketAddr::from(([127, 0, 0, ticket.0[0]], 6_346)));
+        Some(ticket.0[0])
+    }
+
     #[test]
     fn whose_turn_it_is_is_called_and_not_too_often() {
         let (mut queue, now) = (Queue::new(1), Instant::now());
-        for n in 1..=3 {
+        for n in 1..=4 {
             ask(&mut queue, n, now);
         }
-        assert_eq!(queue.next_call(now), None, "nothing is free");
+        assert_eq!(called(&mut queue, now), None, "nothing is free");
         queue.give_back();
-        let call = Some((Ticket([2; 16]), SocketAddr::from(([127, 0, 0, 2], 6_346))));
-        assert_eq!(queue.next_call(now), call);
-        assert_eq!(queue.next_call(now), None);
-        assert_eq!(queue.next_call(now + CALL_AGAIN), call);
-        assert_eq!(queue.next_call(now + 2 * CALL_AGAIN), None);
-        assert_eq!(ask(&mut queue, 2, now), Turn::Now, "long before it would have asked");
+        assert_eq!(called(&mut queue, now), Some(2));
+        assert_eq!(called(&mut queue, now), None);
+        assert_eq!(called(&mut queue, now + CALL_AGAIN), Some(2));
+        assert_eq!(called(&mut queue, now + 2 * CALL_AGAIN), None);
+        // Who does not come holds up nobody for long: the next is called.
+        let later = now + OVERDUE;
+        assert_eq!(called(&mut queue, later), Some(3));
+        assert_eq!(ask(&mut queue, 3, later), Turn::Now, "long before it would have asked");
+        assert_eq!(called(&mut queue, later), None);
+    }
+
+    #[test]
+    fn who_does_not_ask_in_time_is_called_before_the_place_is_lost() {
+        let (mut queue, start) = (Queue::new(0), Instant::now());
+        for n in 1..=2 {
+            ask(&mut queue, n, start);
+        }
+        let hidden = Asker { node: None, ..asker(3) };
+        queue.ask(hidden, Ticket([3; 16]), start);
+        let until = start + KEPT;
+        assert_eq!(called(&mut queue, until - EARLY), None, "in time yet");
+        assert_eq!(
+            queue.next_call(until, |_| false),
+            None,
+            "nobody is called for what is not shared"
+        );
+        assert_eq!(queue.waiting.len(), 2, "who cannot be called is gone");
+        assert_eq!(called(&mut queue, until), Some(1));
+        assert_eq!(called(&mut queue, until), Some(2));
+        assert_eq!(called(&mut queue, until), None);
+        // Who comes has his place again, for the usual time, and may be called again after it.
+        assert_eq!(place(ask(&mut queue, 2, until + EARLY)), Some((1, 2)));
+        assert_eq!(called(&mut queue, until + CALL_AGAIN), Some(1));
+        let gone = until + CALLED_WITHIN;
+        assert_eq!(called(&mut queue, gone), None);
+        assert_eq!(queue.waiting.len(), 1);
+        assert_eq!(place(ask(&mut queue, 1, gone)), Some((2, 2)), "behind who came");
+        assert_eq!(called(&mut queue, until + EARLY + KEPT), Some(2));
     }
 
     #[test]

@@ -8,8 +8,8 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use codec::hex::Hex;
@@ -32,6 +32,8 @@ const IDLE: Duration = Duration::from_secs(60);
 const SLOT_IDLE: Duration = Duration::from_secs(5);
 /// Bytes after which somebody gives his slot to others, if there are any.
 const TURN: u64 = 64 << 20;
+/// Between looks at who is to be called.
+const CALLS_EVERY: Duration = Duration::from_secs(2);
 /// Bytes of a file that are read at once.
 const READ: u64 = 256 * 1024;
 /// Alternate locations that are told.
@@ -188,18 +190,37 @@ struct Slot<N: Network> {
 
 impl<N: Network> Drop for Slot<N> {
     fn drop(&mut self) {
-        let queue = &self.network.exchange().queue;
-        lock(queue).give_back();
+        lock(&self.network.exchange().queue).give_back();
         // When all ends, nobody has to be called.
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let next = lock(queue).next_call(Instant::now());
-        if let Some((ticket, to)) = next {
-            runtime.spawn(call(self.network.clone(), ticket, to));
+        if tokio::runtime::Handle::try_current().is_ok() {
+            call_due(&self.network);
         }
     }
 }
 
-/// Tells somebody who waits that it is his turn, and serves him on that connection.
+/// Calls those who wait, when it is time to, for as long as there is the network.
+pub(crate) async fn call_waiting<N: Network>(network: Weak<N>) {
+    let mut ticks = tokio::time::interval(CALLS_EVERY);
+    loop {
+        ticks.tick().await;
+        match network.upgrade() {
+            Some(network) => call_due(&network),
+            None => return,
+        }
+    }
+}
+
+fn call_due<N: Network>(network: &Arc<N>) {
+    let Exchange { queue, shares, .. } = network.exchange();
+    let is_shared = |sha1| lock(shares).get(sha1).is_some();
+    loop {
+        let next = lock(queue).next_call(Instant::now(), is_shared);
+        let Some((ticket, to)) = next else { return };
+        tokio::spawn(call(network.clone(), ticket, to));
+    }
+}
+
+/// Tells somebody who waits that he may ask again, and serves him on that connection.
 fn call<N: Network>(
     network: Arc<N>,
     ticket: Ticket,
@@ -214,7 +235,7 @@ fn call<N: Network>(
             serve(&network, stream, to, Vec::new()).await
         };
         if let Err(error) = called.await {
-            tracing::debug!(%to, %error, "calling whose turn it is");
+            tracing::debug!(%to, %error, "calling somebody who waits");
         }
     })
 }

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use codec::hex::Hex;
@@ -24,7 +24,9 @@ use crate::search::{ContentId, Finder, Hit, SearchQuery};
 const NAME: &str = "gnutella";
 /// Where the addresses that it knows are kept, in the state folder.
 const HOSTS: &str = "gnutella-hosts";
-/// Between two times that they are written down, and that it joins while alone.
+/// Where places in the queue for its uploads are kept.
+const QUEUE: &str = "gnutella-queue";
+/// Between two times that both are written down, and that it joins while alone.
 const SAVE_EVERY: Duration = Duration::from_secs(60);
 /// How long a goodbye may take.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -32,7 +34,14 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// A servent that runs.
 pub(super) struct Servent {
     node: Node,
+    kept: Kept,
+}
+
+/// Files in which something is kept for the next start.
+#[derive(Clone)]
+struct Kept {
     hosts: PathBuf,
+    queue: PathBuf,
 }
 
 /// The servent of a node, if there is one; a clone is the same.
@@ -47,19 +56,21 @@ impl FileNetwork for Gnutella {
         let settings = config.gnutella;
         let listen = listen.or(settings.address());
         let names = if peers.is_empty() { settings.bootstrap } else { peers };
-        let hosts = config.node.state_dir.join(HOSTS);
+        let state = &config.node.state_dir;
+        let kept_at = Kept { hosts: state.join(HOSTS), queue: state.join(QUEUE) };
         self.0.start(NAME, library, async move || {
-            let mut known = running::known(&names, &hosts).await?;
+            let mut known = running::known(&names, &kept_at.hosts).await?;
             let listen = running::address(listen, &known).await?;
             let config = Config {
                 firewalled: settings.firewalled,
+                waiting: running::kept(&kept_at.queue),
                 ..Config::new(listen, settings.role.into())
             };
             let failed = |source| NetworkError::Listen { address: listen, source };
             let node = Node::start(config).map_err(failed)?;
             known.retain(|known| *known != node.address());
-            tokio::spawn(stay(node.clone(), known, hosts.clone()));
-            Ok(Servent { node, hosts })
+            tokio::spawn(stay(node.clone(), known, kept_at.clone()));
+            Ok(Servent { node, kept: kept_at })
         })?;
         Ok(kept)
     }
@@ -67,7 +78,7 @@ impl FileNetwork for Gnutella {
     fn leave(&self) {
         let Some(running) = self.0.take() else { return };
         running.wait(async {
-            write_hosts(&running.node, &running.hosts).await;
+            running.kept.write(&running.node).await;
             running.node.leave().await;
             let gone = async {
                 while running.node.look().await.is_some_and(|now| !now.neighbours.is_empty()) {
@@ -160,8 +171,8 @@ fn drawn(picture: &Picture) -> Swarm {
     swarm
 }
 
-/// Joins, again and again as long as there is nobody, and keeps the addresses that are known.
-async fn stay(node: Node, known: Vec<SocketAddr>, hosts: PathBuf) {
+/// Joins, again and again as long as there is nobody, and keeps what it knows.
+async fn stay(node: Node, known: Vec<SocketAddr>, kept: Kept) {
     loop {
         if node.look().await.is_some_and(|now| now.neighbours.is_empty()) {
             for cache in &known {
@@ -170,14 +181,17 @@ async fn stay(node: Node, known: Vec<SocketAddr>, hosts: PathBuf) {
             node.join(&known).await;
         }
         tokio::time::sleep(SAVE_EVERY).await;
-        write_hosts(&node, &hosts).await;
+        kept.write(&node).await;
     }
 }
 
-/// Writes down whom it knows, for the next start.
-async fn write_hosts(node: &Node, path: &Path) {
-    if let Some(picture) = node.look().await {
-        running::keep(picture.hosts, path);
+impl Kept {
+    /// Writes down whom it knows and who waits, for the next start.
+    async fn write(&self, node: &Node) {
+        if let Some(picture) = node.look().await {
+            running::keep(picture.hosts, &self.hosts);
+            running::keep(picture.waiting, &self.queue);
+        }
     }
 }
 

@@ -1,9 +1,10 @@
 //! A network of files that runs on a thread of its own, and its place in the node: how one begins and
-//! ends, where it listens, and the addresses that it keeps from one run to the next. Here is no
-//! network's own rule.
+//! ends, where it listens, and what it keeps from one run to the next. Here is no network's own rule.
 
 use std::fmt;
+use std::fs::File;
 use std::future::{Future, poll_fn};
+use std::io::{self, Read as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Deref;
 use std::path::Path;
@@ -21,6 +22,8 @@ use crate::library::Library;
 
 /// Addresses of one run that the next begins with.
 const KEPT_MAX: usize = 200;
+/// Most bytes of a file in which a network has kept something.
+const TEXT_MAX: u64 = 64 * 1024;
 
 /// A network that runs. Searches and fetches under way keep it for a moment longer.
 pub(super) struct Running<T> {
@@ -133,14 +136,13 @@ where
 }
 
 /// Where all of these names lead, and the addresses that an earlier run has kept.
-pub(super) async fn known(names: &[String], kept: &Path) -> Result<Vec<SocketAddr>, NetworkError> {
+pub(super) async fn known(names: &[String], hosts: &Path) -> Result<Vec<SocketAddr>, NetworkError> {
     let mut known = Vec::new();
     for name in names {
         known.extend(resolve(name).await?);
     }
-    // Without the file this is the first run.
-    let kept = std::fs::read_to_string(kept).unwrap_or_default();
-    known.extend(kept.lines().take(KEPT_MAX).filter_map(|line| line.parse::<SocketAddr>().ok()));
+    let parse = |line: &str| line.parse::<SocketAddr>().ok();
+    known.extend(kept(hosts).lines().take(KEPT_MAX).filter_map(parse));
     Ok(known)
 }
 
@@ -156,6 +158,19 @@ pub(super) async fn address(
         (_, Some(&first)) => SocketAddr::new(super::towards(first).await?, port),
         (_, None) => SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port),
     })
+}
+
+/// What [`keep`] has written down, as far as it is text; nothing at the first start.
+pub(super) fn kept(path: &Path) -> String {
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(TEXT_MAX).read_to_string(&mut text));
+    match read {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            tracing::warn!(path = %path.display(), %error, "what a network knew is lost");
+            String::new()
+        }
+        _ => text,
+    }
 }
 
 /// Writes down what the next start begins with, such as addresses, one a line; nothing if there is none.
