@@ -114,6 +114,12 @@ impl Compared {
     }
 }
 
+/// The keys of an offer that `bits` say are wanted.
+pub(crate) fn wanted(offered: &[(Key, Version)], bits: u32) -> Vec<Key> {
+    let offered = offered.iter().take(OFFER_MAX).enumerate();
+    offered.filter(|(at, _)| bits >> at & 1 == 1).map(|(_, (key, _))| *key).collect()
+}
+
 impl Store<Held> {
     /// The number of the version that is held; 0 for none.
     pub(crate) fn number(&self, key: &Key, now: Instant) -> u32 {

@@ -15,6 +15,7 @@ pub mod kelips;
 pub mod overlay;
 pub mod pastry;
 pub mod prefix;
+mod promises;
 pub mod store;
 pub mod tapestry;
 pub mod viceroy;

@@ -9,6 +9,8 @@ mod message;
 mod names;
 mod request;
 mod rules;
+#[cfg(test)]
+mod tests;
 mod topology;
 mod user;
 pub(crate) mod wire;
@@ -66,7 +68,7 @@ pub struct Overlay<T: Topology> {
     pub(crate) topology: T,
     pub(crate) config: Arc<T::Config>,
     active: Option<Box<Active<T>>>,
-    keys: Option<Box<Keys>>,
+    keys: Option<Box<Keys<T::Contact>>>,
 }
 
 impl<T: Topology> Overlay<T> {
@@ -123,7 +125,7 @@ impl<T: Topology> Overlay<T> {
         size_of::<Self>()
             + self.topology.heap_bytes()
             + active.map_or(0, |active| size_of::<Active<T>>() + active.heap_bytes())
-            + self.keys.as_ref().map_or(0, |keys| size_of::<Keys>() + keys.heap_bytes())
+            + self.keys.as_ref().map_or(0, |keys| size_of::<Keys<T::Contact>>() + keys.heap_bytes())
     }
 
     pub(crate) fn rules(&self) -> &Rules {
@@ -251,13 +253,14 @@ impl<T: Topology> Overlay<T> {
                     self.got(*getting, None, cx);
                 }
             }
-            Message::Want { tag, bits, number } => {
+            Message::Want { tag, bits, token, number } => {
                 let fits = |kind: &Kind<T>| matches!(kind, Kind::PutOffer { .. } | Kind::Offer(_));
                 match self.answered(from, tag, fits, cx) {
                     Some(Kind::PutOffer { id, .. }) => {
-                        self.put_wanted(id, from, bits & 1 == 1, number, cx);
+                        let token = (bits & 1 == 1).then_some(token);
+                        self.put_wanted(id, from, token, number, cx);
                     }
-                    Some(Kind::Offer(offering)) => self.on_want(from, &offering, bits, cx),
+                    Some(Kind::Offer(offering)) => self.on_want(from, &offering, (bits, token), cx),
                     _ => {}
                 }
             }
@@ -285,7 +288,7 @@ impl<T: Topology> Overlay<T> {
             Message::Find { tag, key, stage } => self.on_find(from, tag, key, stage, cx),
             Message::Get { tag, key } => self.on_get(from, tag, key, cx),
             Message::Offer { tag, put, keys } => self.on_offer(from, tag, put, &keys, cx),
-            Message::Give { tag, item } => self.on_give(from, tag, &item, cx),
+            Message::Give { tag, token, item } => self.on_give(from, (tag, token), &item, cx),
             _ => {}
         }
     }

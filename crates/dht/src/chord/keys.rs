@@ -1,47 +1,35 @@
 //! What a node stores, and what it does with offers of more. A value is taken only from whom it was
-//! asked of: who offers is told a token, and must repeat it, so that nobody stores anything under
-//! another's address. Whom copies are offered to is in `repair`.
+//! asked of ([`Promises`]). Whom copies are offered to is in `repair`.
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
-use core::time::Duration;
 
 use machine::dht::{Contact, Key, Value};
 use machine::{Cx, Instant};
 
 use super::Chord;
 use super::message::{Message, Wanted};
-use crate::held::{Compared, Held, Item, Kept, OFFER_MAX, Version};
+use crate::held::{Compared, Held, Item, Kept, Version, wanted};
+use crate::promises::Promises;
 use crate::store::Store;
-
-/// Most offers whose values a node waits for.
-const PROMISES_MAX: usize = 256;
-/// Most of them that one host makes.
-const PROMISES_PER_HOST: usize = 32;
-/// How long it waits for them.
-const PROMISE_LIFE: Duration = Duration::from_secs(30);
-
-/// An offer of which something was wanted.
-struct Promise<C> {
-    token: u32,
-    from: C,
-    keys: Vec<Key>,
-    until: Instant,
-}
 
 /// All that a node stores; it exists only while there is something.
 pub(super) struct Keys<C> {
     pub(super) store: Store<Held>,
-    promises: Vec<Promise<C>>,
+    promises: Promises<C>,
     /// The last key that was compared with other nodes.
     pub(super) cursor: Option<Key>,
     /// The last key that was offered to the new predecessor, while that goes on.
     pub(super) handing_over: Option<Option<Key>>,
 }
 
-impl<C> Keys<C> {
+impl<C: Contact> Keys<C> {
     pub(super) const fn new(limit: usize) -> Self {
-        Self { store: Store::new(limit), promises: Vec::new(), cursor: None, handing_over: None }
+        Self {
+            store: Store::new(limit),
+            promises: Promises::new(),
+            cursor: None,
+            handing_over: None,
+        }
     }
 
     /// Whether nothing is lost with it.
@@ -52,7 +40,7 @@ impl<C> Keys<C> {
     /// Bytes on the heap, values not included.
     pub(super) fn heap_bytes(&self) -> usize {
         self.store.len() * (size_of::<Key>() + size_of::<Held>() + size_of::<Instant>())
-            + self.promises.capacity() * size_of::<Promise<C>>()
+            + self.promises.heap_bytes()
     }
 }
 
@@ -114,27 +102,12 @@ impl<C: Contact> Chord<C> {
         let now = cx.now();
         let store = self.keys.as_mut().map(|keys| &mut keys.store);
         let Compared { bits, number, newer } = Compared::new(store, put, offered, now);
-        let is_wanted = |at: &(usize, &(Key, Version))| bits >> at.0 & 1 == 1;
-        let offered = offered.iter().take(OFFER_MAX).enumerate();
-        let wanted: Vec<Key> = offered.filter(is_wanted).map(|(_, (key, _))| *key).collect();
+        let wanted = wanted(offered, bits);
         let mut token = 0;
         if !wanted.is_empty() {
-            token = cx.rng().next_u32();
             let limit = self.config.values_max;
             let keys = self.keys.get_or_insert_with(|| Box::new(Keys::new(limit)));
-            keys.promises.retain(|promise| promise.until > now);
-            // Whoever offers much pushes only its own offers aside.
-            let same = |promise: &Promise<C>| promise.from.host() == from.host();
-            let of_host = keys.promises.iter().filter(|promise| same(promise)).count();
-            if of_host >= PROMISES_PER_HOST
-                && let Some(oldest) = keys.promises.iter().position(same)
-            {
-                keys.promises.remove(oldest);
-            } else if keys.promises.len() >= PROMISES_MAX {
-                keys.promises.remove(0);
-            }
-            let until = now + PROMISE_LIFE;
-            keys.promises.push(Promise { token, from, keys: wanted, until });
+            token = keys.promises.promise(from, wanted, now, cx.rng());
         }
         cx.send(from, Message::Want { tag, wanted: Box::new(Wanted { bits, token, number }) });
         if !newer.is_empty() && self.has_room_for_others() {
@@ -152,14 +125,8 @@ impl<C: Contact> Chord<C> {
         cx: &mut Cx<'_, Self>,
     ) {
         let now = cx.now();
-        let promised = self.keys.as_ref().is_some_and(|keys| {
-            keys.promises.iter().any(|promise| {
-                promise.token == token
-                    && promise.from == from
-                    && promise.until > now
-                    && promise.keys.contains(&item.key)
-            })
-        });
+        let promised =
+            self.keys.as_ref().is_some_and(|keys| keys.promises.holds(from, token, &item.key, now));
         if promised && self.keep(item, now) {
             cx.send(from, Message::Kept { tag });
             if let Some(leaving) = self.active.as_mut().and_then(|active| active.leaving.as_mut()) {
@@ -177,7 +144,7 @@ impl<C: Contact> Chord<C> {
     /// Frees the store if it holds nothing.
     pub(super) fn tidy_keys(&mut self, now: Instant) {
         if let Some(keys) = &mut self.keys {
-            keys.promises.retain(|promise| promise.until > now);
+            keys.promises.purge(now);
             if keys.is_empty() {
                 self.keys = None;
             }

@@ -1,11 +1,11 @@
 //! What a node stores, and how copies come to where they belong: to those who should hold a value,
 //! by whoever is to see to that, and to whoever is responsible, from holders whom nobody confirms.
-//! Always by offer, want and give.
+//! Always by offer, want and give: a value is taken only from whom it was asked of ([`Promises`]).
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use machine::dht::{Key, Report, Value};
+use machine::dht::{Contact, Key, Report, Value};
 use machine::{Cx, Instant, OpId};
 
 use super::lookup::Purpose;
@@ -13,25 +13,33 @@ use super::message::Message;
 use super::request::Kind;
 use super::topology::{ContactOf, Topology};
 use super::{Event, Overlay, Status};
-use crate::held::{Compared, Held, Item, Kept, OFFER_MAX, Version};
+use crate::held::{Compared, Held, Item, Kept, OFFER_MAX, Version, wanted};
+use crate::promises::Promises;
 use crate::store::Store;
 
 /// Of how many keys in each round another place is looked at.
 const ELSEWHERE: usize = 4;
 
 /// All that a node stores; it exists only while there is something.
-pub(super) struct Keys {
+pub(super) struct Keys<C> {
     store: Store<Held>,
+    promises: Promises<C>,
     /// The last key that was compared with other nodes.
     cursor: Option<Key>,
     /// Whether what is not this node's is brought away at once.
     hurried: bool,
 }
 
-impl Keys {
+impl<C: Contact> Keys<C> {
+    fn new(limit: usize) -> Box<Self> {
+        let (store, promises) = (Store::new(limit), Promises::new());
+        Box::new(Self { store, promises, cursor: None, hurried: false })
+    }
+
     /// Bytes on the heap, values not included.
     pub(super) fn heap_bytes(&self) -> usize {
         self.store.len() * (size_of::<Key>() + size_of::<Held>() + size_of::<Instant>())
+            + self.promises.heap_bytes()
     }
 }
 
@@ -47,6 +55,8 @@ type Offers<T> = Vec<(ContactOf<T>, Vec<(Key, Version)>)>;
 
 /// A value that was given.
 pub(super) struct Giving {
+    /// What the receiver has to be repeated.
+    pub(super) token: u32,
     pub(super) item: Item,
     drop: bool,
 }
@@ -83,9 +93,7 @@ impl<T: Topology> Overlay<T> {
     /// Stores a value unless a newer one is there; whether it, or a newer one, is here now.
     pub(super) fn keep(&mut self, item: &Item, cx: &mut Cx<'_, Self>) -> bool {
         let (limit, lifetime) = (self.rules().values_max, self.rules().lifetime);
-        let keys = self.keys.get_or_insert_with(|| {
-            Box::new(Keys { store: Store::new(limit), cursor: None, hurried: false })
-        });
+        let keys = self.keys.get_or_insert_with(|| Keys::new(limit));
         let kept = keys.store.keep(item, lifetime, cx.now());
         if kept == Kept::Taken {
             T::kept(self, &item.key, cx);
@@ -112,23 +120,32 @@ impl<T: Topology> Overlay<T> {
         offered: &[(Key, Version)],
         cx: &mut Cx<'_, Self>,
     ) {
+        let now = cx.now();
         let store = self.keys.as_mut().map(|keys| &mut keys.store);
-        let Compared { bits, number, newer } = Compared::new(store, put, offered, cx.now());
-        cx.send(from, Message::Want { tag, bits, number });
+        let Compared { bits, number, newer } = Compared::new(store, put, offered, now);
+        let (wanted, limit) = (wanted(offered, bits), self.rules().values_max);
+        let mut token = 0;
+        if !wanted.is_empty() {
+            let keys = self.keys.get_or_insert_with(|| Keys::new(limit));
+            token = keys.promises.promise(from, wanted, now, cx.rng());
+        }
+        cx.send(from, Message::Want { tag, bits, token, number });
         if !newer.is_empty() && self.has_room_for_others() {
             self.offer(from, newer, false, cx);
         }
     }
 
-    /// `from` gives a value.
+    /// `from` gives a value; it is taken if it was wanted of `from`.
     pub(super) fn on_give(
         &mut self,
         from: ContactOf<T>,
-        tag: u32,
+        (tag, token): (u32, u32),
         item: &Item,
         cx: &mut Cx<'_, Self>,
     ) {
-        if self.keep(item, cx) {
+        let now = cx.now();
+        let is_promised = |keys: &Box<Keys<_>>| keys.promises.holds(from, token, &item.key, now);
+        if self.keys.as_ref().is_some_and(is_promised) && self.keep(item, cx) {
             cx.send(from, Message::Kept { tag });
             if let Some(leaving) = self.active.as_mut().and_then(|active| active.leaving.as_mut()) {
                 // Its key may be among those that were handed over already.
@@ -156,14 +173,14 @@ impl<T: Topology> Overlay<T> {
         &mut self,
         from: ContactOf<T>,
         offering: &Offering,
-        bits: u32,
+        (bits, token): (u32, u32),
         cx: &mut Cx<'_, Self>,
     ) {
         let now = cx.now();
         for (index, (key, version)) in offering.keys.iter().enumerate().take(OFFER_MAX) {
             if bits >> index & 1 == 1 {
                 if let Some(item) = self.item(key, now) {
-                    let giving = Giving { item, drop: offering.drop };
+                    let giving = Giving { token, item, drop: offering.drop };
                     self.ask(from, Kind::Give(Box::new(giving)), cx);
                 }
             } else {
@@ -220,8 +237,9 @@ impl<T: Topology> Overlay<T> {
         keys.cursor = batch.last().filter(|_| batch.len() == count).map(|&(key, ..)| key);
         if keys.cursor.is_none() {
             keys.store.purge(now);
+            keys.promises.purge(now);
             keys.hurried = false;
-            if keys.store.is_empty() {
+            if keys.store.is_empty() && keys.promises.is_empty() {
                 self.keys = None;
                 return;
             }

@@ -69,6 +69,8 @@ pub enum Message<C, S> {
         tag: u32,
         /// Bit `i` says whether the `i`th offered key is wanted.
         bits: u32,
+        /// What gives of these keys must repeat: it shows that the offerer hears what is sent to it.
+        token: u32,
         /// The number of the version that is held of the first key; 0 if there is none.
         number: u32,
     },
@@ -76,6 +78,8 @@ pub enum Message<C, S> {
     Give {
         /// Chosen by the giver.
         tag: u32,
+        /// Of the [`Want`](Self::Want).
+        token: u32,
         /// The value.
         item: Box<Item>,
     },
@@ -108,8 +112,8 @@ impl<C, S> Message<C, S> {
             Self::Value { tag, item } => Message::Value { tag, item },
             Self::Absent { tag } => Message::Absent { tag },
             Self::Offer { tag, put, keys } => Message::Offer { tag, put, keys },
-            Self::Want { tag, bits, number } => Message::Want { tag, bits, number },
-            Self::Give { tag, item } => Message::Give { tag, item },
+            Self::Want { tag, bits, token, number } => Message::Want { tag, bits, token, number },
+            Self::Give { tag, token, item } => Message::Give { tag, token, item },
             Self::Kept { tag } => Message::Kept { tag },
             Self::Own { tag, said } => Message::Own { tag, said: own(said) },
         }

@@ -24,7 +24,7 @@ pub(super) enum Kind<T: Topology> {
     /// Whether it wants the value of a put.
     PutOffer { id: u32, key: Key },
     /// For its word that it has stored the value of a put.
-    PutGive { id: u32, item: Box<Item> },
+    PutGive { id: u32, token: u32, item: Box<Item> },
     /// Which of the values that were offered it wants.
     Offer(Box<Offering>),
     /// For its word that it has stored a value.
@@ -119,8 +119,12 @@ impl<T: Topology> Overlay<T> {
             Kind::Offer(offering) => {
                 Message::Offer { tag, put: false, keys: offering.keys.as_slice().into() }
             }
-            Kind::PutGive { item, .. } => Message::Give { tag, item: item.clone() },
-            Kind::Give(giving) => Message::Give { tag, item: Box::new(giving.item.clone()) },
+            Kind::PutGive { token, item, .. } => {
+                Message::Give { tag, token: *token, item: item.clone() }
+            }
+            Kind::Give(giving) => {
+                Message::Give { tag, token: giving.token, item: Box::new(giving.item.clone()) }
+            }
             Kind::Own(ask) => Message::Own { tag, said: T::request(self, ask) },
             Kind::Leaving(_) => return None,
         })

@@ -60,7 +60,8 @@ pub(super) struct Putting<T: Topology> {
     cost: Cost,
     /// The greatest version number that any of them has.
     number: u32,
-    takers: Vec<ContactOf<T>>,
+    /// Who wants it, with their tokens.
+    takers: Vec<(ContactOf<T>, u32)>,
     copies: u16,
     /// Whether this node is one of the holders.
     here: bool,
@@ -196,20 +197,18 @@ impl<T: Topology> Overlay<T> {
         self.active.as_mut()?.puts.iter_mut().find(|putting| putting.id == id)
     }
 
-    /// A holder says which version it has.
+    /// A holder says which version it has, and its token if it wants the value.
     pub(super) fn put_wanted(
         &mut self,
         id: u32,
         holder: ContactOf<T>,
-        wants: bool,
+        token: Option<u32>,
         number: u32,
         cx: &mut Cx<'_, Self>,
     ) {
         if let Some(putting) = self.putting(id) {
             putting.number = putting.number.max(number);
-            if wants {
-                putting.takers.push(holder);
-            }
+            putting.takers.extend(token.map(|token| (holder, token)));
         }
         self.put_on(id, cx);
     }
@@ -264,8 +263,8 @@ impl<T: Topology> Overlay<T> {
         {
             putting.copies += 1;
         }
-        for holder in takers {
-            self.ask(holder, Kind::PutGive { id, item: Box::new(item.clone()) }, cx);
+        for (holder, token) in takers {
+            self.ask(holder, Kind::PutGive { id, token, item: Box::new(item.clone()) }, cx);
         }
         self.put_on(id, cx);
     }

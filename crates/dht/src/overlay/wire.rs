@@ -116,11 +116,14 @@ fn encode_body<S: Speech>(message: &Message<Peer, S>, out: &mut Vec<u8>) {
         }
         Message::Owners { owners, .. } => encode_list(owners, LIST_MAX, out),
         Message::Get { key, .. } => out.extend(key.0),
-        Message::Value { item, .. } | Message::Give { item, .. } => write_item(item, out),
+        Message::Value { item, .. } => write_item(item, out),
+        Message::Give { token, item, .. } => {
+            out.extend(token.to_be_bytes());
+            write_item(item, out);
+        }
         Message::Offer { put, keys, .. } => write_offer(*put, keys, out),
-        Message::Want { bits, number, .. } => {
-            out.extend(bits.to_be_bytes());
-            out.extend(number.to_be_bytes());
+        Message::Want { bits, token, number, .. } => {
+            [bits, token, number].iter().for_each(|it| out.extend(it.to_be_bytes()));
         }
         Message::Own { said, .. } => said.encode(out),
         Message::Absent { .. } | Message::Kept { .. } => {}
@@ -148,9 +151,13 @@ fn decode_body<S: Speech>(
         }
         8 => {
             let bits = reader.u32("the wanted keys")?;
-            Message::Want { tag, bits, number: reader.u32("the version")? }
+            let (token, number) = (reader.u32("the token")?, reader.u32("the version")?);
+            Message::Want { tag, bits, token, number }
         }
-        9 => Message::Give { tag, item: reader.item()? },
+        9 => {
+            let token = reader.u32("the token")?;
+            Message::Give { tag, token, item: reader.item()? }
+        }
         10 => Message::Kept { tag },
         OWN.. => Message::Own { tag, said: S::decode(kind, reader)? },
         _ => return Err(Malformed::Kind(kind)),
