@@ -47,8 +47,10 @@ pub(super) struct Lookup<T: Topology> {
     pub(super) key: Key,
     /// Whom to ask, the next one last.
     candidates: Vec<Candidate<ContactOf<T>>>,
-    /// Who was asked, in which stage.
-    asked: Vec<(ContactOf<T>, u8)>,
+    /// Who was asked, in which stage, and how deep.
+    asked: Vec<Candidate<ContactOf<T>>>,
+    /// Who did not answer.
+    silent: Vec<ContactOf<T>>,
     /// Of the one that is asked.
     depth: u16,
     requests: u16,
@@ -64,6 +66,7 @@ impl<T: Topology> Lookup<T> {
             key,
             candidates: Vec::new(),
             asked: Vec::new(),
+            silent: Vec::new(),
             depth: 0,
             requests: 0,
             timeouts: 0,
@@ -73,7 +76,7 @@ impl<T: Topology> Lookup<T> {
 
     /// How far it has come with the one that is asked.
     pub(super) fn stage(&self) -> u8 {
-        self.asked.last().map_or(0, |&(_, stage)| stage)
+        self.asked.last().map_or(0, |asked| asked.stage)
     }
 
     pub(super) const fn has_candidates(&self) -> bool {
@@ -89,11 +92,19 @@ impl<T: Topology> Lookup<T> {
         Cost { hops: self.depth, messages: self.requests, timeouts: self.timeouts }
     }
 
+    /// Whether nothing new can be heard of `contact` in this stage.
+    fn is_over(&self, contact: ContactOf<T>, stage: u8) -> bool {
+        self.silent.contains(&contact)
+            || self.asked.iter().any(|asked| asked.contact == contact && asked.stage == stage)
+    }
+
     /// Adds `nodes`, of which the first is the best.
     fn push(&mut self, me: ContactOf<T>, nodes: &[ContactOf<T>], stage: u8, depth: u16) {
         for &contact in nodes.iter().take(LIST_MAX).rev() {
-            let known = contact == me || self.asked.contains(&(contact, stage));
-            if !known && self.candidates.len() < CANDIDATES_MAX {
+            if contact != me
+                && !self.is_over(contact, stage)
+                && self.candidates.len() < CANDIDATES_MAX
+            {
                 self.candidates.push(Candidate { contact, stage, depth });
             }
         }
@@ -150,14 +161,16 @@ impl<T: Topology> Overlay<T> {
         let spent = lookup.requests >= rules.lookup_requests_max
             || lookup.timeouts > rules.lookup_timeouts_max;
         while let Some(next) = lookup.candidates.pop() {
-            if lookup.asked.contains(&(next.contact, next.stage)) {
+            if lookup.is_over(next.contact, next.stage) {
                 continue;
             }
             if spent {
                 break;
             }
-            lookup.asked.push((next.contact, next.stage));
-            lookup.depth = next.depth;
+            // Whoever is asked in several stages is one node on the way.
+            let before = lookup.asked.iter().find(|asked| asked.contact == next.contact);
+            lookup.depth = before.map_or(next.depth, |before| before.depth);
+            lookup.asked.push(Candidate { depth: lookup.depth, ..next });
             lookup.requests += 1;
             return self.ask(next.contact, Kind::Lookup(lookup), cx);
         }
@@ -206,6 +219,7 @@ impl<T: Topology> Overlay<T> {
     /// Whoever was asked did not answer in time.
     pub(super) fn lookup_timed_out(&mut self, mut lookup: Box<Lookup<T>>, cx: &mut Cx<'_, Self>) {
         lookup.timeouts = lookup.timeouts.saturating_add(1);
+        lookup.silent.extend(lookup.asked.last().map(|asked| asked.contact));
         self.go_on(lookup, cx);
     }
 
