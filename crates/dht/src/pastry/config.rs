@@ -31,6 +31,8 @@ pub struct Config {
     /// The second stage of joining: from how many entries of each row a new node takes their row.
     /// With 0 there is none.
     pub second_stage: usize,
+    /// And from how many of its neighbourhood set it takes their tables (section 2.5).
+    pub second_neighbours: usize,
     /// Every how many ticks a node asks somebody of its table for a row; 0 for never. Entries that
     /// have failed are replaced by it, and by nearer ones.
     pub rows_every: u32,
@@ -53,6 +55,7 @@ impl Default for Config {
             leaves: 16,
             neighbours: 32,
             second_stage: 4,
+            second_neighbours: 8,
             rows_every: 4,
             merge_every: 8,
             randomised: false,

@@ -23,7 +23,8 @@ const WAYS: usize = 3;
 
 impl<C: Contact> Tables<C> {
     /// The nodes that lead on to `key`: first the one that the table has for its next digit, then
-    /// others who share as long a prefix and are nearer to it than `me` (section 2.3).
+    /// others who share as long a prefix and are nearer to it than `me` (section 2.3), `all` of them
+    /// or the best.
     fn leading_on(&self, me: C, key: &Key, all: bool, but: Option<C>) -> Vec<C> {
         let table = &self.core.table;
         let (base, here) = (table.base(), me.key());
@@ -36,28 +37,32 @@ impl<C: Contact> Tables<C> {
             let there = who.key();
             Some(*who) != but && base.shared(&there, key) >= level && apart(there, *key) < mine
         };
-        if !all && !found.is_empty() {
-            // One leaf in reserve, in case that the entry is silent.
-            let nearest = self.leaves.iter().filter(leads).min_by_key(|who| apart(who.key(), *key));
-            found.extend(nearest);
-            found.dedup();
-            return found;
-        }
         let rows = table.from_level(level, base.levels()).iter().map(|it| it.contact);
         let others = rows.chain(self.leaves.iter()).chain(self.neighbourhood());
-        let mut rest: Vec<_> = others
-            .filter(leads)
-            .map(|who| {
-                let there = who.key();
-                (core::cmp::Reverse(base.shared(&there, key)), apart(there, *key), who)
-            })
-            .collect();
-        rest.sort_unstable();
-        for (.., who) in rest {
-            if !found.contains(&who) {
-                found.push(who);
+        let ranked = others.filter(leads).map(|who| {
+            let there = who.key();
+            (core::cmp::Reverse(base.shared(&there, key)), apart(there, *key), who)
+        });
+        if all {
+            let mut rest: Vec<_> = ranked.collect();
+            rest.sort_unstable();
+            rest.dedup();
+            rest.retain(|(.., who)| !found.contains(who));
+            found.extend(rest.into_iter().map(|(.., who)| who));
+            return found;
+        }
+        // The others are in reserve, in case that the entry is silent.
+        let mut best = [None; WAYS];
+        for one in ranked.filter(|(.., who)| !found.contains(who)).map(Some) {
+            if !best.contains(&one)
+                && let Some(at) = best.iter().position(|other| other.is_none() || one < *other)
+            {
+                best[at..].rotate_right(1);
+                best[at] = one;
             }
         }
+        found.extend(best.into_iter().flatten().map(|(.., who)| who));
+        found.truncate(WAYS);
         found
     }
 
@@ -236,10 +241,13 @@ impl<C: Contact> Topology for Tables<C> {
 
     fn suspected(node: &mut Pastry<C>, who: C, cx: &mut Cx<'_, Pastry<C>>) {
         prefix::suspect(node, who, cx);
+        let leaves = &node.topology().leaves;
+        let (after, before) = (leaves.after().contains(&who), leaves.before().contains(&who));
         if node.topology.drop_contact(who) {
-            // Whoever is farthest on either side knows who comes next (section 2.4).
+            // Whoever is farthest on its side knows who comes next (section 2.4).
             let leaves = &node.topology().leaves;
-            let ends = [leaves.after().last(), leaves.before().last()].map(Option::<&C>::copied);
+            let ends = [(after, leaves.after().last()), (before, leaves.before().last())];
+            let ends = ends.map(|(was, end)| end.copied().filter(|_| was));
             for end in ends.into_iter().flatten() {
                 ask_leaves(node, end, cx);
             }
@@ -303,7 +311,7 @@ impl<C: Contact> Prefixed<C, LeafAsk, Leaf<C>> for Tables<C> {
         !known || here.leaves.wants(me, who, node.config().half())
     }
 
-    fn welcome(node: &mut Pastry<C>, who: C, rtt: u32, cx: &mut Cx<'_, Pastry<C>>) {
+    fn welcome(node: &mut Pastry<C>, who: C, rtt: u32, in_table: bool, cx: &mut Cx<'_, Pastry<C>>) {
         let (me, half) = (node.me(), node.config().half());
         let (limit, one_sided) = (node.config().neighbours, node.config().has(Fault::OneSided));
         let here = &mut node.topology;
@@ -311,16 +319,24 @@ impl<C: Contact> Prefixed<C, LeafAsk, Leaf<C>> for Tables<C> {
         if one_sided {
             here.leaves.forget_before();
         }
+        let known = here.near.len();
         here.near.retain(|&(_, near)| near != who);
+        let was_near = here.near.len() < known;
         let at = here.near.partition_point(|&(other, _)| other <= rtt);
         if at < limit {
             here.near.insert(at, (rtt, who));
             here.near.truncate(limit);
         }
-        if is_new && node.is_member() {
+        if !node.is_member() {
+            return;
+        }
+        if in_table || is_new || at < limit && !was_near {
+            // Whoever is near to this node may have it near, too.
+            node.say(who, Said::Word(Word::Hello), cx);
+        }
+        if is_new {
             // What is stored here may be the new one's.
             node.hurry();
-            let _ = cx;
         }
     }
 
@@ -333,8 +349,9 @@ impl<C: Contact> Prefixed<C, LeafAsk, Leaf<C>> for Tables<C> {
             return;
         }
         node.joined(cx);
-        let leaves = each_once(&node.topology().leaves);
-        prefix::greet_all(node, &leaves, &Word::Hello, cx);
+        let mut others = each_once(&node.topology().leaves);
+        others.extend(node.topology().neighbourhood());
+        prefix::greet_all(node, &others, &Word::Hello, cx);
         let beside = [leaves_ends(node, true), leaves_ends(node, false)];
         for leaf in beside.into_iter().flatten() {
             ask_leaves(node, leaf, cx);
@@ -348,7 +365,8 @@ fn leaves_ends<C: Contact>(node: &Pastry<C>, after: bool) -> Option<C> {
     if after { leaves.after().first().copied() } else { leaves.before().first().copied() }
 }
 
-/// Asks entries of each row for theirs (section 2.4: the second stage).
+/// Asks entries of each row for theirs, and those who are near for their tables (section 2.5: the
+/// second stage).
 fn second_stage<C: Contact>(node: &mut Pastry<C>, cx: &mut Cx<'_, Pastry<C>>) {
     let per_row = node.config().second_stage;
     let table = &node.topology().core.table;
@@ -361,6 +379,9 @@ fn second_stage<C: Contact>(node: &mut Pastry<C>, cx: &mut Cx<'_, Pastry<C>>) {
             asked.push((level as u8, entry.contact));
         }
     }
+    asked.extend(
+        node.topology().neighbourhood().take(node.config().second_neighbours).map(|who| (0, who)),
+    );
     for (level, who) in asked {
         node.ask_own(who, Ask::Row(level), cx);
     }

@@ -138,7 +138,8 @@ impl<C: Contact> Table<C> {
                             false => rng.below(count as u64) as usize,
                         };
                         let contact = ring[from + at];
-                        if !nearest.iter().any(|&(_, other)| other == contact) {
+                        let twice = || nearest.iter().any(|&(_, other)| other == contact);
+                        if samples >= count || !twice() {
                             nearest.push((rtt(me, contact), contact));
                         }
                     }

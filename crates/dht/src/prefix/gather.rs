@@ -42,8 +42,14 @@ pub(crate) trait Prefixed<C: Contact, A, O>:
     fn knows(node: &Overlay<Self>, who: C) -> bool;
     /// Whether a table lacks `who`, as far as can be told before it is measured.
     fn lacks(node: &Overlay<Self>, who: C) -> bool;
-    /// `who` is a living member, and is in the table if it has room.
-    fn welcome(node: &mut Overlay<Self>, who: C, rtt: u32, cx: &mut Cx<'_, Overlay<Self>>);
+    /// `who` is a living member, and is in the table if it has room, where it `is_new` or not.
+    fn welcome(
+        node: &mut Overlay<Self>,
+        who: C,
+        rtt: u32,
+        is_new: bool,
+        cx: &mut Cx<'_, Overlay<Self>>,
+    );
     /// The walk has ended at `root`, who is nearest.
     fn walked(node: &mut Overlay<Self>, root: C, cx: &mut Cx<'_, Overlay<Self>>);
     /// Everybody who was named has been asked whether he lives.
@@ -118,8 +124,8 @@ fn take_in<C: Contact, A, O, T: Prefixed<C, A, O>>(
     let core = node.topology.core_mut();
     let rtt = core.measured.filter(|(of, _)| *of == who).map_or(UNMEASURED, |(_, rtt)| rtt);
     core.clear(who);
-    core.table.offer(me, who, rtt, limit);
-    T::welcome(node, who, rtt, cx);
+    let is_new = core.table.offer(me, who, rtt, limit);
+    T::welcome(node, who, rtt, is_new, cx);
 }
 
 /// Begins to walk to this node's own place by way of `known`.

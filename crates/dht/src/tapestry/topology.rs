@@ -299,7 +299,7 @@ impl<C: Contact> Prefixed<C, PointerAsk<C>, Pointing<C>> for Tables<C> {
         !Self::knows(node, who)
     }
 
-    fn welcome(node: &mut Tapestry<C>, who: C, _: u32, cx: &mut Cx<'_, Tapestry<C>>) {
+    fn welcome(node: &mut Tapestry<C>, who: C, _: u32, _: bool, cx: &mut Cx<'_, Tapestry<C>>) {
         if node.is_member() && node.topology().core.table.contains(node.me(), who) {
             redirect(node, who, cx);
         }
