@@ -16,7 +16,7 @@ use machine::dht::{Command, Contact, Key};
 use machine::{OpId, Rng};
 use sim::{Latency, Link, Node, Settings, World};
 
-use super::prefix::{after, nearby, plane, random_key, round_trip};
+use super::prefix::{after, distance, nearby, plane, random_key, round_trip};
 use crate::watch::{self, Stage, Ways};
 
 /// How many candidates of a slot a standing node has measured.
@@ -33,8 +33,8 @@ struct Network {
 }
 
 impl Network {
-    /// `count` nodes with full tables.
-    fn standing(seed: u64, count: usize, config: Config) -> Self {
+    /// `count` nodes with full tables, each slot with the nearest of `samples`.
+    fn standing(seed: u64, count: usize, samples: usize, config: Config) -> Self {
         let plane = plane();
         let link = Link::new(plane.clone());
         let mut world = World::new(Settings { seed, threads: 1, link });
@@ -43,13 +43,13 @@ impl Network {
         let config = Arc::new(config);
         let rtt = |one, other| round_trip(&plane, one, other);
         for (index, &node) in nodes.iter().enumerate() {
-            world.start(node, Pastry::standing(&nodes, index, config.clone(), SAMPLES, &rtt));
+            world.start(node, Pastry::standing(&nodes, index, config.clone(), samples, &rtt));
         }
         watch::look_on(&mut world, &nodes, Stage::ring);
         Self::of(world, nodes, plane)
     }
 
-    /// `count` nodes that have joined one after the other, each by one that is near it.
+    /// `count` nodes that have joined one after the other, each by the nearest that it finds.
     fn grown(seed: u64, count: usize, config: Config, tell: &dyn Fn(f64)) -> Self {
         let plane = plane();
         let link = Link::new(plane.clone());
@@ -58,7 +58,9 @@ impl Network {
         let (config, mut rng) = (Arc::new(config), Rng::new(seed));
         watch::look_on(&mut world, &nodes, Stage::ring);
         for (index, &node) in nodes.iter().enumerate() {
-            let known = nearby(&plane, &nodes[..index], node, &mut rng).into_iter().collect();
+            let drawn = nearby(&plane, &nodes[..index], node, &mut rng);
+            let known =
+                drawn.map(|drawn| nearest(&world, &plane, drawn, node)).into_iter().collect();
             world.start(node, Pastry::new(node, config.clone()));
             world.command(node, OpId(index as u64), Command::Join { known });
             world.run_until(after(JOIN_EVERY * (index as u32 + 1)));
@@ -84,9 +86,32 @@ impl Network {
         way
     }
 
+    /// Two random nodes, the other one as a key.
+    fn draw_two(&self, rng: &mut Rng) -> (Node, Key) {
+        let mut any = || self.nodes[rng.below(self.nodes.len() as u64) as usize];
+        (any(), any().key())
+    }
+
     /// A random node and a random key.
     fn draw(&self, rng: &mut Rng) -> (Node, Key) {
         (self.nodes[rng.below(self.nodes.len() as u64) as usize], random_key(rng))
+    }
+}
+
+/// Who is nearest to `newcomer`, as one finds it who begins at `from` and asks whoever is nearest for
+/// its neighbourhood set until nobody there is nearer (Castro et al., MSR-TR-2002-82, section 4.2).
+fn nearest(world: &World<Pastry<Node>>, plane: &Latency, from: Node, newcomer: Node) -> Node {
+    let mut here = (distance(plane, newcomer, from), from);
+    loop {
+        let beside = world.get(here.1).into_iter().flat_map(|it| it.topology().neighbourhood());
+        let others = beside.filter(|&it| it != newcomer);
+        let best = others
+            .map(|it| (distance(plane, newcomer, it), it))
+            .min_by(|one, other| one.0.total_cmp(&other.0));
+        match best {
+            Some(best) if best.0 < here.0 => here = best,
+            _ => return here.1,
+        }
     }
 }
 

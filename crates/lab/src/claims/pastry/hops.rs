@@ -3,7 +3,7 @@
 use dht::pastry::Config;
 use machine::Rng;
 
-use super::{Network, still};
+use super::{Network, SAMPLES, still};
 use crate::claim::{Claim, Provenance};
 use crate::outcome::{Axis, Check, Outcome, Plot, Role, Series, Tolerance};
 use crate::param::{Kind, Param, ParamError};
@@ -64,7 +64,7 @@ fn measure(run: &Run<'_>) -> Result<Outcome, ParamError> {
         |&nodes, tell| {
             let seed = run.seed_of(nodes);
             let config = still(Config { bits: bits as u8, ..Config::default() });
-            let network = Network::standing(seed, nodes as usize, config);
+            let network = Network::standing(seed, nodes as usize, SAMPLES, config);
             tell(0.5);
             let mut rng = Rng::new(seed);
             let mut hops = 0;

@@ -3,7 +3,7 @@
 use dht::pastry::Config;
 use machine::Rng;
 
-use super::{Network, still};
+use super::{Network, SAMPLES, still};
 use crate::claim::{Claim, Provenance};
 use crate::outcome::{Axis, Check, Outcome, Plot, Role, Series, Tolerance};
 use crate::param::{Kind, Param, ParamError};
@@ -46,7 +46,8 @@ fn measure(run: &Run<'_>) -> Result<Outcome, ParamError> {
         |_| 1.0,
         |&nodes, tell| {
             let seed = run.seed_of(nodes);
-            let network = Network::standing(seed, nodes as usize, still(Config::default()));
+            let network =
+                Network::standing(seed, nodes as usize, SAMPLES, still(Config::default()));
             tell(0.5);
             let (mut rng, mut counts) = (Rng::new(seed), [0u64; 32]);
             for _ in 0..lookups {
