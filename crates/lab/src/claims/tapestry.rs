@@ -11,7 +11,7 @@ use dht::tapestry::{Config, Tapestry};
 use machine::dht::{Contact, Key};
 use sim::{Latency, Link, Node, Settings, World};
 
-use super::prefix::{plane, round_trip};
+use super::prefix::round_trip;
 use crate::watch::{self, Stage, Ways};
 
 /// A Tapestry network on a plane, its nodes in the order of their places.
@@ -25,8 +25,7 @@ struct Network {
 
 impl Network {
     /// `count` nodes with full tables, the nearest of `samples` in each slot.
-    fn standing(seed: u64, count: usize, samples: usize, config: Config) -> Self {
-        let plane = plane();
+    fn standing(seed: u64, count: usize, samples: usize, plane: Latency, config: Config) -> Self {
         let link = Link::new(plane.clone());
         let mut world = World::new(Settings { seed, threads: 1, link });
         let mut nodes = world.reserve(count);

@@ -9,7 +9,7 @@ use machine::dht::{Command, Contact, Key, Report};
 use machine::{Instant, OpId, Rng};
 use sim::Node;
 
-use super::super::prefix::{after, random_key};
+use super::super::prefix::{after, plane, random_key};
 use super::Network;
 use crate::claim::{Claim, Provenance};
 use crate::outcome::{Axis, Check, Outcome, Plot, Role, Series};
@@ -172,8 +172,13 @@ fn measure(run: &Run<'_>) -> Result<Outcome, ParamError> {
         |&nodes, tell| {
             let seed = run.seed_of(nodes);
             let rules = Rules { attempts: 2, ..Rules::default() };
-            let network =
-                Network::standing(seed, nodes as usize, 8, Config { rules, ..Config::default() });
+            let network = Network::standing(
+                seed,
+                nodes as usize,
+                8,
+                plane(),
+                Config { rules, ..Config::default() },
+            );
             let mut rng = Rng::new(seed);
             let keys: Vec<Key> = (0..objects).map(|_| random_key(&mut rng)).collect();
             let alive = network.nodes.clone();
