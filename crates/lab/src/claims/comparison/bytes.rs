@@ -1,13 +1,14 @@
 //! What simulated messages weigh as the datagrams that live nodes send over IPv4.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::rc::Rc;
 
 use dht::overlay::Speech;
 use dht::{can, chord, kademlia, kelips, overlay, pastry, tapestry, viceroy};
 use machine::dht::{Contact, Key};
-use machine::{Instant, Wire};
+use machine::{Instant, OpId, Wire};
 use sim::observer::{Input, Made};
 use sim::{Node, Observer, Simulated};
 
@@ -15,28 +16,49 @@ use sim::{Node, Observer, Simulated};
 const HEADS: usize = 20 + 8;
 const PORT: u16 = 4_000;
 
-/// Bytes that the messages of a network have taken since it was last looked at.
+/// Bytes that the messages of a network have taken since it was last looked at, and whose message
+/// answered which command.
 pub(super) struct Scales<M: Simulated> {
     length: fn(&M::Message) -> usize,
     bytes: u64,
+    /// Whom the message that is being heard is from.
+    heard: Option<Node>,
+    answered: BTreeMap<OpId, Node>,
 }
 
 impl<M: Simulated> Scales<M> {
     pub(super) fn new(length: fn(&M::Message) -> usize) -> Rc<RefCell<Self>> {
-        Rc::new(RefCell::new(Self { length, bytes: 0 }))
+        let answered = BTreeMap::new();
+        Rc::new(RefCell::new(Self { length, bytes: 0, heard: None, answered }))
     }
 
     pub(super) const fn take(&mut self) -> u64 {
         core::mem::replace(&mut self.bytes, 0)
     }
+
+    /// Whose message the end of `op` came with; `None` if it came without one.
+    pub(super) fn answered(&mut self, op: OpId) -> Option<Node> {
+        self.answered.remove(&op)
+    }
 }
 
 impl<M: Simulated> Observer<M> for Scales<M> {
-    fn input(&mut self, _: Instant, _: Node, _: Input<'_, M>) {}
+    fn input(&mut self, _: Instant, _: Node, input: Input<'_, M>) {
+        self.heard = match input {
+            Input::Message { from, .. } => Some(from),
+            _ => None,
+        };
+    }
 
     fn made(&mut self, _: Instant, _: Node, made: Made<'_, M>) {
-        if let Made::Message { message, .. } = made {
-            self.bytes += ((self.length)(message) + HEADS) as u64;
+        match (made, self.heard) {
+            (Made::Message { message, .. }, _) => {
+                self.bytes += ((self.length)(message) + HEADS) as u64;
+            }
+            (Made::Event { op: Some(op), .. }, Some(from)) => {
+                self.answered.insert(op, from);
+            }
+            _ => {}
         }
     }
 }

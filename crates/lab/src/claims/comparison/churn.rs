@@ -1,6 +1,8 @@
 //! What each system keeps while nodes come and go: values that are found, at what price.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::time::Duration;
 
 use machine::dht::{Command, Dht, Key, Report};
@@ -9,7 +11,7 @@ use sim::{Change, Node, Simulated, Span};
 
 use super::build::Plan;
 use super::bytes::Scales;
-use super::{Experiment, Network, SYSTEMS, System, random_key};
+use super::{Experiment, Network, SYSTEMS, System, random_key, round_trip};
 use crate::claim::{Claim, Provenance};
 use crate::claims::percentile;
 use crate::outcome::{Axis, Check, Outcome, Plot, Role, Series, Summary, number};
@@ -121,6 +123,8 @@ struct Row {
     hops: f64,
     /// Median, in milliseconds.
     latency: f64,
+    /// Time of all gets by that of asking at once whoever had the value.
+    stretch: f64,
     timeouts: f64,
 }
 
@@ -142,10 +146,14 @@ struct Tally {
     hops: u64,
     timeouts: u64,
     took: Vec<f64>,
+    /// Seconds of the gets that somebody else answered, and of the round trips to them.
+    remote: f64,
+    direct: f64,
 }
 
 struct Town<M: Simulated> {
     network: Network<M>,
+    scales: Rc<RefCell<Scales<M>>>,
     /// Members, in no order.
     up: Vec<Node>,
     keys: Vec<(u64, Key)>,
@@ -222,6 +230,7 @@ impl<M: Dht + Simulated> Town<M> {
                 }
                 continue;
             }
+            let holder = self.scales.borrow_mut().answered(OpId(op));
             let Some((asked, _)) = self.asked.remove(&op) else { continue };
             if asked < self.warm {
                 continue;
@@ -238,7 +247,12 @@ impl<M: Dht + Simulated> Town<M> {
                     self.tally.found += 1;
                     self.tally.hops += u64::from(cost.hops);
                     self.tally.timeouts += u64::from(cost.timeouts);
-                    self.tally.took.push((happening.at - asked).as_secs_f64());
+                    let took = (happening.at - asked).as_secs_f64();
+                    self.tally.took.push(took);
+                    if let Some(holder) = holder.filter(|&holder| holder != happening.node) {
+                        self.tally.remote += took;
+                        self.tally.direct += round_trip(happening.node, holder);
+                    }
                 }
                 _ => {}
             }
@@ -255,15 +269,15 @@ impl Experiment for Live {
         let rng = Rng::new(self.seed);
         let (keys, asked, tally) = (Vec::new(), BTreeMap::new(), Tally::default());
         let warm = Instant::ZERO + self.warm_up as u32 * SECOND;
-        let mut town = Town { network, up, keys, asked, tally, warm, rng };
+        let scales = Scales::new(network.length);
+        let mut town = Town { network, scales, up, keys, asked, tally, warm, rng };
         let end = self.warm_up + self.seconds;
-        let scales = Scales::new(town.network.length);
-        town.network.world.observe_too(scales.clone());
+        town.network.world.observe_too(town.scales.clone());
         let (mut sent, mut bytes) = (0, 0);
         for second in 0..end + PATIENCE {
             if second == self.warm_up {
                 sent = town.network.world.counts().sent;
-                scales.borrow_mut().take();
+                town.scales.borrow_mut().take();
             }
             let next = town.network.world.now() + SECOND;
             town.change(&mut churn, next);
@@ -271,7 +285,7 @@ impl Experiment for Live {
                 town.ask(second);
             } else if second == end {
                 sent = town.network.world.counts().sent - sent;
-                bytes = scales.borrow_mut().take();
+                bytes = town.scales.borrow_mut().take();
             }
             town.network.world.run_until(next);
             town.heed();
@@ -293,6 +307,7 @@ impl Experiment for Live {
             bytes: bytes as f64 / self.seconds as f64 / nodes,
             hops: share(tally.hops, tally.found),
             timeouts: share(tally.timeouts, tally.found),
+            stretch: tally.remote / tally.direct.max(f64::MIN_POSITIVE),
             latency: percentile(&mut tally.took, 0.5) * 1_000.0,
         }
     }
@@ -345,6 +360,7 @@ fn measure(run: &Run<'_>) -> Result<Outcome, ParamError> {
             "hops",
             "timeouts",
             "median ms",
+            "stretch",
         ];
         let mut lines = Vec::new();
         for system in SYSTEMS {
@@ -358,6 +374,7 @@ fn measure(run: &Run<'_>) -> Result<Outcome, ParamError> {
                     row.hops,
                     row.timeouts,
                     row.latency,
+                    row.stretch,
                 ];
                 lines.push((system.name().to_owned(), figures.map(number).to_vec()));
             }
@@ -387,6 +404,7 @@ fn measure(run: &Run<'_>) -> Result<Outcome, ParamError> {
         plot("Values found", "share", |row| row.found);
         plot("Messages of a node", "messages/s", |row| row.messages);
         plot("Bytes of a node", "bytes/s", |row| row.bytes);
+        plot("Stretch: time by that of asking the holder at once", "times", |row| row.stretch);
     }
     outcome.note(
         "A value a second is put by a random member, and one that was put at least a minute before is \
