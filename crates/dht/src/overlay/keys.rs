@@ -144,8 +144,9 @@ impl<T: Topology> Overlay<T> {
         cx: &mut Cx<'_, Self>,
     ) {
         let now = cx.now();
-        let is_promised = |keys: &Box<Keys<_>>| keys.promises.holds(from, token, &item.key, now);
-        if self.keys.as_ref().is_some_and(is_promised) && self.keep(item, cx) {
+        let promised =
+            self.keys.as_ref().is_some_and(|keys| keys.promises.holds(from, token, &item.key, now));
+        if promised && self.keep(item, cx) {
             cx.send(from, Message::Kept { tag });
             if let Some(leaving) = self.active.as_mut().and_then(|active| active.leaving.as_mut()) {
                 // Its key may be among those that were handed over already.
