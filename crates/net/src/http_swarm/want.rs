@@ -26,8 +26,8 @@ pub struct Want {
     pub sources: Vec<From>,
 }
 
-/// Where a file can be had. In words it is `ADDR:PORT`, or
-/// `ADDR:PORT/GUID/INDEX/PROXY,PROXY` for one that must be asked to connect.
+/// Where a file can be had. In words it is `ADDR:PORT`, or `ADDR:PORT/GUID/INDEX/PROXY,PROXY` for one
+/// that must be asked to connect, without the `GUID` if it has no name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct From {
     /// Where the host accepts connections.
@@ -65,7 +65,8 @@ impl fmt::Display for From {
         write!(f, "{}", self.addr)?;
         let Some(push) = &self.push else { return Ok(()) };
         let proxies: Vec<String> = push.proxies.iter().map(ToString::to_string).collect();
-        write!(f, "/{}/{}/{}", push.servent, push.index, proxies.join(","))
+        let name = (push.servent != Guid::default()).then(|| push.servent.to_string());
+        write!(f, "/{}/{}/{}", name.unwrap_or_default(), push.index, proxies.join(","))
     }
 }
 
@@ -81,7 +82,10 @@ fn parse(text: &str) -> Option<From> {
     let mut parts = text.split('/');
     let addr = parts.next()?.parse().ok()?;
     let Some(servent) = parts.next() else { return Some(From { addr, push: None }) };
-    let servent = Guid(codec::hex::decode::<16>(servent)?);
+    let servent = match servent {
+        "" => Guid::default(),
+        name => Guid(codec::hex::decode::<16>(name)?),
+    };
     let index = parts.next()?.parse().ok()?;
     let proxies = parts.next()?.split(',').filter(|proxy| !proxy.is_empty());
     let proxies = proxies.take(PROXIES_MAX).map(|proxy| proxy.parse().ok());
@@ -161,7 +165,8 @@ mod tests {
         let proxies = vec!["192.0.2.2:1".parse().expect("an address"); 2];
         let pushed = Pushed { servent: Guid([0xab; 16]), index: 7, proxies };
         let hidden = Pushed { proxies: Vec::new(), ..pushed.clone() };
-        for push in [None, Some(pushed), Some(hidden)] {
+        let unnamed = Pushed { servent: Guid::default(), ..pushed.clone() };
+        for push in [None, Some(pushed), Some(hidden), Some(unnamed)] {
             let from = From { addr, push };
             assert_eq!(from.to_string().parse(), Ok(from));
         }
