@@ -204,16 +204,8 @@ impl Api {
     /// # Errors
     /// When the system gives no randomness.
     pub fn login_link(&self) -> io::Result<String> {
-        // A browser on this machine reaches it there, whatever it listens on.
-        let here = |ip: IpAddr| match ip {
-            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-            ip => ip,
-        };
-        let place = self.address.map_or_else(
-            || self.place(),
-            |at| format!("http://{}/", SocketAddr::new(here(at.ip()), at.port())),
-        );
+        let place =
+            self.address.map_or_else(|| self.place(), |at| format!("http://{}/", from_here(at)));
         Ok(format!("{place}#code={}", self.shared.auth.code()?))
     }
 
@@ -307,4 +299,32 @@ fn router(shared: Arc<Shared>) -> Router {
         .fallback(web::page)
         .layer(axum::middleware::from_fn_with_state(shared.clone(), guard::guard))
         .with_state(shared)
+}
+
+/// Where a browser on this machine reaches what listens at `address`, which may be all of them.
+fn from_here(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_leads_to_an_address_that_browsers_open() {
+        for (listens, reached) in [
+            ("0.0.0.0:8700", "127.0.0.1:8700"),
+            ("[::]:8700", "[::1]:8700"),
+            ("192.0.2.7:8700", "192.0.2.7:8700"),
+            ("[2001:db8::7]:1", "[2001:db8::7]:1"),
+        ] {
+            let listens: SocketAddr = listens.parse().expect("an address");
+            assert_eq!(from_here(listens).to_string(), reached);
+        }
+    }
 }
