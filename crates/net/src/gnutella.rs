@@ -11,7 +11,7 @@ mod tests;
 mod upload;
 mod want;
 
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,12 +21,12 @@ use machine::Decoded;
 pub use search::gnutella::handshake::Role;
 use search::gnutella::servent::{Command, Config as ServentConfig, Event, NAME_MAX, Servent};
 pub use search::gnutella::servent::{Counters, Found, Mode, SharedFile};
-use search::gnutella::{Descriptor, QueryHit, Vendor};
+use search::gnutella::{Descriptor, QueryHit};
 pub use search::gnutella::{Guid, Sha1, TigerRoot, Urn};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{self, Receiver, Sender, WeakSender};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::time::timeout;
 
 use crate::dialer;
@@ -128,11 +128,11 @@ pub struct Picture {
 /// What all tasks of a servent know.
 struct Inner {
     guid: Guid,
-    vendor: Vendor,
     address: SocketAddr,
-    firewalled: bool,
     exchange: Exchange,
     inputs: WeakSender<Input>,
+    /// Whose turn it is to make a list of everything.
+    lists: Semaphore,
 }
 
 /// A servent, from outside. It ends with its last handle.
@@ -205,11 +205,10 @@ impl Node {
         let (inputs, waiting) = mpsc::channel(INPUTS_MAX);
         let inner = Arc::new(Inner {
             guid,
-            vendor: servent.vendor,
             address,
-            firewalled: config.firewalled,
             exchange,
             inputs: inputs.downgrade(),
+            lists: Semaphore::new(1),
         });
         let (stop, stopped) = watch::channel(());
         let machine = Servent::new(servent);
@@ -379,20 +378,13 @@ impl Inner {
         answered.await.ok()
     }
 
-    async fn browse(&self) -> Vec<(u32, SharedFile)> {
+    async fn listing(&self) -> Vec<u8> {
         let (answer, answered) = oneshot::channel();
         if let Some(inputs) = self.inputs.upgrade() {
             // A driver that has ended shares nothing.
-            let _ = inputs.send(Input::Browse(answer)).await;
+            let _ = inputs.send(Input::List(answer)).await;
         }
         answered.await.unwrap_or_default()
-    }
-
-    fn v4(&self) -> SocketAddrV4 {
-        match self.address {
-            SocketAddr::V4(addr) => addr,
-            SocketAddr::V6(_) => SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0),
-        }
     }
 }
 

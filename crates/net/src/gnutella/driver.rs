@@ -44,7 +44,7 @@ pub(super) enum Input {
     Share(SharedFile, oneshot::Sender<u32>),
     Unshare(Sha1),
     /// Hits for everything that is shared.
-    Browse(oneshot::Sender<Vec<(u32, SharedFile)>>),
+    List(oneshot::Sender<Vec<u8>>),
     Look(oneshot::Sender<Picture>),
 }
 
@@ -185,9 +185,8 @@ impl Core {
             Input::Unshare(sha1) => {
                 self.input(|machine, cx| machine.on_command(OpId(0), Command::Unshare(sha1), cx));
             }
-            Input::Browse(answer) => {
-                let all = self.machine.library().iter();
-                let _ = answer.send(all.map(|(index, file)| (index, file.clone())).collect());
+            Input::List(answer) => {
+                let _ = answer.send(self.machine.listing());
             }
             Input::Look(answer) => {
                 let _ = answer.send(Picture {

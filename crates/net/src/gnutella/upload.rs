@@ -4,11 +4,8 @@
 use std::io;
 
 use codec::zlib;
-use machine::Wire;
-use search::gnutella::servent::{Command, SharedFile};
-use search::gnutella::{
-    Descriptor, Guid, Header, HitBuilder, HitFlags, Kind, Record, Trailer, Urn,
-};
+use search::gnutella::Guid;
+use search::gnutella::servent::Command;
 use tokio::net::TcpStream;
 
 use super::Inner;
@@ -16,28 +13,22 @@ use super::driver::Input;
 use crate::http_swarm::request::Request;
 use crate::http_swarm::{send, simple};
 
-/// Files in one hit of an answer to browsing.
-const BROWSED: usize = 64;
-
 /// Everything that is shared, as hits.
 pub(super) async fn browse(
     inner: &Inner,
     stream: &mut TcpStream,
     request: &Request,
 ) -> io::Result<()> {
-    let mut bytes = Vec::new();
-    for files in inner.browse().await.chunks(BROWSED) {
-        if let Ok(message) = hit(inner, files) {
-            message.encode(&mut bytes);
-        }
-    }
+    // Lists are made and packed one after the other: each may take a while.
+    let turn = inner.lists.acquire().await.map_err(io::Error::other)?;
+    let mut bytes = inner.listing().await;
     let mut coding = "";
     if request.takes_deflate {
-        // Long lists take a while.
         let deflated = tokio::task::spawn_blocking(move || zlib::deflate(&bytes));
         bytes = deflated.await.map_err(io::Error::other)?;
         coding = "Content-Encoding: deflate\r\n";
     }
+    drop(turn);
     let head = format!(
         "HTTP/1.1 200 OK\r\nContent-Type: application/x-gnutella-packets\r\n{coding}\
          Content-Length: {}\r\n\r\n",
@@ -45,26 +36,6 @@ pub(super) async fn browse(
     );
     send(stream, head.as_bytes()).await?;
     if request.head_only { Ok(()) } else { send(stream, &bytes).await }
-}
-
-fn hit(
-    inner: &Inner,
-    files: &[(u32, SharedFile)],
-) -> Result<Descriptor, search::gnutella::WireError> {
-    let mut builder = HitBuilder::new(inner.v4(), 1_000);
-    for (index, file) in files {
-        let urn = Urn::Sha1(file.sha1).to_text();
-        builder.add(&Record {
-            index: *index,
-            size: u32::try_from(file.len).unwrap_or(u32::MAX),
-            name: file.name.as_bytes(),
-            extra: urn.as_bytes(),
-        })?;
-    }
-    let open = HitFlags { push: Some(inner.firewalled), ..HitFlags::default() }.to_bytes();
-    let trailer = Trailer { vendor: inner.vendor, open: &open, private: &[] };
-    let payload = builder.finish(Some(&trailer), inner.guid);
-    Descriptor::new(Header::new(Guid::default(), Kind::QueryHit, 1), payload)
 }
 
 /// Passes a push on to a leaf of ours.

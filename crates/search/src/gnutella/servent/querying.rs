@@ -6,7 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
-use machine::ConnId;
+use machine::{ConnId, Wire};
 
 use super::super::ggep::Builder;
 use super::super::handshake::Role;
@@ -192,6 +192,20 @@ impl<C: Address> Servent<C> {
             hits.push(self.finish_hit(builder));
         }
         hits
+    }
+
+    /// Everything that it shares, as browsing is answered: messages of hits, one after the other.
+    #[must_use]
+    pub fn listing(&self) -> Vec<u8> {
+        let all: Vec<u32> = self.library.iter().map(|(index, _)| index).collect();
+        let mut bytes = Vec::new();
+        for hit in self.hits(&all, limits::HIT_BYTES) {
+            let header = Header::new(Guid::default(), Kind::QueryHit, 1);
+            if let Ok(message) = Descriptor::new(header, hit) {
+                message.encode(&mut bytes);
+            }
+        }
+        bytes
     }
 
     fn empty_hit(&self) -> HitBuilder {
