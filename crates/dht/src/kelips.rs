@@ -30,6 +30,8 @@ pub type Kelips<C> = Overlay<Groups<C>>;
 /// What Kelips nodes say to each other.
 pub type Message<C> = crate::overlay::Message<C, Said<C>>;
 
+/// The stage in which a put looks for more homes than a value needs.
+const SPARE: u8 = 2;
 /// Most nodes that a leaving one says goodbye to.
 const GOODBYES_MAX: usize = 64;
 /// Most members, and most contacts, that a joiner greets.
@@ -118,9 +120,10 @@ pub enum Ask {
 
 impl<C: Contact> Kelips<C> {
     /// Those who hold `key`, or should: the homes that are known, the newest version first, then
-    /// the members nearest to it.
-    fn holders(&self, key: &Key) -> Vec<C> {
-        let replicas = self.rules().replicas();
+    /// the members nearest to it, until there are as many as hold a value, or as can be named when all
+    /// of those are silent.
+    fn holders(&self, key: &Key, all: bool) -> Vec<C> {
+        let replicas = if all { LIST_MAX } else { self.rules().replicas() };
         let mut homes: Vec<(u32, C)> = self
             .topology
             .tuples
@@ -174,6 +177,8 @@ impl<C: Contact> Topology for Groups<C> {
     type Ask = Ask;
     type Search = ();
 
+    const SPARE: Option<u8> = Some(SPARE);
+
     fn rules(config: &Config) -> &Rules {
         &config.rules
     }
@@ -190,7 +195,7 @@ impl<C: Contact> Topology for Groups<C> {
         let view = &node.topology;
         let group = group_of(key, view.groups);
         if group == view.group {
-            return Route::Owners(node.holders(key));
+            return Route::Owners(node.holders(key, stage >= SPARE));
         }
         let mut contacts: Vec<_> = view.contacts_in(group).iter().map(|(_, known)| known).collect();
         contacts.sort_by_key(|known| (known.rtt, core::cmp::Reverse(known.heard)));
@@ -202,7 +207,7 @@ impl<C: Contact> Topology for Groups<C> {
             );
         }
         nodes.truncate(LIST_MAX);
-        Route::Next { stage: 1, nodes }
+        Route::Next { stage: stage.max(1), nodes }
     }
 
     fn copies(node: &Kelips<C>, key: &Key) -> Option<Vec<C>> {

@@ -49,8 +49,10 @@ pub(super) struct Lookup<T: Topology> {
     candidates: Vec<Candidate<ContactOf<T>>>,
     /// Who was asked, in which stage, and how deep.
     asked: Vec<Candidate<ContactOf<T>>>,
-    /// Who did not answer.
-    silent: Vec<ContactOf<T>>,
+    /// Who did not answer, or had not answered before.
+    pub(super) silent: Vec<ContactOf<T>>,
+    /// Whether it looks for others than those whom one before it led to.
+    pub(super) spare: bool,
     /// Of the one that is asked.
     depth: u16,
     requests: u16,
@@ -67,6 +69,7 @@ impl<T: Topology> Lookup<T> {
             candidates: Vec::new(),
             asked: Vec::new(),
             silent: Vec::new(),
+            spare: false,
             depth: 0,
             requests: 0,
             timeouts: 0,
@@ -126,8 +129,11 @@ impl<T: Topology> Overlay<T> {
         key: Key,
         cx: &mut Cx<'_, Self>,
     ) {
-        let mut lookup = Box::new(Lookup::new(purpose, key));
-        match T::route(self, &key, stage) {
+        self.begin(stage, Box::new(Lookup::new(purpose, key)), cx);
+    }
+
+    fn begin(&mut self, stage: u8, mut lookup: Box<Lookup<T>>, cx: &mut Cx<'_, Self>) {
+        match T::route(self, &lookup.key, stage) {
             Route::Owners(owners) => self.arrived(lookup, &owners, cx),
             Route::Next { stage, nodes } => {
                 lookup.push(self.me, &nodes, stage, 1);
@@ -175,6 +181,21 @@ impl<T: Topology> Overlay<T> {
             return self.ask(next.contact, Kind::Lookup(lookup), cx);
         }
         self.lookup_failed(*lookup, cx);
+    }
+
+    /// Looks for others who may hold what is put, when all whom `before` led to were `silent`.
+    pub(super) fn look_for_spare(
+        &mut self,
+        stage: u8,
+        purpose: Purpose<T>,
+        key: Key,
+        (before, silent): (Cost, Vec<ContactOf<T>>),
+        cx: &mut Cx<'_, Self>,
+    ) {
+        let mut lookup = Box::new(Lookup::new(purpose, key));
+        (lookup.silent, lookup.spare) = (silent, true);
+        (lookup.requests, lookup.timeouts) = (before.messages, before.timeouts);
+        self.begin(stage, lookup, cx);
     }
 
     /// Somebody asks where `key` leads.
@@ -239,9 +260,7 @@ impl<T: Topology> Overlay<T> {
                 self.tell(op, Report::Located { nodes: owners.to_vec(), cost }, cx)
             }
             Purpose::Get(op) => self.named(op, lookup, owners, cx),
-            Purpose::Put(op, ref value) => {
-                self.put_at(op, lookup.key, value.clone(), owners, cost, cx);
-            }
+            Purpose::Put(..) => self.put_at(*lookup, owners, cx),
             Purpose::Orphan => self.orphan_placed(lookup.key, owners, cx),
             Purpose::Elsewhere => self.place_found(lookup.key, owners, cx),
             Purpose::Own(search) => T::on_found(self, search, lookup.key, owners, cost, cx),

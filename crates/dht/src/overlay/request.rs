@@ -214,6 +214,11 @@ impl<T: Topology> Overlay<T> {
             }
             self.active.get_or_insert_default().requests.push(request);
         }
+        for request in &late {
+            if let Kind::PutOffer { id, .. } | Kind::PutGive { id, .. } = request.kind {
+                self.put_timed_out(id, request.to);
+            }
+        }
         for request in late {
             self.timed_out(request, cx);
         }
@@ -233,7 +238,7 @@ impl<T: Topology> Overlay<T> {
         match request.kind {
             Kind::Lookup(lookup) => self.lookup_timed_out(lookup, cx),
             Kind::Get(getting) => self.get_timed_out(*getting, cx),
-            Kind::PutOffer { id, .. } | Kind::PutGive { id, .. } => self.put_timed_out(id, cx),
+            Kind::PutOffer { id, .. } | Kind::PutGive { id, .. } => self.put_on(id, cx),
             Kind::Offer(_) | Kind::Give(_) => self.moving_timed_out(cx),
             Kind::Own(ask) => T::on_silence(self, silent, ask, cx),
             Kind::Leaving(op) => self.depart(Some(op), cx),

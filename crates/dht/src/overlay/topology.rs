@@ -33,6 +33,10 @@ pub trait Topology: Sized {
     /// The stage that a lookup for a value begins in, where it may end sooner than others.
     const SEEK: u8 = 0;
 
+    /// The stage in which a put looks for others who may hold the value, once all whom it led to are
+    /// silent; `None` if there are no others.
+    const SPARE: Option<u8> = None;
+
     /// How a node knows others.
     type Contact: Contact;
     /// What may be chosen.

@@ -65,6 +65,10 @@ pub(super) struct Putting<T: Topology> {
     copies: u16,
     /// Whether this node is one of the holders.
     here: bool,
+    /// Who did not answer.
+    silent: Vec<ContactOf<T>>,
+    /// Whether these are others than those whom the first lookup led to.
+    spare: bool,
 }
 
 impl<T: Topology> Overlay<T> {
@@ -169,15 +173,17 @@ impl<T: Topology> Overlay<T> {
     /// The holders of `key`, which is put, are found.
     pub(super) fn put_at(
         &mut self,
-        op: OpId,
-        key: Key,
-        value: Value,
+        lookup: Lookup<T>,
         owners: &[ContactOf<T>],
-        mut cost: Cost,
         cx: &mut Cx<'_, Self>,
     ) {
+        let (key, mut cost) = (lookup.key, lookup.cost());
+        let Lookup { purpose: Purpose::Put(op, value), silent, spare, .. } = lookup else {
+            return;
+        };
         let id = cx.rng().next_u32();
         let mut holders: Vec<_> = owners.to_vec();
+        holders.retain(|holder| !silent.contains(holder));
         holders.truncate(self.rules().replicas());
         let here = holders.contains(&self.me);
         let number = if here { self.number(&key, cx.now()) } else { 0 };
@@ -188,7 +194,8 @@ impl<T: Topology> Overlay<T> {
             }
         }
         let takers = Vec::new();
-        let putting = Putting { id, op, key, value, cost, number, takers, copies: 0, here };
+        let putting =
+            Putting { id, op, key, value, cost, number, takers, copies: 0, here, silent, spare };
         self.active.get_or_insert_default().puts.push(putting);
         self.put_on(id, cx);
     }
@@ -221,16 +228,16 @@ impl<T: Topology> Overlay<T> {
         self.put_on(id, cx);
     }
 
-    /// A holder is silent.
-    pub(super) fn put_timed_out(&mut self, id: u32, cx: &mut Cx<'_, Self>) {
+    /// A holder is silent. The put goes on once all that fall silent together are known.
+    pub(super) fn put_timed_out(&mut self, id: u32, holder: ContactOf<T>) {
         if let Some(putting) = self.putting(id) {
+            putting.silent.push(holder);
             putting.cost.timeouts = putting.cost.timeouts.saturating_add(1);
         }
-        self.put_on(id, cx);
     }
 
     /// Goes on once nothing of this put is under way: gives, and then reports.
-    fn put_on(&mut self, id: u32, cx: &mut Cx<'_, Self>) {
+    pub(super) fn put_on(&mut self, id: u32, cx: &mut Cx<'_, Self>) {
         if self.any(|request| request.kind.is_put(id)) {
             return;
         }
@@ -240,9 +247,14 @@ impl<T: Topology> Overlay<T> {
         let here = core::mem::take(&mut putting.here);
         if takers.is_empty() && !here {
             let (op, copies, cost) = (putting.op, putting.copies, putting.cost);
-            if let Some(active) = &mut self.active {
-                active.puts.retain(|putting| putting.id != id);
+            let further = T::SPARE.filter(|_| copies == 0 && !putting.spare);
+            if let (Some(stage), false) = (further, putting.silent.is_empty()) {
+                let (key, silent) = (putting.key, core::mem::take(&mut putting.silent));
+                let purpose = Purpose::Put(op, putting.value.clone());
+                self.forget_put(id);
+                return self.look_for_spare(stage, purpose, key, (cost, silent), cx);
             }
+            self.forget_put(id);
             let report = match copies {
                 0 => Report::Failed { cost },
                 _ => Report::Stored { copies, cost },
@@ -267,6 +279,12 @@ impl<T: Topology> Overlay<T> {
             self.ask(holder, Kind::PutGive { id, token, item: Box::new(item.clone()) }, cx);
         }
         self.put_on(id, cx);
+    }
+
+    fn forget_put(&mut self, id: u32) {
+        if let Some(active) = &mut self.active {
+            active.puts.retain(|putting| putting.id != id);
+        }
     }
 
     /// Tells the user of everything that is not over that it has failed.

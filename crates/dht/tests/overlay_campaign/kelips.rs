@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dht::kelips::{Config, Fault, Groups, Message, Standing};
 use dht::overlay::{Event, Rules};
-use machine::dht::{Command, Key, Report};
+use machine::dht::{Command, Contact, Key, Report};
 use machine::{OpId, Rng};
 use sim::{Latency, Link, Node, Settings, World};
 
@@ -148,8 +148,9 @@ fn kelips_copies_that_are_not_repaired_are_missed() {
     planted(Defect::NoRepair, |it| matches!(it, Failure::TooFew(..)));
 }
 
-/// What a put comes to whose user's first contact in the group of the key is dead.
-fn put_past_the_dead(rules: Rules) -> Option<Report<Node>> {
+/// What a put comes to when its user's first contact in the group of the key is dead, or `homes`
+/// of those who should hold the value are.
+fn put_past_the_dead(rules: Rules, homes: usize) -> Option<Report<Node>> {
     let config = Arc::new(Config { rules, groups: 5, ..Config::default() });
     let link = Link::new(Latency::Constant(Duration::from_millis(20)));
     let mut world = World::new(Settings { seed: 1, threads: 1, link });
@@ -162,7 +163,19 @@ fn put_past_the_dead(rules: Rules) -> Option<Report<Node>> {
         let mut known = world.get(node)?.topology().contacts();
         known.find(|(group, _)| *group == 0).map(|(_, contact)| (node, contact))
     })?;
-    world.crash(contact);
+    if homes == 0 {
+        world.crash(contact);
+    }
+    let mut group: Vec<Node> = nodes
+        .iter()
+        .copied()
+        .filter(|&node| world.get(node).is_some_and(|it| it.topology().group() == 0))
+        .collect();
+    group.sort_by_key(|node| node.key().xor(&key));
+    group.truncate(homes);
+    for home in group {
+        world.crash(home);
+    }
     let value = b"kept".as_slice().into();
     world.command(asker, OpId(1), Command::Put { key, value });
     world.run_for(Duration::from_secs(20));
@@ -175,9 +188,21 @@ fn put_past_the_dead(rules: Rules) -> Option<Report<Node>> {
 #[test]
 fn inserts_go_on_to_the_next_contact_when_the_first_is_dead() {
     let rules = Rules { tick: None, ..Rules::default() };
-    let report = put_past_the_dead(rules.clone());
+    let report = put_past_the_dead(rules.clone(), 0);
     assert!(matches!(report, Some(Report::Stored { cost, .. }) if cost.timeouts > 0), "{report:?}");
     let once = Rules { lookup_timeouts_max: 0, ..rules };
-    let report = put_past_the_dead(once);
+    let report = put_past_the_dead(once, 0);
+    assert!(matches!(report, Some(Report::Failed { .. })), "{report:?}");
+}
+
+#[test]
+fn inserts_go_to_other_homes_when_all_who_were_named_are_dead() {
+    let rules = Rules { tick: None, ..Rules::default() };
+    for (homes, living) in [(2, 1), (3, 3), (5, 1)] {
+        let report = put_past_the_dead(rules.clone(), homes);
+        let Some(Report::Stored { copies, cost }) = report else { panic!("{homes}: {report:?}") };
+        assert_eq!((usize::from(cost.timeouts), copies), (homes, living));
+    }
+    let report = put_past_the_dead(rules, 60);
     assert!(matches!(report, Some(Report::Failed { .. })), "{report:?}");
 }
