@@ -21,8 +21,6 @@ mod peer;
 mod peers;
 mod respond;
 mod table;
-#[cfg(test)]
-mod testing;
 mod token;
 mod upkeep;
 

@@ -18,4 +18,6 @@ pub mod prefix;
 mod promises;
 pub mod store;
 pub mod tapestry;
+#[cfg(test)]
+mod testing;
 pub mod viceroy;

@@ -4,45 +4,30 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use machine::dht::{Contact, Key};
+use machine::dht::Contact;
 use machine::{Cx, DatagramMachine, Instant, Outbox, Output, Rng};
 
 use super::{Item, Topology, Version};
+use crate::testing::Short;
 use crate::{can, kelips, pastry, tapestry, viceroy};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct At(u16);
-
-impl machine::Contact for At {
-    type Host = u16;
-    fn host(&self) -> u16 {
-        self.0
-    }
-}
-
-impl Contact for At {
-    fn key(&self) -> Key {
-        Key::new(u128::from(self.0) << 112, 0)
-    }
-}
-
-const OFFERER: At = At(0x2000);
-const STRANGER: At = At(0x3000);
+const OFFERER: Short = Short(0x2000);
+const STRANGER: Short = Short(0x3000);
 
 fn item(place: u16) -> Item {
     let value = [1, 2, 3].as_slice().into();
-    Item { key: At(place).key(), version: Version::new(1, &[1, 2, 3]), seconds_left: 60, value }
+    Item { key: Short(place).key(), version: Version::new(1, &[1, 2, 3]), seconds_left: 60, value }
 }
 
 type Overlay<T> = super::Overlay<T>;
-type Message<T> = super::Message<At, <T as Topology>::Said>;
+type Message<T> = super::Message<Short, <T as Topology>::Said>;
 
 /// What `node` says to what `from` says.
-fn hear<T: Topology<Contact = At>>(
+fn hear<T: Topology<Contact = Short>>(
     node: &mut Overlay<T>,
-    from: At,
+    from: Short,
     message: Message<T>,
-) -> Vec<(At, Message<T>)> {
+) -> Vec<(Short, Message<T>)> {
     let (mut rng, mut outbox) = (Rng::new(1), Outbox::new());
     node.on_message(from, message, &mut Cx::new(Instant::ZERO, &mut rng, &mut outbox));
     let sent = outbox.drain().filter_map(|output| match output {
@@ -53,8 +38,8 @@ fn hear<T: Topology<Contact = At>>(
 }
 
 /// The token with which `node` wants a value of the first of `places` from `from`.
-fn offer<T: Topology<Contact = At>>(node: &mut Overlay<T>, from: At, places: &[u16]) -> u32 {
-    let keys = places.iter().map(|&place| (At(place).key(), Version::new(1, &[1, 2, 3])));
+fn offer<T: Topology<Contact = Short>>(node: &mut Overlay<T>, from: Short, places: &[u16]) -> u32 {
+    let keys = places.iter().map(|&place| (Short(place).key(), Version::new(1, &[1, 2, 3])));
     let said = hear(node, from, Message::<T>::Offer { tag: 7, put: false, keys: keys.collect() });
     let want = said.iter().find_map(|(to, said)| match said {
         Message::<T>::Want { tag: 7, bits, token, .. } => Some((*to, *bits, *token)),
@@ -66,22 +51,22 @@ fn offer<T: Topology<Contact = At>>(node: &mut Overlay<T>, from: At, places: &[u
 }
 
 /// Whether `node` stores and confirms what `from` gives with `token`.
-fn give<T: Topology<Contact = At>>(
+fn give<T: Topology<Contact = Short>>(
     node: &mut Overlay<T>,
-    from: At,
+    from: Short,
     token: u32,
     place: u16,
 ) -> bool {
     let said = hear(node, from, Message::<T>::Give { tag: 8, token, item: Box::new(item(place)) });
     let confirmed =
         said.iter().any(|(to, said)| *to == from && matches!(said, Message::<T>::Kept { tag: 8 }));
-    assert_eq!(node.value(&At(place).key()).is_some(), confirmed);
+    assert_eq!(node.value(&Short(place).key()).is_some(), confirmed);
     confirmed
 }
 
 fn takes_only_what_it_wanted<T>(mut node: Overlay<T>)
 where
-    T: Topology<Contact = At>,
+    T: Topology<Contact = Short>,
 {
     assert!(node.is_member());
     for token in [0, 1, u32::MAX] {
@@ -98,7 +83,7 @@ where
 
 #[test]
 fn kr_13_values_that_were_not_wanted_of_their_sender_are_not_stored() {
-    let ring = [At(0x1000), At(0x9000)];
+    let ring = [Short(0x1000), Short(0x9000)];
     let rtt = |_, _| 1;
     takes_only_what_it_wanted(pastry::Pastry::standing(&ring, 0, Arc::default(), 8, &rtt));
     takes_only_what_it_wanted(tapestry::Tapestry::standing(&ring, 0, Arc::default(), 8, &rtt));

@@ -11,26 +11,10 @@ use machine::{Cx, DatagramMachine, Instant, Outbox, Output, Rng, Wire};
 use super::{Config, Leaf, Leaves, Message, Pastry};
 use crate::chord::Peer;
 use crate::prefix::{Base, Said, Word};
+use crate::testing::Short;
 
-/// A contact that stands where a test wants it to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct At(u16);
-
-impl machine::Contact for At {
-    type Host = u16;
-    fn host(&self) -> u16 {
-        self.0
-    }
-}
-
-impl Contact for At {
-    fn key(&self) -> Key {
-        Key::new(u128::from(self.0) << 112, 0)
-    }
-}
-
-fn standing(places: &[u16], index: usize, leaves: usize) -> Pastry<At> {
-    let ring: Vec<At> = places.iter().map(|&at| At(at)).collect();
+fn standing(places: &[u16], index: usize, leaves: usize) -> Pastry<Short> {
+    let ring: Vec<Short> = places.iter().map(|&at| Short(at)).collect();
     let config = Config { leaves, ..Config::default() };
     Pastry::standing(&ring, index, Arc::new(config), 8, &|one, other| {
         one.0.abs_diff(other.0).into()
@@ -38,7 +22,7 @@ fn standing(places: &[u16], index: usize, leaves: usize) -> Pastry<At> {
 }
 
 fn key(at: u16) -> Key {
-    At(at).key()
+    Short(at).key()
 }
 
 #[test]
@@ -46,49 +30,52 @@ fn hops_resolve_digits_until_leaves_cover_the_key() {
     let places = [0x1000, 0x1400, 0x2000, 0x4000, 0x7000, 0x7770, 0x7900, 0xa000, 0xf000];
     let node = standing(&places, 0, 2);
     assert_eq!(node.next_hop(&key(0x0fff)), None, "its own");
-    assert_eq!(node.next_hop(&key(0x13ff)), Some(At(0x1400)), "a leaf");
-    assert_eq!(node.next_hop(&key(0xf100)), Some(At(0xf000)), "a leaf before it");
-    assert_eq!(node.next_hop(&key(0x7771)), Some(At(0x7000)), "the nearest with the digit");
-    assert_eq!(standing(&places, 4, 2).next_hop(&key(0x7771)), Some(At(0x7770)));
+    assert_eq!(node.next_hop(&key(0x13ff)), Some(Short(0x1400)), "a leaf");
+    assert_eq!(node.next_hop(&key(0xf100)), Some(Short(0xf000)), "a leaf before it");
+    assert_eq!(node.next_hop(&key(0x7771)), Some(Short(0x7000)), "the nearest with the digit");
+    assert_eq!(standing(&places, 4, 2).next_hop(&key(0x7771)), Some(Short(0x7770)));
     // Nobody has the digit: of the table, whoever is nearest and shares as much.
-    assert_eq!(node.next_hop(&key(0x8000)), Some(At(0x7000)));
+    assert_eq!(node.next_hop(&key(0x8000)), Some(Short(0x7000)));
 }
 
 #[test]
 fn leaves_are_the_nearest_on_either_side() {
     let node = standing(&[0x1000, 0x2000, 0x3000, 0x8000, 0xf000], 0, 4);
     let leaves = node.topology().leaves();
-    assert_eq!(leaves.after(), [At(0x2000), At(0x3000)]);
-    assert_eq!(leaves.before(), [At(0xf000), At(0x8000)]);
-    assert!(leaves.covers(At(0x1000), &key(0x9000), 2));
-    assert!(!leaves.covers(At(0x1000), &key(0x5000), 2), "beyond the farthest of both sides");
+    assert_eq!(leaves.after(), [Short(0x2000), Short(0x3000)]);
+    assert_eq!(leaves.before(), [Short(0xf000), Short(0x8000)]);
+    assert!(leaves.covers(Short(0x1000), &key(0x9000), 2));
+    assert!(!leaves.covers(Short(0x1000), &key(0x5000), 2), "beyond the farthest of both sides");
     let few = standing(&[0x1000, 0x2000, 0x3000, 0x8000], 0, 4);
-    assert!(few.topology().leaves().covers(At(0x1000), &key(0x5000), 2), "the whole circle");
-    assert_eq!(leaves.closest(At(0x1000), &key(0xfff0), 3), [At(0xf000), At(0x1000), At(0x2000)],);
+    assert!(few.topology().leaves().covers(Short(0x1000), &key(0x5000), 2), "the whole circle");
+    assert_eq!(
+        leaves.closest(Short(0x1000), &key(0xfff0), 3),
+        [Short(0xf000), Short(0x1000), Short(0x2000)],
+    );
 }
 
 #[test]
 fn a_leaf_on_one_side_is_wanted_on_the_other_once_somebody_nearer_has_gone() {
-    let me = At(0x1000);
+    let me = Short(0x1000);
     let mut leaves = Leaves::default();
     for who in [0x2000, 0x3000, 0x8000, 0xf000] {
-        leaves.offer(me, At(who), 3);
+        leaves.offer(me, Short(who), 3);
     }
-    assert_eq!(leaves.before(), [At(0xf000), At(0x8000), At(0x3000)]);
-    assert!(!leaves.wants(me, At(0x3000), 3), "on both sides");
-    leaves.remove(At(0xf000));
-    assert!(leaves.contains(At(0x2000)) && leaves.wants(me, At(0x2000), 3), "third before");
-    leaves.offer(me, At(0x2000), 3);
-    assert_eq!(leaves.before(), [At(0x8000), At(0x3000), At(0x2000)]);
-    assert!(!leaves.wants(me, At(0x2000), 3));
+    assert_eq!(leaves.before(), [Short(0xf000), Short(0x8000), Short(0x3000)]);
+    assert!(!leaves.wants(me, Short(0x3000), 3), "on both sides");
+    leaves.remove(Short(0xf000));
+    assert!(leaves.contains(Short(0x2000)) && leaves.wants(me, Short(0x2000), 3), "third before");
+    leaves.offer(me, Short(0x2000), 3);
+    assert_eq!(leaves.before(), [Short(0x8000), Short(0x3000), Short(0x2000)]);
+    assert!(!leaves.wants(me, Short(0x2000), 3));
 }
 
 /// What `node` says when `from` says `said` as an answer to its only question.
 fn answer(
-    node: &mut Pastry<At>,
-    ask: impl FnOnce(&mut Pastry<At>, &mut Cx<'_, Pastry<At>>),
-    said: impl FnOnce(u32) -> Message<At>,
-) -> Vec<(At, Message<At>)> {
+    node: &mut Pastry<Short>,
+    ask: impl FnOnce(&mut Pastry<Short>, &mut Cx<'_, Pastry<Short>>),
+    said: impl FnOnce(u32) -> Message<Short>,
+) -> Vec<(Short, Message<Short>)> {
     let (mut rng, mut outbox) = (Rng::new(1), Outbox::new());
     ask(node, &mut Cx::new(Instant::ZERO, &mut rng, &mut outbox));
     let mut asked = None;
@@ -115,16 +102,17 @@ fn kr_13_a_row_with_a_wrong_prefix_is_refused_whole() {
             tag,
             said: Said::Word(Word::Row {
                 level: 0,
-                contacts: contacts.iter().map(|&at| At(at)).collect(),
+                contacts: contacts.iter().map(|&at| Short(at)).collect(),
             }),
         }
     };
-    let ask = |node: &mut Pastry<At>, cx: &mut Cx<'_, Pastry<At>>| {
+    let ask = |node: &mut Pastry<Short>, cx: &mut Cx<'_, Pastry<Short>>| {
         crate::prefix::ask_row(node, cx);
     };
-    let pings = |sent: &[(At, Message<At>)]| -> Vec<u16> {
-        let ping =
-            |said: &Message<At>| matches!(said, Message::Own { said: Said::Word(Word::Ping), .. });
+    let pings = |sent: &[(Short, Message<Short>)]| -> Vec<u16> {
+        let ping = |said: &Message<Short>| {
+            matches!(said, Message::Own { said: Said::Word(Word::Ping), .. })
+        };
         sent.iter().filter(|(_, said)| ping(said)).map(|(to, _)| to.0).collect()
     };
     let mut node = standing(&[0x1000, 0x7000], 0, 2);
@@ -137,7 +125,7 @@ fn kr_13_a_row_with_a_wrong_prefix_is_refused_whole() {
             tag,
             said: Said::Word(Word::Row {
                 level: 1,
-                contacts: contacts.iter().map(|&at| At(at)).collect(),
+                contacts: contacts.iter().map(|&at| Short(at)).collect(),
             }),
         }
     };
@@ -146,7 +134,7 @@ fn kr_13_a_row_with_a_wrong_prefix_is_refused_whole() {
     assert_eq!(pings(&sent), [], "another row than the one that was asked for");
     assert_eq!(pings(&answer(&mut node, ask, deep(&[0x1900]))), [0x1900]);
     // Heard of is not known: nobody is taken in before it has answered.
-    assert!(node.topology().entries().iter().all(|entry| entry.contact == At(0x1700)));
+    assert!(node.topology().entries().iter().all(|entry| entry.contact == Short(0x1700)));
 }
 
 fn peer(n: u8) -> Peer {

@@ -44,7 +44,7 @@ impl<C: Contact> Table<C> {
     }
 
     const fn slot_of(&self, level: usize, digit: usize) -> u16 {
-        // At most 128 levels of 2 digits, or 16 of 256.
+        // Short most 128 levels of 2 digits, or 16 of 256.
         (level * self.base.width() + digit) as u16
     }
 
@@ -161,49 +161,32 @@ impl<C: Contact> Table<C> {
 mod tests {
     use alloc::vec;
 
-    use machine::dht::Key;
-
     use super::*;
+    use crate::testing::Short;
 
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-    struct At(u16);
-
-    impl machine::Contact for At {
-        type Host = u16;
-        fn host(&self) -> u16 {
-            self.0
-        }
-    }
-
-    impl Contact for At {
-        fn key(&self) -> Key {
-            Key::new(u128::from(self.0) << 112, 0)
-        }
-    }
-
-    fn contacts(entries: &[Entry<At>]) -> Vec<u16> {
+    fn contacts(entries: &[Entry<Short>]) -> Vec<u16> {
         entries.iter().map(|entry| entry.contact.0).collect()
     }
 
     #[test]
     fn slots_keep_the_nearest() {
-        let me = At(0x1234);
+        let me = Short(0x1234);
         let mut table = Table::new(Base::new(4));
         assert!(!table.offer(me, me, 1, 2), "nobody is in its own table");
-        assert!(table.offer(me, At(0x1299), 50, 2));
-        assert!(table.offer(me, At(0x1298), UNMEASURED, 2));
-        assert!(table.offer(me, At(0x2000), 7, 2));
+        assert!(table.offer(me, Short(0x1299), 50, 2));
+        assert!(table.offer(me, Short(0x1298), UNMEASURED, 2));
+        assert!(table.offer(me, Short(0x2000), 7, 2));
         assert_eq!(contacts(table.slot(2, 9)), [0x1299, 0x1298]);
-        assert!(!table.offer(me, At(0x1299), 60, 2), "known already");
-        assert!(table.offer(me, At(0x1297), 55, 2), "the one that nobody measured goes");
-        assert!(!table.offer(me, At(0x1296), 99, 2), "too far");
+        assert!(!table.offer(me, Short(0x1299), 60, 2), "known already");
+        assert!(table.offer(me, Short(0x1297), 55, 2), "the one that nobody measured goes");
+        assert!(!table.offer(me, Short(0x1296), 99, 2), "too far");
         assert_eq!(contacts(table.slot(2, 9)), [0x1297, 0x1299]);
         assert_eq!(contacts(table.level(0)), [0x2000]);
         assert_eq!(contacts(table.from_level(1, 32)), [0x1297, 0x1299]);
         assert_eq!(table.level_of(&table.entries()[1]), 2);
         assert_eq!(table.digit_of(&table.entries()[1]), 9);
-        assert!(table.contains(me, At(0x2000)) && !table.contains(me, At(0x2001)));
-        assert!(table.remove(At(0x2000)) && !table.remove(At(0x2000)));
+        assert!(table.contains(me, Short(0x2000)) && !table.contains(me, Short(0x2001)));
+        assert!(table.remove(Short(0x2000)) && !table.remove(Short(0x2000)));
         assert_eq!(contacts(table.entries()), vec![0x1297, 0x1299]);
     }
 }

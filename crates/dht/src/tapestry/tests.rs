@@ -11,26 +11,10 @@ use machine::{Cx, DatagramMachine, Instant, Outbox, Output, Rng, Wire};
 use super::{Config, Message, Pointing, Tapestry};
 use crate::chord::Peer;
 use crate::prefix::{Said, Word};
+use crate::testing::Short;
 
-/// A contact that stands where a test wants it to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct At(u16);
-
-impl machine::Contact for At {
-    type Host = u16;
-    fn host(&self) -> u16 {
-        self.0
-    }
-}
-
-impl Contact for At {
-    fn key(&self) -> Key {
-        Key::new(u128::from(self.0) << 112, 0)
-    }
-}
-
-fn standing(places: &[u16], index: usize) -> Tapestry<At> {
-    let ring: Vec<At> = places.iter().map(|&at| At(at)).collect();
+fn standing(places: &[u16], index: usize) -> Tapestry<Short> {
+    let ring: Vec<Short> = places.iter().map(|&at| Short(at)).collect();
     Tapestry::standing(&ring, index, Arc::new(Config::default()), 8, &|one, other| {
         one.0.abs_diff(other.0).into()
     })
@@ -41,7 +25,7 @@ fn roots(places: &[u16], key: u16) -> Vec<u16> {
     let nodes: Vec<_> = (0..places.len()).map(|index| standing(places, index)).collect();
     let end = |from: usize| {
         let (mut here, mut level) = (from, 0);
-        while let Some((next, resolved)) = nodes[here].next_hop(&At(key).key(), level) {
+        while let Some((next, resolved)) = nodes[here].next_hop(&Short(key).key(), level) {
             assert!(resolved > level, "each hop resolves a digit");
             here = places.iter().position(|&at| at == next.0).expect("a node");
             level = resolved;
@@ -72,7 +56,7 @@ fn all_ways_to_a_key_end_at_one_root() {
 fn kr_13_newcomers_are_greeted_only_by_those_who_share_most_with_them() {
     let multicast = |newcomer, shared| Message::Own {
         tag: 5,
-        said: Said::Own(Pointing::Multicast { newcomer: At(newcomer), shared, level: shared }),
+        said: Said::Own(Pointing::Multicast { newcomer: Short(newcomer), shared, level: shared }),
     };
     for (newcomer, shared, heard) in [
         // The node itself shares one digit.
@@ -86,9 +70,9 @@ fn kr_13_newcomers_are_greeted_only_by_those_who_share_most_with_them() {
         let mut node = standing(&[0x1000, 0x2000], 0);
         let (mut rng, mut outbox) = (Rng::new(1), Outbox::new());
         let mut cx = Cx::new(Instant::ZERO, &mut rng, &mut outbox);
-        node.on_message(At(0x9000), multicast(newcomer, shared), &mut cx);
-        let hello = |output: Output<Tapestry<At>>| {
-            matches!(output, Output::Effect(send) if send.to == At(newcomer)
+        node.on_message(Short(0x9000), multicast(newcomer, shared), &mut cx);
+        let hello = |output: Output<Tapestry<Short>>| {
+            matches!(output, Output::Effect(send) if send.to == Short(newcomer)
                 && matches!(send.message, Message::Own { said: Said::Word(Word::Hello), .. }))
         };
         assert_eq!(outbox.drain().any(hello), heard, "{newcomer:x} with {shared}");

@@ -9,8 +9,8 @@ use proptest::prelude::*;
 
 use super::super::config::Config;
 use super::super::table::Table;
-use super::super::testing::{Short, key};
 use super::{Lookup, Shape, Step};
+use crate::testing::{Short, key};
 
 const K: usize = 6;
 

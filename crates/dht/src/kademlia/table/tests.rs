@@ -6,8 +6,8 @@ use machine::dht::Contact;
 use proptest::prelude::*;
 
 use super::super::config::Config;
-use super::super::testing::{Short, key};
 use super::{Answered, FAILURES_MAX, Table};
+use crate::testing::{Short, key};
 
 fn config() -> Config<Short> {
     Config {

@@ -4,7 +4,7 @@ use machine::dht::{self, Key};
 
 /// A contact in a space of 16 bits; equal ones may claim different places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Short(pub(super) u16);
+pub(crate) struct Short(pub(crate) u16);
 
 impl machine::Contact for Short {
     type Host = u16;
@@ -21,6 +21,6 @@ impl dht::Contact for Short {
 }
 
 /// The key whose first 16 bits are `front`.
-pub(super) fn key(front: u16) -> Key {
+pub(crate) fn key(front: u16) -> Key {
     Key::new(u128::from(front) << 112, 0)
 }
