@@ -60,13 +60,16 @@ fn request(port: u16, left: u64, event: Event) -> AnnounceRequest {
     }
 }
 
-/// Announces until the tracker is there to answer.
+/// Announces until the tracker is there to answer: one that has a list of torrents refuses all of them
+/// until it has read that.
 async fn first(client: &TrackerClient, url: &str) -> AnnounceResponse {
     let begun = Instant::now();
     loop {
         match client.announce(url, &request(1001, 0, Event::Started)).await {
             Ok(response) => return response,
-            Err(TrackerError::Io(_) | TrackerError::Http(_)) if begun.elapsed() < START => {
+            Err(TrackerError::Io(_) | TrackerError::Http(_) | TrackerError::Refused(_))
+                if begun.elapsed() < START =>
+            {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
             Err(error) => panic!("{url}: {error}"),
