@@ -18,6 +18,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use bittorrent::id::PieceIndex;
 use tokio::sync::mpsc;
 
 use check::Checker;
@@ -27,10 +28,18 @@ pub use pool::{BufferPool, PieceBuf};
 use queue::Queue;
 use worker::Worker;
 
+use crate::store::Store;
+
 /// Most threads that hash if their number is not chosen.
 const MAX_HASH_THREADS: usize = 4;
 /// Stack of a thread: nothing recurses, but lanes that are not optimised keep all their words on it.
 const STACK_LEN: usize = 1024 * 1024;
+
+/// Whether these are the bytes of a piece; false while nobody has said what it hashes to.
+pub(crate) fn is_good(store: &Store, piece: PieceIndex, bytes: &[u8]) -> bool {
+    let Ok(expected) = store.expected(piece) else { return false };
+    Checker::default().check(&[(expected, bytes)]).iter().all(Verdict::is_good)
+}
 
 /// How many threads, how much memory.
 #[derive(Clone, Copy, Debug)]

@@ -1,11 +1,14 @@
 //! One file that comes in blocks from many hosts at once, whatever networks they are in: who fetches
 //! which block, what is believed, and what an earlier try left. How a block travels is a network's to
-//! know: `http_swarm` and `napster::client` bring them.
+//! know: `http_swarm` and `napster::client` bring them, and `torrent` out of a session of BitTorrent.
 
 mod claims;
+mod hashes;
+mod torrent;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -18,6 +21,9 @@ use tokio::sync::{Notify, watch};
 pub use crate::http_swarm::{FetchError, Progress, Tree, Want};
 use crate::http_swarm::{Share, lock, slice_of};
 use claims::Claims;
+
+pub use hashes::Hashes;
+pub use torrent::{TorrentError, TorrentFile};
 
 /// Blocks of one file.
 const BLOCKS_MAX: u64 = 1 << 20;
@@ -38,9 +44,13 @@ struct Inner {
     len: u64,
     block: u64,
     sha1: Option<Sha1>,
-    /// What others can have of it, and the tree of its hashes, if it has a name.
+    /// By what each block is believed.
+    hashes: Option<Hashes>,
+    /// What others can have of it, if it has a name.
     share: Option<Arc<Share>>,
     claims: Mutex<Claims>,
+    /// Whose turn it is to write: what is verified is never overwritten by what is not.
+    writing: Mutex<()>,
     kept: usize,
     changed: Notify,
     told: watch::Sender<Progress>,
@@ -74,17 +84,17 @@ impl Drop for TakesPart<'_> {
 
 impl Download {
     /// Begins to fetch what is wanted to the file `to`, or goes on where an earlier try has ended.
-    /// With a tree of hashes each block is believed by itself, else only the whole by its SHA-1.
+    /// With hashes each block is believed by itself, else only the whole by its SHA-1.
     ///
     /// # Errors
     /// If it is too large, or cannot be written.
     pub async fn open(
         want: &Want,
-        tree: Option<Tree>,
+        hashes: Option<Hashes>,
         to: &Path,
         told: watch::Sender<Progress>,
     ) -> Result<Self, FetchError> {
-        Self::begin(Some(want.sha1), want, tree, to, told).await
+        Self::begin(Some(want.sha1), want, hashes, to, told).await
     }
 
     /// The same, of `len` bytes of which nothing is known.
@@ -100,12 +110,12 @@ impl Download {
     async fn begin(
         sha1: Option<Sha1>,
         want: &Want,
-        tree: Option<Tree>,
+        hashes: Option<Hashes>,
         to: &Path,
         told: watch::Sender<Progress>,
     ) -> Result<Self, FetchError> {
         let (part, len) = (beside(to, ".part"), want.len);
-        let block = tree.as_ref().map_or_else(|| slice_of(len), |tree| tree.slice);
+        let block = hashes.as_ref().map_or_else(|| slice_of(len), Hashes::block);
         let blocks = len.div_ceil(block);
         if blocks > BLOCKS_MAX {
             return Err(FetchError::Len(len));
@@ -113,7 +123,8 @@ impl Download {
         let name = to.file_name().unwrap_or_default().to_string_lossy();
         let name: String = name.chars().take(NAME_MAX / 4).collect();
         let shared = sha1.map(|sha1| SharedFile { name, len, sha1, tree: want.tree });
-        let share = shared.map(|file| Arc::new(Share::partial(part.clone(), file, tree)));
+        let tree = hashes.as_ref().and_then(Hashes::tree);
+        let share = shared.map(|file| Arc::new(Share::partial(part.clone(), file, tree.cloned())));
         let map_path = beside(to, ".part-map");
         let disk = |path: &Path| {
             let path = path.to_owned();
@@ -130,8 +141,10 @@ impl Download {
             len,
             block,
             sha1,
+            hashes,
             share,
             claims: Mutex::new(Claims::new(0, &[])),
+            writing: Mutex::new(()),
             kept: 0,
             changed: Notify::new(),
             told,
@@ -161,6 +174,17 @@ impl Download {
         lock(&self.0.claims).left() == 0
     }
 
+    /// Waits until every block has come.
+    pub async fn completed(&self) {
+        loop {
+            let changed = self.changed();
+            if self.is_complete() {
+                return;
+            }
+            changed.await;
+        }
+    }
+
     /// How many blocks are missing, and how many there are.
     pub(crate) fn missing(&self) -> (usize, usize) {
         let blocks = self.0.len.div_ceil(self.0.block) as usize;
@@ -182,9 +206,37 @@ impl Download {
         self.0.len
     }
 
-    /// Whether each block is verified by a tree of hashes.
-    pub(crate) fn by_tree(&self) -> bool {
-        self.0.tree().is_some()
+    /// Whether each block is verified by itself.
+    pub(crate) fn by_hashes(&self) -> bool {
+        self.0.hashes.is_some()
+    }
+
+    /// Whether a block has come.
+    pub(crate) fn has(&self, block: usize) -> bool {
+        lock(&self.0.claims).has(block)
+    }
+
+    /// The blocks that have come after the first `known`, in the order in which they came.
+    pub(crate) fn arrived(&self, known: usize) -> Vec<usize> {
+        lock(&self.0.claims).arrived().get(known..).unwrap_or_default().to_vec()
+    }
+
+    /// Which block a byte is in.
+    pub(crate) fn block_at(&self, offset: u64) -> usize {
+        // There are not as many as that.
+        usize::try_from(offset / self.0.block).unwrap_or(usize::MAX)
+    }
+
+    /// What has come of these bytes, and zeros.
+    pub(crate) async fn read(&self, range: Range<u64>) -> io::Result<Vec<u8>> {
+        let inner = self.0.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            // As long as a piece or block.
+            let mut bytes = vec![0; (range.end - range.start) as usize];
+            inner.file.read_exact_at(&mut bytes, range.start)?;
+            Ok(bytes)
+        });
+        read.await.map_err(io::Error::other)?
     }
 
     /// How many blocks an earlier try left.
@@ -235,18 +287,31 @@ impl Download {
 
     /// Keeps all bytes of a block; whether they are what they should be, as far as can be said.
     pub(crate) async fn keep(&self, claim: Claim<'_>, bytes: Vec<u8>) -> io::Result<bool> {
-        let (inner, block) = (self.0.clone(), claim.block);
-        let kept = tokio::task::spawn_blocking(move || inner.write(block, &bytes));
-        if !kept.await.map_err(io::Error::other)?? {
-            return Ok(false);
-        }
-        let (start, end) = self.range(block);
-        if let Some(share) = self.share() {
-            share.add(start..end);
-        }
-        lock(&self.0.claims).done(block);
-        self.0.told.send_modify(|progress| progress.have += end - start);
-        Ok(true)
+        self.take(claim.block, bytes, false).await
+    }
+
+    /// Keeps all bytes of a block that a torrent vouches for, whoever has claimed it; whether the
+    /// download's own hashes say the same, if it has any.
+    pub(crate) async fn supply(&self, block: usize, bytes: Vec<u8>) -> io::Result<bool> {
+        self.take(block, bytes, true).await
+    }
+
+    /// Writes bytes that are right over those that are there.
+    pub(crate) async fn mend(&self, offset: u64, bytes: Vec<u8>) -> io::Result<()> {
+        let inner = self.0.clone();
+        let mended = tokio::task::spawn_blocking(move || {
+            let _writing = lock(&inner.writing);
+            inner.file.write_all_at(&bytes, offset)
+        });
+        mended.await.map_err(io::Error::other)?
+    }
+
+    async fn take(&self, block: usize, bytes: Vec<u8>, is_vouched: bool) -> io::Result<bool> {
+        let inner = self.0.clone();
+        let taken = tokio::task::spawn_blocking(move || inner.take(block, &bytes, is_vouched));
+        let is_right = taken.await.map_err(io::Error::other)??;
+        self.0.changed.notify_waiters();
+        Ok(is_right)
     }
 
     /// Once every block has come: verifies the whole, and gives it its name.
@@ -267,16 +332,12 @@ impl Download {
 }
 
 impl Inner {
-    fn tree(&self) -> Option<&Tree> {
-        self.share.as_ref()?.tree()
-    }
-
     fn range(&self, block: usize) -> (u64, u64) {
         let start = block as u64 * self.block;
         (start, self.len.min(start.saturating_add(self.block)))
     }
 
-    /// Finds the blocks that an earlier try left: all that the tree knows, or those it has noted.
+    /// Finds the blocks that an earlier try left: all that hash right, or those it has noted.
     fn take_up(&self, blocks: usize) -> io::Result<Vec<usize>> {
         let is_same = self.file.metadata()?.len() == self.len;
         let mut noted = Vec::new();
@@ -294,12 +355,12 @@ impl Inner {
         let (mut kept, mut bytes) = (Vec::new(), Vec::new());
         for (block, noted) in noted.iter().enumerate() {
             let (start, end) = self.range(block);
-            let is_there = match self.tree() {
-                Some(tree) => {
+            let is_there = match &self.hashes {
+                Some(hashes) => {
                     // Blocks are bounded.
                     bytes.resize((end - start) as usize, 0);
                     self.file.read_exact_at(&mut bytes, start)?;
-                    tree.verifies(block, &bytes)
+                    hashes.verify(block, &bytes)
                 }
                 None => *noted == 1,
             };
@@ -313,12 +374,24 @@ impl Inner {
         Ok(kept)
     }
 
-    fn write(&self, block: usize, bytes: &[u8]) -> io::Result<bool> {
-        if self.tree().is_some_and(|tree| !tree.verifies(block, bytes)) {
+    /// Writes a block, unless it is wrong, or is there and nobody knows better.
+    fn take(&self, block: usize, bytes: &[u8], is_vouched: bool) -> io::Result<bool> {
+        if self.hashes.as_ref().is_some_and(|hashes| !hashes.verify(block, bytes)) {
             return Ok(false);
         }
-        self.file.write_all_at(bytes, self.range(block).0)?;
+        let _writing = lock(&self.writing);
+        if !is_vouched && lock(&self.claims).has(block) {
+            return Ok(true);
+        }
+        let (start, end) = self.range(block);
+        self.file.write_all_at(bytes, start)?;
         self.map.write_all_at(&[1], block as u64)?;
+        if let Some(share) = &self.share {
+            share.add(start..end);
+        }
+        if lock(&self.claims).done(block) {
+            self.told.send_modify(|progress| progress.have += end - start);
+        }
         Ok(true)
     }
 

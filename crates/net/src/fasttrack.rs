@@ -27,7 +27,7 @@ use tokio::time::timeout;
 use crate::datagram::{self, Answers, Counters, Events, Handle};
 pub use crate::dht::{IdentityError, SigningKey};
 use crate::dialer;
-use crate::download::Download;
+use crate::download::{Download, Hashes};
 use crate::http_swarm::request::Request;
 use crate::http_swarm::{self, Exchange, Given, Network, Pushed, Share, lock};
 pub use crate::http_swarm::{FetchError, Fetched, From, Gave, Progress, Tree, Want};
@@ -345,7 +345,7 @@ impl Node {
         told: watch::Sender<Progress>,
     ) -> Result<Fetched, FetchError> {
         let tree = self.tree(&want).await;
-        let download = Download::open(&want, tree, to, told).await?;
+        let download = Download::open(&want, tree.map(Hashes::Tiger), to, told).await?;
         let fetched = http_swarm::bring(&self.taker(), &want, &download).await?;
         download.finish().await?;
         self.thank(&want, &fetched);
@@ -365,7 +365,7 @@ impl Node {
     /// If no source has what is missing, or it cannot be written.
     pub async fn bring(&self, want: &Want, download: &Download) -> Result<Fetched, FetchError> {
         let fetched = http_swarm::bring(&self.taker(), want, download).await?;
-        if fetched.by_tree {
+        if fetched.by_hashes {
             self.thank(want, &fetched);
         }
         Ok(fetched)

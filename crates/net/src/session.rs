@@ -31,7 +31,9 @@ use bittorrent::picker::Priority;
 
 use crate::dht::KademliaNode;
 use crate::port_map::{PortMapper, PortMapping, PortProtocol};
+use crate::store::Store;
 use codec::bitfield::Bitfield;
+use tokio::sync::watch;
 
 pub use config::{
     AddTorrent, DhtConfig, Earlier, Encryption, Precedence, SeedUntil, SessionConfig, Source,
@@ -168,11 +170,7 @@ impl Session {
 
     /// Leaves a torrent and forgets it; its files stay. Returns when nobody touches them any more.
     pub fn remove(&self, torrent: &Torrent) {
-        let (answer, answered) = sync_channel(1);
-        if self.control.send(Control::Remove(torrent.tag, answer)).is_ok() {
-            // An answer and a dead reactor lead to the same end.
-            let _ = answered.recv();
-        }
+        torrent.remove();
     }
 
     /// Pictures of the torrents of which something is new since this was last called, peers and
@@ -256,6 +254,15 @@ impl Torrent {
         TorrentId(self.tag)
     }
 
+    /// As [`Session::remove`], for who has no session at hand.
+    pub fn remove(&self) {
+        let (answer, answered) = sync_channel(1);
+        if self.control.send(Control::Remove(self.tag, answer)).is_ok() {
+            // An answer and a dead reactor lead to the same end.
+            let _ = answered.recv();
+        }
+    }
+
     /// A picture of it now; `None` once the session has ended.
     #[must_use]
     pub fn stats(&self) -> Option<TorrentStats> {
@@ -278,6 +285,26 @@ impl Torrent {
         let (answer, answered) = sync_channel(1);
         self.control.send(Control::Have(self.tag, answer)).ok()?;
         answered.recv().ok()?
+    }
+
+    /// Hears whenever its state changes, a piece is verified or a piece layer becomes known; ends when it leaves the session.
+    /// `None` if it has.
+    pub(crate) fn follow(&self) -> Option<watch::Receiver<()>> {
+        let (answer, answered) = sync_channel(1);
+        self.control.send(Control::Follow(self.tag, answer)).ok()?;
+        answered.recv().ok()?
+    }
+
+    /// Its files; `None` while it is not known which there are.
+    pub(crate) fn store(&self) -> Option<Arc<Store>> {
+        let (answer, answered) = sync_channel(1);
+        self.control.send(Control::Store(self.tag, answer)).ok()?;
+        answered.recv().ok()?
+    }
+
+    /// Does not fetch these pieces, which others bring. Replaces what was said before.
+    pub(crate) fn leave(&self, pieces: Bitfield) {
+        let _ = self.control.send(Control::Leave(self.tag, pieces));
     }
 
     /// A reader of file `index` of its info dictionary; `None` if there is no such file, or it is

@@ -237,7 +237,7 @@ async fn find(node: &Node, name: &str, to: &str) -> &'static str {
         let fetched = async { node.fetch(want, Path::new(to), watch::Sender::default()).await };
         match (to, found.push) {
             ("", _) => return "it",
-            (_, push) if fetched.await.is_ok_and(|fetched| fetched.by_tree) => {
+            (_, push) if fetched.await.is_ok_and(|fetched| fetched.by_hashes) => {
                 return if push { "by push" } else { "by hand" };
             }
             // Whoever passes pushes on may have been killed.

@@ -8,6 +8,8 @@ pub(super) struct Claims {
     /// Nobody has or fetches them.
     missing: BTreeSet<usize>,
     claimed: BTreeSet<usize>,
+    /// Those that are there, in the order in which they came.
+    arrived: Vec<usize>,
 }
 
 impl Claims {
@@ -17,7 +19,7 @@ impl Claims {
         for block in kept {
             missing.remove(block);
         }
-        Self { missing, claimed: BTreeSet::new() }
+        Self { missing, claimed: BTreeSet::new(), arrived: kept.to_vec() }
     }
 
     /// How many are not there.
@@ -67,9 +69,23 @@ impl Claims {
         }
     }
 
-    /// One that was claimed is there.
-    pub(super) fn done(&mut self, block: usize) {
-        self.claimed.remove(&block);
+    /// One is there, whether or not somebody else has claimed it; whether it was not before.
+    pub(super) fn done(&mut self, block: usize) -> bool {
+        let is_new = self.missing.remove(&block) | self.claimed.remove(&block);
+        if is_new {
+            self.arrived.push(block);
+        }
+        is_new
+    }
+
+    /// Whether this one is there.
+    pub(super) fn has(&self, block: usize) -> bool {
+        !self.missing.contains(&block) && !self.claimed.contains(&block)
+    }
+
+    /// Those that are there, in the order in which they came.
+    pub(super) fn arrived(&self) -> &[usize] {
+        &self.arrived
     }
 }
 

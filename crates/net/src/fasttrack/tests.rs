@@ -132,7 +132,7 @@ fn who_uploads_is_elected_and_searches_outlive_their_supernode() {
             let want = find(node, "node0", 1).await;
             let to = place.path(&format!("got{number}"));
             let fetched = fetch(node, want, &to).await;
-            assert!(fetched.by_tree && fetched.from[0].identity == Some(server.id().0));
+            assert!(fetched.by_hashes && fetched.from[0].identity == Some(server.id().0));
             assert_eq!(
                 std::fs::read(&to).ok(),
                 std::fs::read(place.path("shared/song of node0.ogg")).ok()
@@ -254,7 +254,7 @@ fn a_leaf_that_nobody_can_connect_to_gives_when_it_is_called() {
             let fetched = fetch(taker, want, &to).await;
             let gave = fetched.from.iter().map(|gave| (gave.addr, gave.bytes, gave.identity));
             let all = (hidden.address(), 700_000, Some(hidden.id().0));
-            assert!(fetched.by_tree && gave.eq([all]), "{fetched:?}");
+            assert!(fetched.by_hashes && gave.eq([all]), "{fetched:?}");
             assert_eq!(std::fs::read(&to).ok(), std::fs::read(&path).ok());
         }
     });

@@ -73,7 +73,7 @@ async fn a_leaf_finds_what_another_shares_and_fetches_it_verified() {
     let to = dir.path().join("taken.bin");
     let want = Want::of(&found).expect("a hash");
     let fetched = taker.fetch(want, &to, watch::Sender::default()).await.expect("fetched");
-    assert!(fetched.by_tree);
+    assert!(fetched.by_hashes);
     let gave = |gave: &Gave| (gave.addr, gave.bytes);
     assert_eq!(fetched.from.iter().map(gave).collect::<Vec<_>>(), [(giver.address(), 2_500_000)]);
     assert_eq!(Share::hash(&to).expect("a file").file.sha1, file.sha1);
@@ -123,7 +123,7 @@ async fn bad_blocks_are_thrown_away_and_taken_from_others() {
         .fetch(want, &dir.path().join("taken.bin"), watch::Sender::default())
         .await
         .expect("fetched");
-    assert!(fetched.by_tree && fetched.from.iter().all(|gave| gave.addr == good.address()));
+    assert!(fetched.by_hashes && fetched.from.iter().all(|gave| gave.addr == good.address()));
 }
 
 #[tokio::test]
@@ -185,7 +185,7 @@ async fn a_file_comes_from_several_and_what_came_before_is_kept() {
     }
     assert!(!to.exists());
     let fetched = taker.fetch(want, &to, watch::Sender::default()).await.expect("fetched");
-    assert!(fetched.by_tree && fetched.kept_blocks > 0 && fetched.from.len() == 2, "{fetched:?}");
+    assert!(fetched.by_hashes && fetched.kept_blocks > 0 && fetched.from.len() == 2, "{fetched:?}");
     assert_eq!(Share::hash(&to).expect("a file").file.sha1, file.sha1);
 }
 

@@ -14,7 +14,7 @@ use super::swarm::Swarm;
 use super::tiger_tree::{TigerTree, slice_of};
 use super::want::{FetchError, Fetched, From, Progress, Want};
 use super::{Exchange, Network, thex};
-use crate::download::Download;
+use crate::download::{Download, Hashes};
 
 /// Sources that are asked for the tree.
 const TREE_SOURCES_MAX: usize = 8;
@@ -29,7 +29,7 @@ pub(crate) async fn run<N: Network>(
     told: watch::Sender<Progress>,
 ) -> Result<Fetched, FetchError> {
     let tree = tree(&**network, &want).await;
-    let download = Download::open(&want, tree, to, told).await?;
+    let download = Download::open(&want, tree.map(Hashes::Tiger), to, told).await?;
     let fetched = bring(network, &want, &download).await?;
     download.finish().await?;
     Ok(fetched)
@@ -45,10 +45,10 @@ pub(crate) async fn bring<N: Network>(
     // What is verified is given on while the rest still comes.
     let _offered = download
         .share()
-        .filter(|_| download.by_tree())
+        .filter(|_| download.by_hashes())
         .map(|share| Offered::new(network.exchange(), share));
     let fetched = Swarm::new(network, download, want.sha1).run(want).await?;
-    Ok(Fetched { by_tree: download.by_tree(), kept_blocks: download.kept() as u64, ..fetched })
+    Ok(Fetched { by_hashes: download.by_hashes(), kept_blocks: download.kept() as u64, ..fetched })
 }
 
 /// A part that others can have for as long as this lives.

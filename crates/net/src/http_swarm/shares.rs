@@ -61,11 +61,6 @@ impl Share {
         Ok(Self::new(path.to_owned(), file, Some(tree), true))
     }
 
-    /// The tree of its hashes, if it is known already.
-    pub(crate) fn tree(&self) -> Option<&TigerTree> {
-        self.tree.get()
-    }
-
     /// Whether others can have the tree.
     pub(super) fn has_tree(&self) -> bool {
         self.file.tree.is_some() && (self.tree.get().is_some() || self.is_whole())

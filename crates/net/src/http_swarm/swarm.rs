@@ -207,18 +207,9 @@ impl<N: Network> Swarm<N> {
                 None => None,
             }
         };
-        let over = async {
-            loop {
-                let changed = self.download.changed();
-                if self.download.is_complete() {
-                    return;
-                }
-                changed.await;
-            }
-        };
         tokio::select! {
             Some((stream, read)) = called => source.move_to(stream, read),
-            () = over => {}
+            () = self.download.completed() => {}
             () = tokio::time::sleep(wait) => if source.is_over(wait) {
                 let again = connect(&*self.network, from).await.map_err(Trouble::Source)?;
                 let (stream, read) = again.into_given();

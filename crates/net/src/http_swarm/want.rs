@@ -96,7 +96,7 @@ fn parse(text: &str) -> Option<From> {
 /// How far a fetch is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Bytes that are there, verified if there is a tree of hashes.
+    /// Bytes that are there, verified if blocks have hashes.
     pub have: u64,
     /// Sources that are asked.
     pub sources: usize,
@@ -120,8 +120,8 @@ pub struct Gave {
 pub struct Fetched {
     /// What each source gave.
     pub from: Vec<Gave>,
-    /// Whether each block was verified by a tree of hashes.
-    pub by_tree: bool,
+    /// Whether each block was verified by itself.
+    pub by_hashes: bool,
     /// Blocks that were not what they should be, and were thrown away.
     pub bad_blocks: u64,
     /// Blocks that were there from an earlier try.

@@ -15,7 +15,7 @@ use bittorrent::utp::Config as UtpConfig;
 use codec::bitfield::Bitfield;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::{LocalSet, spawn_local};
 
 use super::clock::Clock;
@@ -65,6 +65,10 @@ pub(super) enum Control {
     SeedUntil(u64, SeedUntil),
     /// Pieces that are verified.
     Have(u64, SyncSender<Option<Bitfield>>),
+    /// Hear of every state and every piece from now on.
+    Follow(u64, SyncSender<Option<watch::Receiver<()>>>),
+    /// Others bring these pieces.
+    Leave(u64, Bitfield),
     /// The files, to read from.
     Store(u64, SyncSender<Option<Arc<Store>>>),
     /// Somebody reads these pieces now, in this order; nothing to read ends it.
@@ -286,6 +290,10 @@ impl Reactor {
             Control::Have(tag, to) => {
                 answer(&to, self.shared.torrent(tag).and_then(|torrent| torrent.have()));
             }
+            Control::Follow(tag, to) => {
+                answer(&to, self.shared.torrent(tag).map(|torrent| torrent.follow()));
+            }
+            Control::Leave(tag, pieces) => self.with(tag, |torrent| torrent.leave(pieces)),
             Control::Store(tag, to) => {
                 answer(&to, self.shared.torrent(tag).and_then(|torrent| torrent.store()));
             }

@@ -45,9 +45,7 @@ pub struct FileReader {
 impl FileReader {
     /// A reader of file `index`; `None` if there is no such file, or it is not known yet.
     pub(super) fn open(torrent: &Torrent, index: usize) -> Option<Self> {
-        let (to, answer) = std::sync::mpsc::sync_channel(1);
-        torrent.control.send(Control::Store(torrent.tag, to)).ok()?;
-        let store = answer.recv().ok()??;
+        let store = torrent.store()?;
         let file = store.info().files.get(index).filter(|file| !file.padding)?;
         let (start, len) = (file.offset, file.len);
         let id = READERS.fetch_add(1, Ordering::Relaxed);

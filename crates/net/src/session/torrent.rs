@@ -25,10 +25,11 @@ use bittorrent::picker::{PieceOrder, Priority};
 use bittorrent::swarm::{
     self, CloseReason, Command, Effect, Event, PeerSource, Swarm, SwarmConfig,
 };
+use codec::bitfield::Bitfield;
 use machine::{
     ConnId, Cx, Instant, Machine, OpId, Outbox, Output, Payload, Rng, Side, StreamMachine,
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::config::{AddTorrent, SeedUntil};
 use super::conn::{Conn, ConnHandle};
@@ -108,6 +109,8 @@ pub(super) struct Torrent {
     /// Why it stopped, once it has failed.
     error: RefCell<Option<String>>,
     pub(super) state_changed: Notify,
+    /// Whoever follows hears of every state, piece and piece layer.
+    news: watch::Sender<()>,
     timers_changed: Notify,
     pub(super) stopped: Cell<bool>,
     stopping: Notify,
@@ -126,6 +129,8 @@ pub(super) struct Torrent {
     bytes: Cell<(u64, u64)>,
     /// Files to fetch, once somebody has chosen; `None` is all.
     selection: RefCell<Option<Vec<usize>>>,
+    /// Pieces that others bring, which are not fetched.
+    elsewhere: RefCell<Option<Bitfield>>,
     /// Something has been told to the journal.
     journal_told: Notify,
     /// When it stops seeding.
@@ -202,6 +207,7 @@ impl Torrent {
             state: Cell::default(),
             error: RefCell::default(),
             state_changed: Notify::new(),
+            news: watch::Sender::default(),
             timers_changed: Notify::new(),
             stopped: Cell::new(false),
             stopping: Notify::new(),
@@ -216,6 +222,7 @@ impl Torrent {
             reading: RefCell::default(),
             bytes: Cell::default(),
             selection,
+            elsewhere: RefCell::default(),
             journal_told: Notify::new(),
         })
     }

@@ -8,7 +8,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use net::download::{Download, Tree, Want};
+use net::download::{Download, FetchError, Hashes, Want};
 use net::gnutella::{Sha1, TigerRoot};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
@@ -17,8 +17,11 @@ use super::{Brought, Wanted};
 
 /// Between two times that it is told how far a fetch is.
 const TELL_EVERY: Duration = Duration::from_millis(500);
-/// How long a tree of hashes is looked for before a file is fetched without one.
-const TREE_TIME: Duration = Duration::from_secs(20);
+/// How long hashes of blocks are looked for before a file is fetched without them.
+const HASHES_TIME: Duration = Duration::from_secs(20);
+
+/// How long a network that has nothing more is left alone while others have: the first time, and at most.
+const AGAIN: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(1800));
 
 /// Something that a network does, while others do the same. It is dropped when nobody wants it any
 /// more. It may be polled outside of the network's own runtime.
@@ -26,8 +29,8 @@ pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
 /// A network that brings part of a file, while others may bring the rest.
 pub trait Contributor: Send + Sync {
-    /// The tree of hashes of what is wanted, if somebody there gives it.
-    fn tree<'a>(&'a self, _: &'a Wanted) -> Pending<'a, Option<Tree>> {
+    /// Hashes of the blocks of what is wanted, if somebody there gives them.
+    fn hashes<'a>(&'a self, _: &'a Wanted) -> Pending<'a, Option<Hashes>> {
         Box::pin(async { None })
     }
 
@@ -51,28 +54,49 @@ pub(crate) fn want(wanted: &Wanted) -> Result<Want, String> {
     Ok(Want { sha1: Sha1(sha1), len, tree, sources })
 }
 
+/// Why several networks did not bring a file.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotBrought {
+    /// All of it came, and it is something else.
+    #[error("{}", FetchError::Corrupt)]
+    Corrupt,
+    /// In words.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl From<String> for NotBrought {
+    fn from(why: String) -> Self {
+        Self::Other(why)
+    }
+}
+
 /// Fetches a file to `to` by all of these networks, each with its own places; waits until that is
 /// done. An early end, as `tell` wishes, is no error.
 pub(crate) fn together(
     parts: &[(Wanted, &dyn Contributor)],
     to: &Path,
     tell: &mut dyn FnMut(Brought) -> ControlFlow<()>,
-) -> Result<(), String> {
-    let Some((wanted, _)) = parts.first() else { return Err("nobody brings it".to_owned()) };
+) -> Result<(), NotBrought> {
+    let Some((wanted, _)) = parts.first() else {
+        return Err("nobody brings it".to_owned().into());
+    };
     let want = want(wanted)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     let runtime = runtime.map_err(|error| error.to_string())?;
     let told = watch::Sender::default();
     let mut heard = told.subscribe();
     let fetch = async {
-        let trees = parts.iter().map(|(wanted, network)| network.tree(wanted)).collect();
-        // Nobody has to give one.
-        let tree = timeout(TREE_TIME, first(trees)).await.ok().flatten();
-        let opened = Download::open(&want, tree, to, told).await;
+        let hashes = parts.iter().map(|(wanted, network)| network.hashes(wanted)).collect();
+        // Nobody has to give any.
+        let hashes = timeout(HASHES_TIME, first(hashes)).await.ok().flatten();
+        let opened = Download::open(&want, hashes, to, told).await;
         let download = opened.map_err(|error| error.to_string())?;
-        let contributions =
-            parts.iter().map(|(wanted, network)| network.contribute(wanted, &download)).collect();
-        let ended = all(contributions).await;
+        let going = Going::new(parts.len());
+        let contributions = parts
+            .iter()
+            .map(|(wanted, network)| going.on(&download, || network.contribute(wanted, &download)));
+        let ended = all(contributions.collect()).await;
         if !download.is_complete() {
             // Whoever was not told of any place is not to blame.
             let named = parts.iter().zip(&ended).filter(|((wanted, _), _)| !wanted.ids.is_empty());
@@ -80,9 +104,12 @@ pub(crate) fn together(
             if why.is_empty() {
                 why = ended.into_iter().filter_map(Result::err).collect();
             }
-            return Err(why.join("; "));
+            return Err(why.join("; ").into());
         }
-        download.finish().await.map_err(|error| error.to_string())
+        download.finish().await.map_err(|error| match error {
+            FetchError::Corrupt => NotBrought::Corrupt,
+            error => error.to_string().into(),
+        })
     };
     runtime.block_on(async {
         let mut fetch = pin!(fetch);
@@ -98,6 +125,43 @@ pub(crate) fn together(
             }
         }
     })
+}
+
+/// How many networks bring something now. One that has nothing more is asked again after a while, for as
+/// long as any other has.
+struct Going(watch::Sender<usize>);
+
+impl Going {
+    fn new(networks: usize) -> Self {
+        Self(watch::Sender::new(networks))
+    }
+
+    /// Lets a network bring what it can, until all has come or nobody has more.
+    fn on<'a>(
+        &'a self,
+        download: &'a Download,
+        contribute: impl Fn() -> Pending<'a, Result<(), String>> + 'a,
+    ) -> Pending<'a, Result<(), String>> {
+        Box::pin(async move {
+            let mut pause = AGAIN.0;
+            loop {
+                let brought = contribute().await;
+                self.0.send_modify(|going| *going -= 1);
+                if brought.is_ok() {
+                    return brought;
+                }
+                let mut going = self.0.subscribe();
+                tokio::select! {
+                    // Nobody goes on: it ends, even if the pause does so now.
+                    biased;
+                    _ = going.wait_for(|going| *going == 0) => return brought,
+                    () = download.completed() => return Ok(()),
+                    () = sleep(pause) => self.0.send_modify(|going| *going += 1),
+                }
+                pause = (pause * 2).min(AGAIN.1);
+            }
+        })
+    }
 }
 
 /// The first that is something; `None` if none is.

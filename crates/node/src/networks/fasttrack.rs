@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use codec::hex::Hex;
-use net::download::{Download, Tree};
+use net::download::{Download, Hashes};
 use net::fasttrack::{
     Config, FileHash, Hit as Found, IdentityError, Kind, Node, Picture, Role, Search, Sha1,
     SigningKey, TigerRoot,
@@ -327,10 +327,10 @@ impl Fetcher for FastTrack {
 }
 
 impl Contributor for FastTrack {
-    fn tree<'a>(&'a self, wanted: &'a Wanted) -> Pending<'a, Option<Tree>> {
+    fn hashes<'a>(&'a self, wanted: &'a Wanted) -> Pending<'a, Option<Hashes>> {
         Box::pin(async {
             let (running, want) = (self.0.running()?, want(wanted).ok()?);
-            running.here(running.node.tree(&want)).await
+            running.here(running.node.tree(&want)).await.map(Hashes::Tiger)
         })
     }
 

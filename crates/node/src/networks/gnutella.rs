@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use codec::hex::Hex;
-use net::download::{Download, Tree};
+use net::download::{Download, Hashes};
 use net::gnutella::{Config, Found, From, Node, Picture, Role, Sha1, SharedFile, TigerRoot};
 use serde_json::json;
 
@@ -280,10 +280,10 @@ impl Fetcher for Gnutella {
 }
 
 impl Contributor for Gnutella {
-    fn tree<'a>(&'a self, wanted: &'a Wanted) -> Pending<'a, Option<Tree>> {
+    fn hashes<'a>(&'a self, wanted: &'a Wanted) -> Pending<'a, Option<Hashes>> {
         Box::pin(async {
             let (running, want) = (self.0.running()?, want(wanted).ok()?);
-            running.here(running.node.tree(&want)).await
+            running.here(running.node.tree(&want)).await.map(Hashes::Tiger)
         })
     }
 

@@ -158,8 +158,29 @@ impl Torrent {
         self.spawn_web_seeds();
     }
 
-    /// Pieces of the selected files.
+    /// Others bring these pieces: they are not fetched from now on. Replaces what was said before.
+    pub(in crate::session) fn leave(self: &Rc<Self>, pieces: Bitfield) {
+        *self.elsewhere.borrow_mut() = Some(pieces);
+        // What is not known yet is wanted when it is.
+        let Some(have) = self.have() else { return };
+        let wanted = self.wanted();
+        self.count_bytes(&have, &wanted);
+        self.command(Command::Want(wanted));
+    }
+
+    /// Pieces of the selected files that nobody else brings.
     fn wanted(&self) -> Bitfield {
+        let mut wanted = self.selected();
+        if let Some(elsewhere) = self.elsewhere.borrow().as_ref() {
+            for piece in elsewhere.ones() {
+                wanted.clear(piece);
+            }
+        }
+        wanted
+    }
+
+    /// Pieces of the selected files.
+    fn selected(&self) -> Bitfield {
         let info = self.info.borrow();
         let Some(info) = info.as_ref() else { return Bitfield::new(0) };
         let selection = self.selection.borrow();
@@ -216,6 +237,7 @@ impl Torrent {
     pub(super) fn layer_here(&self, file: usize, layer: &[[u8; 32]]) {
         if let Some(store) = &*self.store.borrow() {
             store.set_piece_layer(file, layer);
+            self.news.send_replace(());
         }
         if let Some(journal) = &*self.journal.borrow() {
             journal.set_piece_layer(file, layer);

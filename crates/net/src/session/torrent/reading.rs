@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bittorrent::id::PieceIndex;
 use bittorrent::swarm::Command;
 use codec::bitfield::Bitfield;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::Torrent;
 use crate::session::picture::TorrentState;
@@ -54,6 +54,11 @@ impl Torrent {
     /// The files, once it is known which there are.
     pub(in crate::session) fn store(&self) -> Option<Arc<Store>> {
         self.store.borrow().clone()
+    }
+
+    /// Tells of every state and every piece from now on, until it is forgotten.
+    pub(in crate::session) fn follow(&self) -> watch::Receiver<()> {
+        self.news.subscribe()
     }
 
     /// `reader` wants these pieces next; an empty range ends its reading.
@@ -112,6 +117,7 @@ impl Torrent {
 
     /// A piece is verified and stored.
     pub(super) fn piece_here(&self, piece: PieceIndex) {
+        self.news.send_replace(());
         let waiting = self.reading.borrow_mut().waiting.remove(&piece);
         for to in waiting.into_iter().flatten() {
             let _ = to.send(());

@@ -23,6 +23,7 @@ impl Torrent {
         self.state.set(state);
         self.shared.changed(self.tag);
         self.state_changed.notify_waiters();
+        self.news.send_replace(());
     }
 
     /// It cannot go on, and says why.
