@@ -1,8 +1,10 @@
 //! Fetching what is no torrent: the network that found it brings the bytes, the node keeps the
 //! transfer. A network joins by implementing [`Fetcher`] beside [`Finder`](crate::Finder), and
-//! [`Contributor`] if others may bring part of the same file. `together` has several do so.
+//! [`Contributor`] if others may bring part of the same file. `together` has several do so, `torrent`
+//! is BitTorrent's part.
 
 mod together;
+mod torrent;
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -13,7 +15,8 @@ use serde::{Deserialize, Serialize};
 use crate::search::ContentId;
 
 pub use together::{Contributor, Pending};
-pub(crate) use together::{together, want};
+pub(crate) use together::{NotBrought, together, want};
+pub(crate) use torrent::TorrentPart;
 
 /// Places at which one network has something.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +26,16 @@ pub struct Places {
     pub network: String,
     /// How it calls it, once for each place.
     pub ids: Vec<String>,
+}
+
+/// The torrent that something is, as far as is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WantedTorrent {
+    /// A magnet link to it.
+    pub link: String,
+    /// Whoever wants it has said so. Else strangers have, and what others bring is not judged by it.
+    pub is_certain: bool,
 }
 
 /// What a network found, and is to bring.
@@ -43,6 +56,9 @@ pub struct Wanted {
     /// Other networks that bring it when this one cannot.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub others: Vec<Places>,
+    /// The torrent that brings it, too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub torrent: Option<WantedTorrent>,
 }
 
 impl Wanted {
@@ -92,7 +108,7 @@ pub trait Fetcher: Send + Sync {
         tell: &mut dyn FnMut(Brought) -> ControlFlow<()>,
     ) -> Result<(), String> {
         let part = self.contributor().map(|network| (wanted.clone(), network));
-        together(part.as_slice(), to, tell)
+        together(part.as_slice(), to, tell).map_err(|why| why.to_string())
     }
 
     /// The same network, if it brings what is named by its SHA-1 while others bring part of it.

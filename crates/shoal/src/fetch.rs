@@ -4,6 +4,7 @@ use std::path::{self, Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
+use bittorrent::magnet::Magnet;
 use bittorrent::metainfo::Info;
 use clap::Args;
 use hyper::Method;
@@ -107,9 +108,16 @@ pub fn run(args: &FetchArgs) -> Result<Exit, Failure> {
     let here = args.list || !args.web_seeds.is_empty() || args.network.need_own_session();
     let node = args.place.node(here)?;
     if let Some(named) = rows::named(&args.source, || args.place.config())? {
-        let node =
-            node.ok_or_else(|| bad_input("only a node that runs fetches that: `shoal up`"))?;
-        return fetch_named(args, &node, named);
+        let is_torrent = matches!(&named, Named::Link(link) if Magnet::parse(link).is_ok());
+        match &node {
+            Some(node) if !is_torrent || !args.is_of_torrents() => {
+                return fetch_named(args, node, &named);
+            }
+            None if !is_torrent => {
+                return Err(bad_input("only a node that runs fetches that: `shoal up`"));
+            }
+            _ => {}
+        }
     }
     let source = source::load(&args.source, args.network.interface.as_deref())?;
     if let Some(node) = node {
@@ -210,16 +218,11 @@ fn hand_over(args: &FetchArgs, node: &Client, source: Source) -> Result<Exit, Fa
     handover::watch(node, &transfer, &watch)
 }
 
-/// Has the node fetch what is no torrent, from every network that has it, and watches.
-fn fetch_named(args: &FetchArgs, node: &Client, named: Named) -> Result<Exit, Failure> {
+/// Has the node fetch it from every network that has it, and watches.
+fn fetch_named(args: &FetchArgs, node: &Client, named: &Named) -> Result<Exit, Failure> {
     let mut wish = match named {
         Named::Row(result) => json!({"result": result}),
-        Named::Content(content) => {
-            let pairs = args.source.split_once('?').map_or("", |(_, pairs)| pairs);
-            let mut pairs = form_urlencoded::parse(pairs.as_bytes());
-            let name = pairs.find(|(name, _)| name == "dn").map(|(_, value)| value.into_owned());
-            json!({"content": content, "name": name})
-        }
+        Named::Link(link) => json!({"link": link}),
     };
     if let Some(dir) = &args.output {
         std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
@@ -253,6 +256,13 @@ fn list(info: &Info, json: bool) -> Result<Exit, Failure> {
 }
 
 impl FetchArgs {
+    /// Whether something is asked that only torrents have.
+    fn is_of_torrents(&self) -> bool {
+        let is_shared = self.seed || self.seed_ratio.is_some() || self.seed_time.is_some();
+        let is_added_to = !self.trackers.is_empty() || !self.network.peers.is_empty();
+        is_shared || is_added_to || self.sequential || self.recheck || !self.select.is_empty()
+    }
+
     /// Which files are wanted: those that the user names, else the `ranges` of a link.
     fn choose(&self, ranges: &[(usize, usize)], info: &Info) -> Result<Choice, Failure> {
         if self.list {

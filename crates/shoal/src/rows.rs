@@ -17,8 +17,8 @@ const ROWS_MAX: usize = 1_000;
 pub enum Named {
     /// Something that was found.
     Row(Box<SearchResult>),
-    /// A content, by its digests.
-    Content(ContentId),
+    /// What a URN or a magnet link names, which may be a torrent, too.
+    Link(String),
 }
 
 fn path(config: &Config) -> PathBuf {
@@ -38,8 +38,8 @@ pub fn keep(config: &Config, rows: &BTreeMap<usize, SearchResult>) {
     }
 }
 
-/// What `name` is, if it is no torrent: a URN, a magnet link without an infohash, or the number of a
-/// row of the last search, unless there is a file of that name.
+/// What `name` is, if it is more than a torrent: a URN or a magnet link with digests of the file, or the
+/// number of a row of the last search, unless there is a file of that name.
 ///
 /// # Errors
 /// When the last search has no such row.
@@ -47,11 +47,8 @@ pub fn named(
     name: &str,
     config: impl FnOnce() -> Result<Config, Failure>,
 ) -> Result<Option<Named>, Failure> {
-    if name.to_ascii_lowercase().contains("urn:bt") {
-        return Ok(None);
-    }
-    if let Some(content) = ContentId::parse(name) {
-        return Ok(Some(Named::Content(content)));
+    if ContentId::parse(name).is_some() {
+        return Ok(Some(Named::Link(name.to_owned())));
     }
     let Some(number) = name.parse::<usize>().ok().filter(|_| !Path::new(name).exists()) else {
         return Ok(None);

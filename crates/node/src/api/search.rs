@@ -23,7 +23,7 @@ use super::extract::{Json, Params};
 use super::sse::{self, StreamEvent, text};
 use super::{Ctx, Shared};
 use crate::node::{Node, NodeError};
-use crate::search::{Asked, ContentId, SavedSearch, SearchQuery, SearchResult, Told};
+use crate::search::{Asked, SavedSearch, SearchQuery, SearchResult, Told};
 use crate::view::Transfer;
 
 /// A listener who reads nothing for so long is given up.
@@ -190,10 +190,8 @@ async fn forget(State(shared): Ctx, Path(name): Path<String>) -> Result<StatusCo
 #[derive(Deserialize, ToSchema)]
 struct Fetch {
     result: Option<SearchResult>,
-    /// Digests: whoever has it is looked for first, which may take some seconds.
-    content: Option<ContentId>,
-    /// What to call it, with `content`.
-    name: Option<String>,
+    /// A URN or a magnet link: whoever has it is looked for first, which may take some seconds.
+    link: Option<String>,
     /// The folder for its files; without one, the usual one.
     #[schema(value_type = Option<String>)]
     dir: Option<PathBuf>,
@@ -208,10 +206,10 @@ async fn fetch(
     State(shared): Ctx,
     Json(fetch): Json<Fetch>,
 ) -> Result<(StatusCode, axum::Json<Transfer>), ApiError> {
-    let begun = shared.run(move |node| match (fetch.result, fetch.content) {
+    let begun = shared.run(move |node| match (fetch.result, fetch.link) {
         (Some(result), _) => node.fetch_found(&result, fetch.dir),
-        (None, Some(content)) => node.fetch_content(&content, fetch.name, fetch.dir),
-        (None, None) => Err(NodeError::Invalid("`result` or `content` is missing".to_owned())),
+        (None, Some(link)) => node.fetch_link(&link, fetch.dir),
+        (None, None) => Err(NodeError::Invalid("`result` or `link` is missing".to_owned())),
     });
     let begun = begun.await?;
     Ok((StatusCode::CREATED, axum::Json(begun)))

@@ -11,7 +11,7 @@ use bittorrent::metainfo::{Info, MAX_METAINFO_LEN, Metainfo, MetainfoError};
 use net::session::{AddTorrent, Earlier, Source};
 use net::store::Journal;
 
-use super::transfers::{Entry, id_of};
+use super::transfers::{Entry, Transfers, id_of};
 use super::{Node, NodeError, lock, moves, rename, unix_now};
 use crate::paths;
 use crate::record::{Priority, Record, Rules};
@@ -55,7 +55,7 @@ impl AddSource {
         Ok(Self::Metainfo(Box::new(Metainfo::parse(bytes)?)))
     }
 
-    fn hashes(&self) -> InfoHashes {
+    pub(super) fn hashes(&self) -> InfoHashes {
         match self {
             Self::Magnet(magnet) => magnet.hashes,
             Self::Metainfo(metainfo) => metainfo.info.hashes,
@@ -157,6 +157,11 @@ impl Node {
         self.insert(request.source, record)
     }
 
+    /// The transfer of this torrent, if there is one.
+    pub(super) fn known_torrent(&self, source: &AddSource) -> Option<String> {
+        known(&self.lock_transfers(), &source.hashes())
+    }
+
     /// Takes a transfer in, remembers it and starts it unless it is paused.
     pub(super) fn insert(
         &self,
@@ -184,10 +189,7 @@ impl Node {
         let paused = record.paused;
         let record = {
             let mut transfers = self.lock_transfers();
-            let known = |(other, entry): (&String, &Entry)| {
-                (*other == id || same(&entry.hashes, &hashes)).then(|| other.clone())
-            };
-            if let Some(other) = transfers.iter().find_map(known) {
+            if let Some(other) = known(&transfers, &hashes) {
                 return Err(NodeError::Duplicate(other));
             }
             let mut entry = Entry::new(record, hashes, torrent_file.is_some());
@@ -417,6 +419,16 @@ fn see_info(record: &mut Record, info: &Info) {
     record.seen.bytes_wanted = record.seen.bytes_total;
     record.seen.pieces_total = info.piece_count();
     record.seen.private = info.private;
+}
+
+/// What takes part in this torrent already: a transfer, or a fetch that is under way.
+fn known(transfers: &Transfers, hashes: &InfoHashes) -> Option<String> {
+    let mut entries = transfers.iter().map(|(id, entry)| (id, entry.hashes));
+    let mut fetches =
+        transfers.fetches.iter().filter_map(|(id, fetch)| Some((id, fetch.torrent()?)));
+    let is = |(_, other): &(&String, InfoHashes)| same(other, hashes);
+    let found = entries.find(is).or_else(|| fetches.find(is));
+    found.map(|(id, _)| id.clone())
 }
 
 /// Whether two torrents would meet the same peers.

@@ -7,11 +7,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
+use bittorrent::id::InfoHashes;
+use bittorrent::magnet::Magnet;
+use bittorrent::metainfo::Metainfo;
 use bittorrent::metainfo::path::sanitize;
 use net::session::Progress;
+use url::form_urlencoded;
 
 use super::{AddRequest, AddSource, Node, NodeError, lock, parse_source, unix_now};
-use crate::fetch::{Brought, Fetcher, Places, Wanted, together};
+use crate::fetch::{
+    Brought, Fetcher, NotBrought, Places, TorrentPart, Wanted, WantedTorrent, together,
+};
 use crate::paths;
 use crate::record::Record;
 use crate::search::{ContentId, SearchResult};
@@ -27,6 +33,8 @@ const RETRY: (Duration, Duration) = (Duration::from_secs(30), Duration::from_sec
 const RATE_TIME: Duration = Duration::from_secs(1);
 /// What a file is called in its folder.
 const WHOLE: &str = "whole";
+/// The folder in which a torrent's files come.
+const TORRENT: &str = "torrent";
 /// Files of one name, told apart by a number.
 const SAME_NAME_MAX: u32 = 1_000;
 
@@ -75,6 +83,12 @@ impl Fetch {
 
     pub(super) fn rate(&self) -> u64 {
         self.rate
+    }
+
+    /// The torrent in which it takes part until it is whole.
+    pub(super) fn torrent(&self) -> Option<InfoHashes> {
+        let found = self.record.found.as_ref().filter(|_| self.state != State::Finished)?;
+        Some(Magnet::parse(&found.torrent.as_ref()?.link).ok()?.hashes)
     }
 
     /// Where its file is, or will be.
@@ -129,8 +143,9 @@ impl Node {
         lock(&self.fetchers).iter().find(|fetcher| fetcher.network() == network).cloned()
     }
 
-    /// Fetches what a search found, into `dir` or the usual folder: by its infohash if it has one,
-    /// else from the networks that found it and bring what they find: when one cannot, the next.
+    /// Fetches what a search found, into `dir` or the usual folder. With a SHA-1 all networks that have
+    /// it bring it at once, and the torrent that it is, too; else it is fetched by its infohash, or
+    /// from the networks that found it: when one cannot, the next.
     ///
     /// # Errors
     /// When it is here already, no network that found it brings files, the folder is not allowed,
@@ -140,15 +155,42 @@ impl Node {
         found: &SearchResult,
         dir: Option<PathBuf>,
     ) -> Result<Transfer, NodeError> {
-        self.session()?;
         let content = &found.content;
-        if let Some(infohash) = content.infohash_v1.as_ref().or(content.infohash_v2.as_ref()) {
-            let source = parse_source(infohash).map_err(|why| NodeError::Invalid(why.to_string()));
-            let mut source = source?;
-            if let AddSource::Magnet(magnet) = &mut source {
-                magnet.name = Some(found.name.clone());
+        let infohash = content.infohash_v1.as_ref().or(content.infohash_v2.as_ref());
+        let torrent = infohash.map(|hash| parse_source(hash));
+        let torrent = torrent.transpose().map_err(|why| NodeError::Invalid(why.to_string()))?;
+        self.fetch_with(found, torrent, false, dir)
+    }
+
+    /// The same, with the torrent that it is, if that is known, and whether that is certain.
+    fn fetch_with(
+        &self,
+        found: &SearchResult,
+        torrent: Option<AddSource>,
+        is_certain: bool,
+        dir: Option<PathBuf>,
+    ) -> Result<Transfer, NodeError> {
+        self.session()?;
+        let (mut content, mut link) = (found.content.clone(), None);
+        if let Some(mut source) = torrent {
+            if let Some(id) = self.known_torrent(&source) {
+                return Err(NodeError::Duplicate(id));
             }
-            return self.add(AddRequest { dir, ..AddRequest::new(source) });
+            let hashes = source.hashes();
+            content.insist(&ContentId {
+                infohash_v1: hashes.v1.map(|hash| hash.to_string()),
+                infohash_v2: hashes.v2.map(|hash| hash.to_string()),
+                ..ContentId::default()
+            });
+            if let AddSource::Magnet(magnet) = &mut source {
+                magnet.name.get_or_insert_with(|| found.name.clone());
+                link = Some(magnet.to_string());
+            }
+            let others = found.found.iter().filter_map(|place| self.fetcher(&place.network));
+            let mut others = others.filter(|fetcher| fetcher.contributor().is_some());
+            if content.sha1.is_none() || others.next().is_none() {
+                return self.add(AddRequest { dir, ..AddRequest::new(source) });
+            }
         }
         if found.found.iter().any(|place| place.network == "library") {
             return Err(NodeError::Conflict("it is in your library already".to_owned()));
@@ -173,9 +215,10 @@ impl Node {
             network: first.network,
             name: found.name.clone(),
             length: found.length,
-            content: content.clone(),
+            content,
             ids: first.ids,
             others: networks.collect(),
+            torrent: link.map(|link| WantedTorrent { link, is_certain }),
         };
         let config = self.config().transfers;
         let dir = dir.unwrap_or_else(|| config.download_dir.clone());
@@ -215,28 +258,37 @@ impl Node {
         self.get(&id)
     }
 
-    /// Fetches what these digests name, once somebody who has it is found.
+    /// Fetches what a URN or a magnet link names, once somebody who has it is found. A link that names
+    /// a torrent, too, is fetched as that if nobody else has it.
     ///
     /// # Errors
-    /// When nobody who can be asked has it, or as [`Node::fetch_found`].
-    pub fn fetch_content(
-        &self,
-        content: &ContentId,
-        name: Option<String>,
-        dir: Option<PathBuf>,
-    ) -> Result<Transfer, NodeError> {
-        if content.is_empty() {
-            return Err(NodeError::Invalid("no digest names it".to_owned()));
-        }
-        let Some(mut found) = self.locate(content)? else {
-            return Err(NodeError::Conflict("nobody who can be asked has it now".to_owned()));
+    /// When it names nothing, nobody who can be asked has it, or as [`Node::fetch_found`].
+    pub fn fetch_link(&self, link: &str, dir: Option<PathBuf>) -> Result<Transfer, NodeError> {
+        let content = ContentId::parse(link);
+        let torrent = match parse_source(link) {
+            Ok(source) => Some(source),
+            // It need not name one.
+            Err(_) if content.is_some() => None,
+            Err(why) => return Err(NodeError::Invalid(why.to_string())),
         };
-        // What was asked for is what is verified, whatever strangers say beside it.
-        found.content.insist(content);
-        if let Some(name) = name {
-            found.name = name;
+        if let Some(id) = torrent.as_ref().and_then(|torrent| self.known_torrent(torrent)) {
+            return Err(NodeError::Duplicate(id));
         }
-        self.fetch_found(&found, dir)
+        let found = content.as_ref().map(|content| self.locate(content)).transpose()?.flatten();
+        match (found, torrent) {
+            (Some(mut found), torrent) => {
+                // What was asked for is what is verified, whatever strangers say beside it.
+                content.iter().for_each(|content| found.content.insist(content));
+                if let Some(name) = name_in(link) {
+                    found.name = name;
+                }
+                self.fetch_with(&found, torrent, true, dir)
+            }
+            (None, Some(torrent)) => self.add(AddRequest { dir, ..AddRequest::new(torrent) }),
+            (None, None) => {
+                Err(NodeError::Conflict("nobody who can be asked has it now".to_owned()))
+            }
+        }
     }
 
     /// What is being fetched, by id.
@@ -282,15 +334,33 @@ impl Node {
         }
     }
 
-    /// How a try ended; what was stopped is left as it is.
-    fn end_fetch(&self, id: &str, ended: Result<(), String>) {
-        let ended = ended.and_then(|()| self.put_in_place(id).map_err(|why| why.to_string()));
+    /// Something else is known of what is being fetched.
+    fn want(&self, id: &str, wanted: &Wanted) {
+        let record = {
+            let mut transfers = self.lock_transfers();
+            let Some(fetch) = transfers.fetches.get_mut(id) else { return };
+            fetch.record.found = Some(wanted.clone());
+            fetch.record.clone()
+        };
+        if let Err(error) = self.state.save(id, &record) {
+            tracing::error!(%id, %error, "what is known of it cannot be written down");
+        }
+    }
+
+    /// How a try ended, and the torrent that the file is, if that is known; what was stopped is left as
+    /// it is.
+    fn end_fetch(&self, id: &str, ended: Result<Option<Arc<Metainfo>>, String>) {
+        let put = |torrent: &Option<Arc<Metainfo>>| {
+            let name = torrent.as_ref().map(|torrent| torrent.info.name.as_str());
+            self.put_in_place(id, name).map_err(|why| why.to_string())
+        };
+        let ended = ended.and_then(|torrent| put(&torrent).map(|()| torrent));
         let (name, record) = {
             let mut transfers = self.lock_transfers();
             let Some(fetch) = transfers.fetches.get_mut(id) else { return };
             (fetch.rate, fetch.brought.sources) = (0, 0);
             match &ended {
-                Ok(()) => {
+                Ok(_) => {
                     fetch.state = State::Finished;
                     fetch.record.completed = Some(unix_now());
                     fetch.brought.have = fetch.record.seen.bytes_total;
@@ -308,20 +378,53 @@ impl Node {
             tracing::error!(%id, %error, "how far it is cannot be written down");
         }
         match ended {
-            Ok(()) => self.notice("info", format!("{name} is complete"), Some(id.to_owned())),
+            Ok(torrent) => {
+                self.notice("info", format!("{name} is complete"), Some(id.to_owned()));
+                if let Some(torrent) = torrent
+                    && let Err(error) = self.become_torrent(id, torrent)
+                {
+                    tracing::warn!(%id, %error, "it is not shared as a torrent");
+                }
+            }
             Err(why) => tracing::warn!(%id, %why, "it cannot be fetched now"),
         }
     }
 
-    /// Gives a file that is whole its name.
-    fn put_in_place(&self, id: &str) -> Result<(), NodeError> {
+    /// What was fetched is shared on as the torrent that it is, which takes its place.
+    fn become_torrent(&self, id: &str, torrent: Arc<Metainfo>) -> Result<(), NodeError> {
+        let (name, dir) = {
+            let transfers = self.lock_transfers();
+            let Some(fetch) = transfers.fetches.get(id) else { return Ok(()) };
+            (fetch.record.name.clone(), fetch.record.dir.clone())
+        };
+        let path = |path: &[String]| path.iter().collect::<PathBuf>();
+        let is_there =
+            torrent.info.files.iter().any(|file| {
+                name.as_ref().is_some_and(|name| path(&file.disk_path) == Path::new(name))
+            });
+        if !is_there {
+            return Err(NodeError::Conflict("its name there was taken".to_owned()));
+        }
+        let source = AddSource::Metainfo(Box::new(Metainfo::clone(&torrent)));
+        let transfer = self.add(AddRequest { dir: Some(dir), ..AddRequest::new(source) })?;
+        self.state.remove(id)?;
+        let mut transfers = self.lock_transfers();
+        transfers.fetches.remove(id);
+        transfers.removed.push(id.to_owned());
+        transfers.becomes(id, transfer.id);
+        Ok(())
+    }
+
+    /// Gives a file that is whole its name: this one, or as it was found.
+    fn put_in_place(&self, id: &str, name: Option<&str>) -> Result<(), NodeError> {
         let mut transfers = self.lock_transfers();
         let Some(fetch) = transfers.fetches.get(id) else { return Ok(()) };
         let others = transfers.fetches.iter().filter(|(other, _)| *other != id);
         let taken = others.map(|(_, fetch)| fetch.path()).collect();
         let (dir, folder) = (fetch.record.dir.clone(), fetch.folder(id));
         // Something may have taken the name meanwhile.
-        let name = free_name(&dir, fetch.record.name.as_deref().unwrap_or_default(), &taken)?;
+        let name = name.or(fetch.record.name.as_deref()).unwrap_or_default();
+        let name = free_name(&dir, name, &taken)?;
         let (from, to) = (folder.join(WHOLE), dir.join(&name));
         let failed = |source| NodeError::File { path: to.clone(), source };
         let bytes = std::fs::metadata(&from).map_err(failed)?.len();
@@ -408,6 +511,13 @@ impl Node {
     }
 }
 
+/// What a magnet link calls its file.
+fn name_in(link: &str) -> Option<String> {
+    let (_, pairs) = link.split_once('?')?;
+    let mut pairs = form_urlencoded::parse(pairs.as_bytes());
+    pairs.find(|(key, name)| key == "dn" && !name.is_empty()).map(|(_, name)| name.into_owned())
+}
+
 /// A name for a file called `name` by a stranger that nothing in `dir` has.
 fn free_name(dir: &Path, name: &str, taken: &HashSet<PathBuf>) -> Result<String, NodeError> {
     let name = sanitize(name, "fetched");
@@ -463,30 +573,32 @@ impl Work {
         }
     }
 
-    fn bring(&self, tell: &mut dyn FnMut(Brought) -> ControlFlow<()>) -> Result<(), String> {
+    /// Brings it; returns the torrent that it is, if that is known.
+    fn bring(
+        &self,
+        tell: &mut dyn FnMut(Brought) -> ControlFlow<()>,
+    ) -> Result<Option<Arc<Metainfo>>, String> {
         std::fs::create_dir_all(&self.folder)
             .map_err(|error| format!("{}: {error}", self.folder.display()))?;
         let whole = self.folder.join(WHOLE);
         // It may have been whole when the node was killed.
         if whole.is_file() {
-            return Ok(());
+            return Ok(None);
         }
         let mut why = Vec::new();
         let fetchers =
             self.node.upgrade().map(|node| lock(&node.fetchers).clone()).unwrap_or_default();
-        let mut alone: Vec<Wanted> = self.wanted.of_each_network().collect();
-        if self.wanted.content.sha1.is_some() {
-            // All who can, at once; some find out for themselves who has it.
-            let part = |one: &Arc<dyn Fetcher>| self.wanted.of_network(one.network());
-            let parts = fetchers.iter().filter_map(|one| Some((part(one), one.contributor()?)));
-            let parts: Vec<_> = parts.collect();
-            let begun = alone.len();
-            alone.retain(|wanted| !parts.iter().any(|(part, _)| part.network == wanted.network));
-            if alone.len() < begun {
-                match together(&parts, &whole, tell) {
-                    Ok(()) => return Ok(()),
-                    Err(error) => why.push(error),
-                }
+        let contributes = |wanted: &Wanted| {
+            let mut fetchers = fetchers.iter().filter(|one| one.contributor().is_some());
+            wanted.content.sha1.is_some()
+                && fetchers.any(|fetcher| fetcher.network() == wanted.network)
+        };
+        let (together, alone): (Vec<_>, Vec<_>) =
+            self.wanted.of_each_network().partition(contributes);
+        if !together.is_empty() {
+            match self.bring_together(&fetchers, &whole, tell) {
+                Ok(torrent) => return Ok(torrent),
+                Err(error) => why.push(error),
             }
         }
         for wanted in alone {
@@ -504,13 +616,61 @@ impl Work {
             let brought = std::fs::create_dir_all(&folder).map_err(|error| error.to_string());
             let brought = brought.and_then(|()| fetcher.fetch(&wanted, &to, tell));
             match brought {
-                Ok(()) if to == whole || !to.is_file() => return Ok(()),
+                Ok(()) if to == whole || !to.is_file() => return Ok(None),
                 Ok(()) => {
-                    return std::fs::rename(&to, &whole).map_err(|error| error.to_string());
+                    let renamed = std::fs::rename(&to, &whole).map(|()| None);
+                    return renamed.map_err(|error| error.to_string());
                 }
                 Err(error) => why.push(error),
             }
         }
         Err(why.join("; "))
+    }
+
+    /// Lets all who can bring it do so at once; some find out for themselves who has it.
+    fn bring_together(
+        &self,
+        fetchers: &[Arc<dyn Fetcher>],
+        whole: &Path,
+        tell: &mut dyn FnMut(Brought) -> ControlFlow<()>,
+    ) -> Result<Option<Arc<Metainfo>>, String> {
+        let mut wanted = self.wanted.clone();
+        loop {
+            let part = |one: &Arc<dyn Fetcher>| wanted.of_network(one.network());
+            let parts = fetchers.iter().filter_map(|one| Some((part(one), one.contributor()?)));
+            let (mut parts, mut why): (Vec<_>, Vec<_>) = (parts.collect(), Vec::new());
+            let torrent = wanted.torrent.as_ref().map(|torrent| self.torrent(torrent));
+            let torrent = torrent.transpose().unwrap_or_else(|error| {
+                why.push(error);
+                None
+            });
+            if let Some(torrent) = &torrent {
+                let places = Wanted { ids: Vec::new(), others: Vec::new(), ..wanted.clone() };
+                parts.push((places, torrent));
+            }
+            let brought = together(&parts, whole, tell);
+            drop(parts);
+            match brought {
+                Ok(()) => return Ok(torrent.and_then(|torrent| torrent.metainfo())),
+                Err(NotBrought::Corrupt)
+                    if wanted.torrent.is_some() || wanted.content.tth.is_some() => {}
+                Err(error) => {
+                    why.push(error.to_string());
+                    return Err(why.join("; "));
+                }
+            }
+            // What strangers said beside its SHA-1 was false.
+            (wanted.torrent, wanted.content.tth) = (None, None);
+            if let Some(node) = self.node.upgrade() {
+                node.want(&self.id, &wanted);
+            }
+        }
+    }
+
+    /// Takes part in the torrent that it is.
+    fn torrent(&self, wanted: &WantedTorrent) -> Result<TorrentPart, String> {
+        let session = self.node.upgrade().ok_or("the node has ended")?.session();
+        let session = session.map_err(|error| error.to_string())?;
+        TorrentPart::begin(&session, wanted, self.wanted.length, self.folder.join(TORRENT))
     }
 }

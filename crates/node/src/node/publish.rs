@@ -115,7 +115,7 @@ impl Work {
             transfers.hashing.remove(&self.id);
             transfers.removed.push(self.id.clone());
             if let Ok(transfer) = &made {
-                transfers.hashed(&self.id, transfer.id.clone());
+                transfers.becomes(&self.id, transfer.id.clone());
             }
         }
         let name = self.path.display();

@@ -179,8 +179,8 @@ impl Transfers {
         self.entries.insert(id, entry);
     }
 
-    /// What was being hashed as `provisional` is `id` from now on.
-    pub(super) fn hashed(&mut self, provisional: &str, id: String) {
+    /// What was being hashed or fetched as `provisional` is `id` from now on.
+    pub(super) fn becomes(&mut self, provisional: &str, id: String) {
         if self.published.len() >= PUBLISHED_MAX {
             self.published.pop_front();
         }
