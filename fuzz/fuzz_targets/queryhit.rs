@@ -2,13 +2,16 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use search::gnutella::{HitFlags, QueryHit};
+use search::gnutella::{HitFlags, QueryHit, Urn};
 
 fuzz_target!(|data: &[u8]| {
     let Ok(hit) = QueryHit::parse(data) else { return };
     assert_eq!(hit.records.count(), usize::from(hit.count));
     for record in hit.records {
-        let _ = (record.len(), record.urns().count());
+        let _ = record.len();
+        for urn in record.urns() {
+            assert_eq!(Urn::parse(urn.to_text().as_bytes()), Some(urn));
+        }
     }
     if let Some(trailer) = hit.trailer {
         if let Some(flags) = trailer.flags() {

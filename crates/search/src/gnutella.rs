@@ -31,7 +31,7 @@ pub use hit::{HitBuilder, HitFlags, QueryHit, Record, Records, Trailer};
 pub use pong::Pong;
 pub use push::Push;
 pub use query::{MinSpeed, Query};
-pub use urn::{Sha1, TigerRoot, Urn};
+pub use urn::{InfoHash, Sha1, TigerRoot, Urn};
 pub use vendor::{Capability, Vendor, VendorMessage};
 
 #[cfg(test)]

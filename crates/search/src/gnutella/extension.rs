@@ -5,7 +5,7 @@ use super::ggep::{self, Ggep};
 use super::urn::Urn;
 
 /// What parts extensions.
-const SEPARATOR: u8 = 0x1c;
+pub(super) const SEPARATOR: u8 = 0x1c;
 
 /// One of the things a message says beside its fixed part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +99,34 @@ mod tests {
         assert!(extensions.item(b"PR").unwrap().value().unwrap().is_empty());
         assert!(extensions.item(b"XX").is_none());
         assert_eq!(extensions.urns().count(), 1);
+    }
+
+    #[test]
+    fn torrents_that_are_malformed_are_skipped() {
+        let good = Urn::parse(&[&b"urn:btih:"[..], &b"0f".repeat(20)].concat()).unwrap();
+        let bad = [
+            &b"urn:btih:"[..],
+            b"urn:btih:0123",
+            b"urn:btih:zz",
+            &[&b"urn:btih:"[..], &b"0".repeat(60_000)].concat(),
+        ];
+        for bad in bad {
+            // Before all else, between, and behind.
+            let text = good.to_text();
+            for order in [
+                [bad, URN, text.as_bytes()],
+                [URN, bad, text.as_bytes()],
+                [text.as_bytes(), URN, bad],
+            ] {
+                let bytes = order.join(&SEPARATOR);
+                let extensions = Extensions::new(&bytes);
+                assert_eq!(extensions.count(), 3);
+                assert_eq!(extensions.urns().count(), 2);
+                let sha1 = extensions.urns().find_map(|urn| urn.sha1());
+                assert_eq!(sha1, Urn::parse(URN).unwrap().sha1());
+                assert_eq!(extensions.urns().find_map(|urn| urn.infohash()), good.infohash());
+            }
+        }
     }
 
     #[test]

@@ -268,6 +268,7 @@ impl<C: Address> Machine for Servent<C> {
                     self.words = None;
                 }
             }
+            Command::NameTorrent(sha1, torrent) => self.library.set_torrent(sha1, torrent),
             Command::Search { words, sha1 } => self.search(op, &words, sha1, cx),
             Command::StopSearch => self.stop_search(op, cx),
             Command::Push { servent, index, proxies } => {

@@ -1,5 +1,5 @@
 //! Names of contents by hash: SHA-1, the root of a Tiger tree, and both together, which is called
-//! a bitprint (HUGE 0.94).
+//! a bitprint (HUGE 0.94); and the torrent that a file can be had by too (BEP 9).
 
 use alloc::format;
 use alloc::string::String;
@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use codec::base32;
+use codec::hex::{self, Hex};
 
 /// The SHA-1 of a file.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,6 +16,10 @@ pub struct Sha1(pub [u8; 20]);
 /// The root of a file's Tiger tree (THEX).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TigerRoot(pub [u8; 24]);
+
+/// The infohash of a torrent of version 1 (BEP 3).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InfoHash(pub [u8; 20]);
 
 impl fmt::Debug for Sha1 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -28,6 +33,12 @@ impl fmt::Debug for TigerRoot {
     }
 }
 
+impl fmt::Debug for InfoHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&Hex(&self.0), f)
+    }
+}
+
 /// What a URN of this network may say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Urn {
@@ -37,6 +48,8 @@ pub enum Urn {
     Bitprint(Sha1, TigerRoot),
     /// `urn:tree:tiger/:` and its spellings.
     Tiger(TigerRoot),
+    /// `urn:btih:` (BEP 9): the file is all that this torrent is of.
+    Torrent(InfoHash),
 }
 
 /// Characters of a SHA-1 in base32.
@@ -54,6 +67,9 @@ impl Urn {
             let (first, second) = both.split_at_checked(SHA1_DIGITS)?;
             return Some(Self::Bitprint(sha1(first)?, tiger(second.strip_prefix(b".")?)?));
         }
+        if let Some(digits) = strip(rest, b"btih:") {
+            return infohash(digits).map(Self::Torrent);
+        }
         let rest = strip(rest, b"tree:tiger")?;
         let rest = strip(rest, b"/").unwrap_or(rest);
         tiger(strip(rest, b":")?).map(Self::Tiger)
@@ -64,7 +80,7 @@ impl Urn {
     pub const fn sha1(&self) -> Option<Sha1> {
         match self {
             Self::Sha1(sha1) | Self::Bitprint(sha1, _) => Some(*sha1),
-            Self::Tiger(_) => None,
+            Self::Tiger(_) | Self::Torrent(_) => None,
         }
     }
 
@@ -73,7 +89,16 @@ impl Urn {
     pub const fn tiger(&self) -> Option<TigerRoot> {
         match self {
             Self::Tiger(root) | Self::Bitprint(_, root) => Some(*root),
-            Self::Sha1(_) => None,
+            Self::Sha1(_) | Self::Torrent(_) => None,
+        }
+    }
+
+    /// The torrent in it.
+    #[must_use]
+    pub const fn infohash(&self) -> Option<InfoHash> {
+        match self {
+            Self::Torrent(infohash) => Some(*infohash),
+            Self::Sha1(_) | Self::Bitprint(..) | Self::Tiger(_) => None,
         }
     }
 
@@ -90,7 +115,7 @@ impl Urn {
         }
     }
 
-    /// The value of the GGEP extension `H`; there is none for a tree alone.
+    /// The value of the GGEP extension `H`; there is none for a tree alone, and none for a torrent.
     #[must_use]
     pub fn to_ggep(&self) -> Option<Vec<u8>> {
         match self {
@@ -98,7 +123,7 @@ impl Urn {
             Self::Bitprint(Sha1(first), TigerRoot(second)) => {
                 Some([&[2][..], first, second].concat())
             }
-            Self::Tiger(_) => None,
+            Self::Tiger(_) | Self::Torrent(_) => None,
         }
     }
 
@@ -109,6 +134,7 @@ impl Urn {
             Self::Sha1(sha1) => format!("urn:sha1:{sha1:?}"),
             Self::Bitprint(sha1, root) => format!("urn:bitprint:{sha1:?}.{root:?}"),
             Self::Tiger(root) => format!("urn:tree:tiger/:{root:?}"),
+            Self::Torrent(infohash) => format!("urn:btih:{infohash:?}"),
         }
     }
 }
@@ -126,12 +152,22 @@ fn tiger(digits: &[u8]) -> Option<TigerRoot> {
     base32::decode(digits)?.try_into().ok().map(TigerRoot)
 }
 
+/// An infohash in hexadecimal, or as older links have it in base32.
+fn infohash(digits: &[u8]) -> Option<InfoHash> {
+    let bytes = match digits.len() {
+        SHA1_DIGITS => base32::decode(digits)?.try_into().ok(),
+        _ => hex::decode(digits),
+    };
+    bytes.map(InfoHash)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const SHA1: &str = "EPAJIOF3H3HR6AJ5NJMSDBPJZSVSJLRI";
     const TIGER: &str = "NZMSGIMECPPYP7GDLZWYGX254H5XFCH4TKDMK2Q";
+    const INFOHASH: &str = "23c09438bb3ecf1f013d6a592185e9ccab24ae28";
 
     #[test]
     fn reads_what_it_writes() {
@@ -139,6 +175,7 @@ mod tests {
             format!("urn:sha1:{SHA1}"),
             format!("urn:bitprint:{SHA1}.{TIGER}"),
             format!("urn:tree:tiger/:{TIGER}"),
+            format!("urn:btih:{INFOHASH}"),
         ];
         for text in texts {
             let urn = Urn::parse(text.as_bytes()).unwrap();
@@ -147,6 +184,20 @@ mod tests {
             assert_eq!(urn.to_ggep().and_then(|value| Urn::from_ggep(&value)).unwrap_or(urn), urn);
         }
         assert!(Urn::parse(format!("URN:Tree:Tiger:{TIGER}").as_bytes()).is_some());
+    }
+
+    #[test]
+    fn torrents_are_named_in_hexadecimal_and_read_in_base32_too() {
+        let urn = Urn::parse(format!("urn:btih:{INFOHASH}").as_bytes()).unwrap();
+        for digits in [&INFOHASH.to_uppercase(), SHA1, &SHA1.to_lowercase()] {
+            assert_eq!(Urn::parse(format!("URN:BTIH:{digits}").as_bytes()), Some(urn), "{digits}");
+        }
+        let Some(Urn::Sha1(Sha1(bytes))) = Urn::parse(format!("urn:sha1:{SHA1}").as_bytes()) else {
+            panic!("a hash")
+        };
+        // The same bytes name another thing.
+        assert_eq!((urn.infohash(), urn.sha1()), (Some(InfoHash(bytes)), None));
+        assert_eq!((urn.tiger(), urn.to_ggep()), (None, None));
     }
 
     #[test]
@@ -161,6 +212,14 @@ mod tests {
             format!("urn:bitprint:{SHA1}-{TIGER}"),
             format!("urn:md5:{SHA1}"),
             format!("sha1:{SHA1}"),
+            "urn:btih:".into(),
+            format!("urn:btih:{}", &INFOHASH[1..]),
+            format!("urn:btih:{INFOHASH}0"),
+            format!("urn:btih:{}", INFOHASH.repeat(1_000)),
+            format!("urn:btih:{}g", &INFOHASH[1..]),
+            format!("urn:btih:{}1", &SHA1[1..]),
+            format!("urn:btih:{INFOHASH}{}", &INFOHASH[..24]),
+            format!("urn:btmh:1220{INFOHASH}"),
         ];
         for text in texts {
             assert_eq!(Urn::parse(text.as_bytes()), None, "{text}");

@@ -66,7 +66,9 @@ impl QueryHashes {
     }
 
     fn add_urns(&mut self, extensions: Extensions<'_>) {
-        for urn in extensions.urns().take(WORDS_MAX) {
+        // Tables hold no torrents.
+        let urns = extensions.urns().filter(|urn| urn.infohash().is_none());
+        for urn in urns.take(WORDS_MAX) {
             let sha1 = urn.sha1().map(Urn::Sha1);
             self.urns.push(WordHash::of(sha1.unwrap_or(urn).to_text().as_bytes()));
         }

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use core::ops::Bound;
 
 use super::super::qrp::{Table, WORD_MIN, WORDS_MAX, WordHash};
-use super::super::{Query, Sha1, TigerRoot, Urn};
+use super::super::{InfoHash, Query, Sha1, TigerRoot, Urn};
 
 /// Most bytes of a file's name.
 pub const NAME_MAX: usize = 255;
@@ -32,19 +32,23 @@ pub struct Library {
     files: BTreeMap<u32, SharedFile>,
     by_word: BTreeMap<Box<str>, BTreeSet<u32>>,
     by_sha1: BTreeMap<Sha1, u32>,
+    torrents: BTreeMap<u32, InfoHash>,
     next: u32,
     bytes: u64,
 }
 
 impl Library {
-    /// Shares a file, and says its number. One that is shared already keeps its number.
+    /// Shares a file, and says its number. One that is shared already keeps its number, and its
+    /// torrent.
     pub fn insert(&mut self, file: SharedFile) -> u32 {
         let known = self.by_sha1.get(&file.sha1).copied();
         let index = known.unwrap_or_else(|| {
             self.next = self.next.wrapping_add(1);
             self.next
         });
+        let torrent = self.torrent(index);
         self.remove(index);
+        self.torrents.extend(torrent.map(|torrent| (index, torrent)));
         for word in words(&file.name) {
             self.by_word.entry(word.into()).or_default().insert(index);
         }
@@ -66,6 +70,7 @@ impl Library {
             }
         }
         self.by_sha1.remove(&file.sha1);
+        self.torrents.remove(&index);
         self.bytes -= file.len;
         Some(file)
     }
@@ -74,6 +79,21 @@ impl Library {
     #[must_use]
     pub fn get(&self, index: u32) -> Option<&SharedFile> {
         self.files.get(&index)
+    }
+
+    /// Says by which torrent a shared file can be had too, or that it cannot any more.
+    pub fn set_torrent(&mut self, sha1: Sha1, torrent: Option<InfoHash>) {
+        let Some(index) = self.index_of(sha1) else { return };
+        match torrent {
+            Some(torrent) => self.torrents.insert(index, torrent),
+            None => self.torrents.remove(&index),
+        };
+    }
+
+    /// The torrent of a file.
+    #[must_use]
+    pub fn torrent(&self, index: u32) -> Option<InfoHash> {
+        self.torrents.get(&index).copied()
     }
 
     /// The number of a file.
@@ -204,6 +224,24 @@ mod tests {
         assert_eq!((library.len(), library.bytes()), (2, 20));
         assert!(library.remove(golden).is_some() && library.remove(golden).is_none());
         assert!(find(&library, "reef", b"").is_empty());
+    }
+
+    #[test]
+    fn torrents_are_those_of_files_that_are_shared() {
+        let (mut library, sha1) = (Library::default(), Sha1([1; 20]));
+        let torrent = Some(InfoHash([7; 20]));
+        library.set_torrent(sha1, torrent);
+        let index = library.insert(file("reef", 1));
+        assert_eq!(library.torrent(index), None);
+        library.set_torrent(sha1, torrent);
+        assert_eq!(library.insert(file("golden reef", 1)), index);
+        assert_eq!(library.torrent(index), torrent);
+        library.set_torrent(sha1, None);
+        assert_eq!(library.torrent(index), None);
+        library.set_torrent(sha1, torrent);
+        library.remove(index);
+        let again = library.insert(file("reef", 1));
+        assert!(library.torrent(again).is_none() && library.torrents.is_empty());
     }
 
     #[test]

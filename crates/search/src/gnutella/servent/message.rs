@@ -8,7 +8,7 @@ use core::time::Duration;
 use machine::ConnId;
 
 use super::super::handshake::Role;
-use super::super::{Descriptor, Frame, Guid, Sha1, TigerRoot, Vendor};
+use super::super::{Descriptor, Frame, Guid, InfoHash, Sha1, TigerRoot, Vendor};
 use super::library::SharedFile;
 
 /// Bounds that no setting changes.
@@ -178,6 +178,8 @@ pub enum Command<C> {
     Share(SharedFile),
     /// Share the file with this hash no longer.
     Unshare(Sha1),
+    /// Name this torrent, or none any more, in hits for the shared file with this hash.
+    NameTorrent(Sha1, Option<InfoHash>),
     /// Look for files: by words, by hash, or both.
     Search {
         /// The words, parted by blanks; may be empty if there is a hash.
@@ -236,6 +238,8 @@ pub struct Found {
     pub sha1: Option<Sha1>,
     /// The root of its Tiger tree, if the hit says it.
     pub tree: Option<TigerRoot>,
+    /// The torrent that brings it too, if the hit says one.
+    pub infohash: Option<InfoHash>,
     /// Others that have the same file, as the servent says.
     pub alternates: Vec<SocketAddr>,
 }

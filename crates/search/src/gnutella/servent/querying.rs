@@ -8,11 +8,12 @@ use core::net::{IpAddr, SocketAddr};
 
 use machine::{ConnId, Wire};
 
+use super::super::extension::SEPARATOR;
 use super::super::ggep::Builder;
 use super::super::handshake::Role;
 use super::super::{
-    Descriptor, Extensions, Frame, Guid, Header, HitBuilder, HitFlags, Kind, MinSpeed, Query,
-    QueryHit, Record, Trailer, Urn,
+    Descriptor, Extensions, Frame, Guid, Header, HitBuilder, HitFlags, InfoHash, Kind, MinSpeed,
+    Query, QueryHit, Record, Trailer, Urn,
 };
 use super::dynamic::Led;
 use super::library::SharedFile;
@@ -171,7 +172,7 @@ impl<C: Address> Servent<C> {
         let mut count = 0;
         for index in found {
             let Some(file) = self.library.get(*index) else { continue };
-            let extra = extra(file);
+            let extra = extra(file, self.library.torrent(*index));
             let record = Record {
                 index: *index,
                 size: u32::try_from(file.len).unwrap_or(u32::MAX),
@@ -309,6 +310,7 @@ impl<C: Address> Servent<C> {
                     len: record.len(),
                     sha1: urns().find_map(|urn| urn.sha1()),
                     tree: urns().find_map(|urn| urn.tiger()),
+                    infohash: urns().find_map(|urn| urn.infohash()),
                     alternates: addresses(record.extensions(), b"ALT"),
                 }),
             );
@@ -317,8 +319,13 @@ impl<C: Address> Servent<C> {
 }
 
 /// What is said of a file beside its name and length.
-fn extra(file: &SharedFile) -> Vec<u8> {
+fn extra(file: &SharedFile, torrent: Option<InfoHash>) -> Vec<u8> {
     let mut extra = Urn::Sha1(file.sha1).to_text().into_bytes();
+    // Behind the hash: some look at the first URN alone.
+    if let Some(torrent) = torrent {
+        extra.push(SEPARATOR);
+        extra.extend(Urn::Torrent(torrent).to_text().into_bytes());
+    }
     let mut block = Builder::without_zeros();
     let bitprint = file.tree.map(|tree| Urn::Bitprint(file.sha1, tree));
     let mut added = Ok(());
@@ -332,7 +339,7 @@ fn extra(file: &SharedFile) -> Vec<u8> {
     }
     let block = block.finish();
     if added.is_ok() && !block.is_empty() {
-        extra.push(0x1c);
+        extra.push(SEPARATOR);
         extra.extend(block);
     }
     extra

@@ -11,7 +11,7 @@ use machine::{Machine, Outbox, Output, Rng, StreamMachine};
 
 use super::super::handshake::{Profile, Room};
 use super::super::qrp::{QrpMessage, WordHash, update};
-use super::super::{MinSpeed, Push, Query, QueryHit, Sha1};
+use super::super::{InfoHash, MinSpeed, Push, Query, QueryHit, Sha1, TigerRoot, Urn};
 use super::*;
 
 type S = Servent<SocketAddr>;
@@ -291,6 +291,61 @@ fn leaves_answer_what_they_share_and_carry_nothing() {
 }
 
 #[test]
+fn hits_name_the_torrent_of_a_file_as_long_as_it_has_one() {
+    let mut desk = Desk::new(config(Mode::Leaf));
+    let (sha1, torrent) = (Sha1([4; 20]), InfoHash([5; 20]));
+    let tree = Some(TigerRoot([6; 24]));
+    let file = SharedFile { name: "golden reef.txt".into(), len: 7, sha1, tree };
+    desk.input(|servent, cx| servent.on_command(OpId(0), Command::Share(file), cx));
+    desk.meet_hub();
+    let mut name = 30;
+    let mut named = |desk: &mut Desk, torrent| {
+        let command = Command::NameTorrent(sha1, torrent);
+        desk.input(|servent, cx| servent.on_command(OpId(0), command, cx));
+        name += 1;
+        let header = Header { hops: 1, ..Header::new(guid(name), Kind::Query, 3) };
+        let said = sent(&desk.hear(2, header, query("gold")), Kind::QueryHit);
+        let hit = QueryHit::parse(&said[0].1.payload).unwrap();
+        let record = hit.records.clone().next().unwrap();
+        // The hash stands first, for those who look at one URN alone.
+        assert_eq!(record.urns().next(), Some(Urn::Sha1(sha1)));
+        assert_eq!(record.urns().find_map(|urn| urn.tiger()), tree);
+        record.urns().find_map(|urn| urn.infohash())
+    };
+    assert_eq!(named(&mut desk, None), None);
+    assert_eq!(named(&mut desk, Some(torrent)), Some(torrent));
+    assert_eq!(named(&mut desk, None), None);
+}
+
+#[test]
+fn what_a_hit_says_of_a_torrent_is_told_to_whoever_searches() {
+    let (sha1, torrent) = (Urn::Sha1(Sha1([4; 20])), Urn::Torrent(InfoHash([5; 20])));
+    let (first, second) = (sha1.to_text(), torrent.to_text());
+    let long = format!("urn:btih:{}", "05".repeat(10_000));
+    let table = [
+        (alloc::vec![&first, &second], torrent.infohash()),
+        (alloc::vec![&second, &first], torrent.infohash()),
+        (alloc::vec![&first], None),
+        (alloc::vec![&long, &first], None),
+        (alloc::vec![&first, &long, &second], torrent.infohash()),
+    ];
+    for (urns, infohash) in table {
+        let mut desk = Desk::new(config(Mode::Leaf));
+        desk.meet_hub();
+        let search = Command::Search { words: "reef".into(), sha1: None };
+        let said = desk.input(|servent, cx| servent.on_command(OpId(1), search, cx));
+        let name = sent(&said, Kind::Query)[0].1.header.guid;
+        let extra = urns.iter().map(|urn| urn.as_bytes()).collect::<Vec<_>>().join(&0x1c);
+        let hit = HitBuilderFor::saying("reef.txt", &extra);
+        let heard = desk.hear(2, Header::new(name, Kind::QueryHit, 2), hit);
+        let [Output::Event(Some(OpId(1)), Event::Found(found))] = &heard[..] else {
+            panic!("one is found")
+        };
+        assert_eq!((found.sha1, found.infohash), (sha1.sha1(), infohash));
+    }
+}
+
+#[test]
 fn a_full_ultrapeer_names_others() {
     let mut desk = Desk::new(Config { leaves_max: 1, ..config(Mode::Ultrapeer) });
     desk.meet(2, Role::Ultrapeer);
@@ -405,8 +460,12 @@ struct HitBuilderFor;
 
 impl HitBuilderFor {
     fn one(name: &str) -> Vec<u8> {
+        Self::saying(name, b"")
+    }
+
+    fn saying(name: &str, extra: &[u8]) -> Vec<u8> {
         let mut builder = super::super::HitBuilder::new(v4(9), 1);
-        let record = super::super::Record { index: 1, size: 2, name: name.as_bytes(), extra: b"" };
+        let record = super::super::Record { index: 1, size: 2, name: name.as_bytes(), extra };
         builder.add(&record).unwrap();
         builder.finish(None, guid(9))
     }
