@@ -22,7 +22,7 @@ pub use search::gnutella::handshake::Role;
 use search::gnutella::servent::{Command, Config as ServentConfig, Event, NAME_MAX, Servent};
 pub use search::gnutella::servent::{Counters, Found, Mode, SharedFile};
 use search::gnutella::{Descriptor, QueryHit};
-pub use search::gnutella::{Guid, Sha1, TigerRoot, Urn};
+pub use search::gnutella::{Guid, InfoHash, Sha1, TigerRoot, Urn};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{self, Receiver, Sender, WeakSender};
@@ -290,6 +290,11 @@ impl Node {
         lock(&self.inner.exchange.shares).remove(sha1);
         // If the driver has ended nothing is shared.
         let _ = self.inputs.send(Input::Unshare(sha1)).await;
+    }
+
+    /// Names a torrent, or none any more, in hits for the shared file with this hash.
+    pub async fn name_torrent(&self, sha1: Sha1, torrent: Option<InfoHash>) {
+        self.inner.tell(Command::NameTorrent(sha1, torrent)).await;
     }
 
     /// Looks for files by words, by hash, or both.
