@@ -12,6 +12,7 @@ pub(crate) mod overlays;
 mod picture;
 mod running;
 mod shares;
+mod torrents;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -35,6 +36,8 @@ pub(crate) use files::{FileNetwork, Joining};
 pub(crate) use overlays::OverlayWish;
 use overlays::Overlays;
 pub(crate) use picture::{KademliaCounts, overlaid, ring};
+pub(crate) use shares::Holdings;
+pub(crate) use torrents::{FileTorrent, Offered, Torrents};
 
 /// Nodes that one may begin with, in one request.
 pub(crate) const PEERS_MAX: usize = 64;
@@ -95,6 +98,8 @@ pub(crate) struct Networks {
     pub(crate) kademlia: AtomicBool,
     /// Those in which files are shared.
     pub(crate) files: Vec<Arc<dyn FileNetwork>>,
+    /// What hits in those may say of torrents.
+    pub(crate) torrents: Arc<Torrents>,
     /// The other hash tables, Chord among them.
     pub(crate) overlays: Overlays,
     /// A swarm of others that is shown.
@@ -114,6 +119,7 @@ impl Networks {
             thread: Mutex::new(Some(thread)),
             kademlia: AtomicBool::new(kademlia),
             files: files::all(),
+            torrents: Arc::default(),
             overlays: Overlays::new(folder),
             shown: Mutex::default(),
         })

@@ -56,14 +56,14 @@ pub(super) struct FastTrack(Place<Member>);
 
 impl FileNetwork for FastTrack {
     fn join(&self, joining: Joining) -> Result<Remembered, NetworkError> {
-        let Joining { config, peers, listen, library } = joining;
+        let Joining { config, peers, listen, holdings } = joining;
         let named = (!peers.is_empty()).then(|| json!(peers));
         let kept = remember(NAME, listen, ("bootstrap", named));
         let settings = config.fasttrack;
         let listen = listen.or(settings.address());
         let names = if peers.is_empty() { settings.bootstrap } else { peers };
         let folder = config.node.state_dir;
-        self.0.start(NAME, library, async move || {
+        self.0.start(NAME, holdings, async move || {
             let key = SigningKey::load_or_make(&folder.join(KEY))?;
             let mut known = running::known(&names, &folder.join(HOSTS)).await?;
             let listen = running::address(listen, &known).await?;

@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -12,9 +12,9 @@ use super::fasttrack::FastTrack;
 use super::gnutella::Gnutella;
 use super::napster::Napster;
 use super::picture::{Pictured, Standing};
+use super::shares::Holdings;
 use crate::config::Config;
 use crate::fetch::Fetcher;
-use crate::library::Library;
 use crate::search::Finder;
 
 /// How a network is joined: by the settings, but for what was asked now.
@@ -26,7 +26,7 @@ pub(crate) struct Joining {
     /// Where it listens; `None` for where the settings say.
     pub(crate) listen: Option<SocketAddr>,
     /// What it shares.
-    pub(crate) library: Weak<Library>,
+    pub(crate) holdings: Holdings,
 }
 
 /// Settings by which the next start does the same.

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use codec::hex::Hex;
 use net::download::{Download, Hashes};
-use net::gnutella::{Config, Found, From, Node, Picture, Role, Sha1, SharedFile, TigerRoot};
+use net::gnutella::{
+    Config, Found, From, InfoHash, Node, Picture, Role, Sha1, SharedFile, TigerRoot,
+};
 use serde_json::json;
 
 use super::NetworkError;
@@ -50,7 +52,7 @@ pub(super) struct Gnutella(Place<Servent>);
 
 impl FileNetwork for Gnutella {
     fn join(&self, joining: Joining) -> Result<Remembered, NetworkError> {
-        let Joining { config, peers, listen, library } = joining;
+        let Joining { config, peers, listen, holdings } = joining;
         let named = (!peers.is_empty()).then(|| json!(peers));
         let kept = remember(NAME, listen, ("bootstrap", named));
         let settings = config.gnutella;
@@ -58,7 +60,7 @@ impl FileNetwork for Gnutella {
         let names = if peers.is_empty() { settings.bootstrap } else { peers };
         let state = &config.node.state_dir;
         let kept_at = Kept { hosts: state.join(HOSTS), queue: state.join(QUEUE) };
-        self.0.start(NAME, library, async move || {
+        self.0.start(NAME, holdings, async move || {
             let mut known = running::known(&names, &kept_at.hosts).await?;
             let listen = running::address(listen, &known).await?;
             let config = Config {
@@ -210,6 +212,10 @@ impl Shares for Running<Servent> {
     fn withdraw(&self, file: &Shared) {
         self.wait(self.node.unpublish(Sha1(file.sha1)));
     }
+
+    fn name_torrent(&self, file: &Shared, infohash: Option<[u8; 20]>) {
+        self.wait(self.node.name_torrent(Sha1(file.sha1), infohash.map(InfoHash)));
+    }
 }
 
 impl Finder for Gnutella {
@@ -263,6 +269,7 @@ fn hit_of(found: Found) -> Hit {
         content: ContentId {
             sha1: found.sha1.map(|sha1| Hex(&sha1.0).to_string()),
             tth: found.tree.map(|tree| codec::base32::encode(&tree.0)),
+            infohash_v1: found.infohash.map(|infohash| Hex(&infohash.0).to_string()),
             ..ContentId::default()
         },
         name: found.name,

@@ -57,7 +57,7 @@ pub(super) struct Napster(Place<Arc<Session>>);
 
 impl FileNetwork for Napster {
     fn join(&self, joining: Joining) -> Result<Remembered, NetworkError> {
-        let Joining { config, peers, listen, library } = joining;
+        let Joining { config, peers, listen, holdings } = joining;
         let settings = config.napster;
         let kept = remember(NAME, listen, ("server", peers.first().map(|server| json!(server))));
         let server = match peers.as_slice() {
@@ -70,7 +70,7 @@ impl FileNetwork for Napster {
         }
         let listen = listen.or(settings.address().map(SocketAddr::V4));
         let state = config.node.state_dir;
-        self.0.start(NAME, library, async move || {
+        self.0.start(NAME, holdings, async move || {
             let found = resolve(&server).await?;
             let server =
                 found.into_iter().find(SocketAddr::is_ipv4).ok_or(NetworkError::NotIpv4(server))?;

@@ -9,16 +9,15 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Deref;
 use std::path::Path;
 use std::sync::mpsc::{Sender, channel, sync_channel};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex};
 
 use net::dht::resolve;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 
-use super::shares::{self, Shares};
+use super::shares::{self, Holdings, Shares};
 use super::{NetworkError, lock};
-use crate::library::Library;
 
 /// Addresses of one run that the next begins with.
 const KEPT_MAX: usize = 200;
@@ -103,7 +102,7 @@ where
     pub(super) fn start<F: Future<Output = Result<T, NetworkError>>>(
         &self,
         name: &'static str,
-        library: Weak<Library>,
+        holdings: Holdings,
         begin: impl FnOnce() -> F + Send + 'static,
     ) -> Result<(), NetworkError> {
         let mut place = lock(&self.0);
@@ -129,7 +128,7 @@ where
         let network = told.recv().map_err(|_| NetworkError::Ended)??;
         let (ends, ended) = channel();
         let running = Arc::new(Running { network, handle, _stop: stop, _ends: ends });
-        shares::share(Arc::downgrade(&running), library, ended).map_err(NetworkError::Start)?;
+        shares::share(Arc::downgrade(&running), holdings, ended).map_err(NetworkError::Start)?;
         *place = Some(running);
         Ok(())
     }

@@ -1,13 +1,15 @@
 //! A network shares what the library shares: files that come are published, files that go are
-//! withdrawn. Hashes are the library's. How a network is told is its own to say, by [`Shares`].
+//! withdrawn. Hashes are the library's, but that of a torrent, which the node offers now. How a network
+//! is told is its own to say, by [`Shares`].
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::PathBuf;
-use std::sync::Weak;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use super::torrents::{Offered, Torrents};
 use crate::library::{FileQuery, LIST_MAX, Library, LibraryError, LibraryFile};
 
 /// Most files that are shared in one network: their tables and servers have no room for more.
@@ -16,6 +18,15 @@ const SHARED_MAX: usize = 20_000;
 const PAUSE: Duration = Duration::from_secs(1);
 /// After so many looks without a change everything is compared all the same: a name may have changed.
 const ANYWAY: u32 = 30;
+
+/// What the node has to share.
+#[derive(Debug)]
+pub(crate) struct Holdings {
+    /// Files.
+    pub(crate) library: Weak<Library>,
+    /// Which files can be had as torrents, too.
+    pub(crate) torrents: Arc<Torrents>,
+}
 
 /// A file of the library that is shared.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,26 +66,48 @@ pub(super) trait Shares: Send + Sync + 'static {
 
     /// Shares a file no longer.
     fn withdraw(&self, file: &Shared);
+
+    /// Says by which torrent (BEP 3) a file that is shared can be had too, or that it cannot any
+    /// more. Most networks have no word for it.
+    fn name_torrent(&self, _: &Shared, _: Option<[u8; 20]>) {}
 }
+
+/// A file that a network was told of.
+struct Told {
+    file: Shared,
+    /// The torrent that was named.
+    torrent: Option<[u8; 20]>,
+}
+
+/// All of those, by hash.
+type AllTold = BTreeMap<[u8; 20], Told>;
 
 /// Shares what is in the library, on a thread of its own, until the network or the library ends.
 pub(super) fn share<N: Shares>(
     network: Weak<N>,
-    library: Weak<Library>,
+    holdings: Holdings,
     ended: Receiver<()>,
 ) -> io::Result<()> {
     let run = move || {
-        let (mut shared, mut last, mut quiet) = (BTreeMap::new(), None, 0);
+        let (mut told, mut last, mut quiet) = (AllTold::new(), None, 0);
+        let mut named = Arc::default();
         while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(PAUSE) {
-            let (Some(network), Some(library)) = (network.upgrade(), library.upgrade()) else {
+            let (Some(network), Some(library)) = (network.upgrade(), holdings.library.upgrade())
+            else {
                 return;
             };
             let status = library.status();
             quiet += 1;
-            if last.as_ref() != Some(&status) || quiet >= ANYWAY {
+            let is_due = last.as_ref() != Some(&status) || quiet >= ANYWAY;
+            if is_due {
                 quiet = 0;
-                update(&*network, &library, &mut shared);
+                update(&*network, &library, &mut told);
                 last = Some(status);
+            }
+            let offered = holdings.torrents.offered();
+            if is_due || !Arc::ptr_eq(&named, &offered) {
+                name(&*network, &offered, &mut told);
+                named = offered;
             }
         }
     };
@@ -82,27 +115,39 @@ pub(super) fn share<N: Shares>(
 }
 
 /// Makes what is shared what is in the library.
-fn update(network: &impl Shares, library: &Library, shared: &mut BTreeMap<[u8; 20], Shared>) {
+fn update(network: &impl Shares, library: &Library, told: &mut AllTold) {
     let files = match files(library) {
         Ok(files) => files,
         Err(error) => return tracing::warn!(%error, "what the library has is not known"),
     };
-    shared.retain(|sha1, file| {
-        let stays = files.get(sha1) == Some(file);
+    told.retain(|sha1, Told { file, .. }| {
+        let stays = files.get(sha1) == Some(&*file);
         if !stays {
             network.withdraw(file);
         }
         stays
     });
     for (sha1, file) in files {
-        if shared.contains_key(&sha1) {
+        if told.contains_key(&sha1) {
             continue;
         }
         match network.publish(&file) {
             Ok(()) => {
-                shared.insert(sha1, file);
+                told.insert(sha1, Told { file, torrent: None });
             }
             Err(error) => tracing::debug!(path = %file.path.display(), %error, "not shared"),
+        }
+    }
+}
+
+/// Makes what is said of torrents what is offered.
+fn name(network: &impl Shares, offered: &Offered, told: &mut AllTold) {
+    for Told { file, torrent } in told.values_mut() {
+        let now = offered.get(&file.path).filter(|torrent| torrent.length == file.length);
+        let now = now.map(|torrent| torrent.infohash_v1);
+        if *torrent != now {
+            *torrent = now;
+            network.name_torrent(file, now);
         }
     }
 }
@@ -128,5 +173,61 @@ fn files(library: &Library) -> Result<BTreeMap<[u8; 20], Shared>, LibraryError> 
         if is_last {
             return Ok(files);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::super::torrents::FileTorrent;
+    use super::*;
+
+    /// A network that remembers which torrents it was told of.
+    #[derive(Default)]
+    struct Named(Mutex<Vec<Option<[u8; 20]>>>);
+
+    impl Shares for Named {
+        fn publish(&self, _: &Shared) -> Result<(), String> {
+            Ok(())
+        }
+
+        fn withdraw(&self, _: &Shared) {}
+
+        fn name_torrent(&self, _: &Shared, infohash: Option<[u8; 20]>) {
+            super::super::lock(&self.0).push(infohash);
+        }
+    }
+
+    #[test]
+    fn a_network_is_told_of_a_torrent_when_that_changes_and_is_of_the_same_file() {
+        let file = Shared {
+            path: PathBuf::from("/shared/reef"),
+            inside: "reef".to_owned(),
+            name: "reef".to_owned(),
+            length: 7,
+            sha1: [1; 20],
+            tiger: None,
+        };
+        let offer = |path: &str, infohash, length| {
+            let torrent = FileTorrent { infohash_v1: [infohash; 20], length };
+            Offered::from([(PathBuf::from(path), torrent)])
+        };
+        let mut told = AllTold::from([(file.sha1, Told { file, torrent: None })]);
+        let network = Named::default();
+        for offered in [
+            offer("/other/reef", 2, 7),
+            // What the library has there is not what the torrent is of.
+            offer("/shared/reef", 3, 8),
+            offer("/shared/reef", 4, 7),
+            offer("/shared/reef", 4, 7),
+            offer("/shared/reef", 5, 7),
+            Offered::new(),
+            Offered::new(),
+        ] {
+            name(&network, &offered, &mut told);
+        }
+        let heard = super::super::lock(&network.0).clone();
+        assert_eq!(heard, [Some([4; 20]), Some([5; 20]), None]);
     }
 }

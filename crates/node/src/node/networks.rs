@@ -12,8 +12,8 @@ use serde_json::json;
 use super::{Node, NodeError};
 use crate::fetch::Fetcher;
 use crate::networks::{
-    Edge, FileNetwork, Joining, Network, NetworkError, OverlayWish, PEERS_MAX, Picture, Pictured,
-    Standing, Swarm, SwarmNode, Verb, lock,
+    Edge, FileNetwork, Holdings, Joining, Network, NetworkError, OverlayWish, PEERS_MAX, Picture,
+    Pictured, Standing, Swarm, SwarmNode, Verb, lock,
 };
 use crate::view::{NetworkState, Peer};
 
@@ -299,7 +299,8 @@ impl Node {
         listen: Option<SocketAddr>,
     ) -> Result<Joining, NodeError> {
         let library = Arc::downgrade(&self.library()?);
-        Ok(Joining { config: self.config(), peers, listen, library })
+        let holdings = Holdings { library, torrents: self.networks.torrents.clone() };
+        Ok(Joining { config: self.config(), peers, listen, holdings })
     }
 
     fn swarm(&self, transfer: Option<&str>) -> Result<Swarm, NodeError> {

@@ -2,6 +2,7 @@
 //! and the picture of it that was last seen. No calls to the session are made from here.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,9 @@ use bittorrent::id::InfoHashes;
 use bittorrent::magnet::Magnet;
 use net::session::{Progress, Torrent, TorrentId, TorrentState, TorrentStats};
 
+use super::change::disk_path;
 use super::fetches::Fetch;
+use crate::networks::{FileTorrent, Offered};
 use crate::record::Record;
 use crate::view::{State, Status, Transfer};
 
@@ -37,6 +40,8 @@ pub(super) struct Transfers {
     /// Numbers of those that went away last, and when.
     removed_lately: VecDeque<(Instant, u64)>,
     next_number: u64,
+    /// What is offered differs from what was taken last.
+    offers_changed: bool,
 }
 
 /// One transfer.
@@ -66,6 +71,8 @@ pub(super) struct Entry {
     pub(super) stats: Option<TorrentStats>,
     /// What was told last.
     pub(super) told: Option<Transfer>,
+    /// The file that it offered then, and as which torrent.
+    offered: Option<(PathBuf, FileTorrent)>,
     /// When that differed from what was told before.
     pub(super) changed: Instant,
     /// Payload that is in the record already, of what this session counts.
@@ -120,6 +127,9 @@ impl Transfers {
         let mut changed = Vec::new();
         for (id, entry) in self.entries.iter_mut().filter(|(_, entry)| entry.untold) {
             entry.untold = false;
+            let offered = entry.offers();
+            self.offers_changed |= entry.offered != offered;
+            entry.offered = offered;
             let view = entry.view(id);
             if entry.told.as_ref() != Some(&view) {
                 entry.told = Some(view.clone());
@@ -136,6 +146,13 @@ impl Transfers {
         }
         changed.extend(self.hashing.values().cloned());
         changed
+    }
+
+    /// Files that are offered as torrents, if others were when this was last asked.
+    pub(super) fn take_offers(&mut self) -> Option<Offered> {
+        let changed = std::mem::take(&mut self.offers_changed);
+        let offered = self.entries.values().filter_map(|entry| entry.offered.clone());
+        changed.then(|| offered.collect())
     }
 
     /// What runs has counted its time, which is written down at the end.
@@ -209,6 +226,7 @@ impl Transfers {
                 (other.unsaved, other.untold) = (true, true);
             }
         }
+        self.offers_changed |= entry.offered.is_some();
         self.removed.push(id.to_owned());
         if self.removed_lately.len() == REMOVED_MAX {
             self.removed_lately.pop_front();
@@ -289,11 +307,25 @@ impl Entry {
             unwritten: None,
             stats: None,
             told: None,
+            offered: None,
             changed: Instant::now(),
             counted: (0, 0),
             unsaved: false,
             untold: true,
         }
+    }
+
+    /// The one file that it is of, while it runs, is not private (BEP 27) and has all of it: anybody
+    /// can have that by the torrent too.
+    fn offers(&self) -> Option<(PathBuf, FileTorrent)> {
+        let stats = self.stats.as_ref().filter(|_| self.torrent.is_some())?;
+        let info = stats.info.as_ref().filter(|info| info.single_file && !info.private)?;
+        let [file] = &info.files[..] else { return None };
+        let is_whole =
+            stats.state == TorrentState::Seeding && stats.progress.bytes_have == file.len;
+        let infohash_v1 = info.hashes.v1.filter(|_| is_whole)?.0;
+        let path = disk_path(&self.record.dir, file);
+        Some((path, FileTorrent { infohash_v1, length: file.len }))
     }
 
     /// Whether it was running when it was last told of.

@@ -136,14 +136,18 @@ impl Node {
     }
 
     fn tell_changes(&self) {
-        let changed = {
+        let (changed, offers) = {
             let mut transfers = self.lock_transfers();
-            Changed {
+            let changed = Changed {
                 all: false,
                 transfers: transfers.tell(),
                 removed: std::mem::take(&mut transfers.removed),
-            }
+            };
+            (changed, transfers.take_offers())
         };
+        if let Some(offers) = offers {
+            self.networks.torrents.set(offers);
+        }
         if !changed.transfers.is_empty() || !changed.removed.is_empty() {
             self.publish(Event::Transfers(Arc::new(changed)));
         }

@@ -95,8 +95,13 @@ pub fn await_state(node: &Node, id: &str, state: State) -> Transfer {
 
 /// Publishes a path, and returns the transfer's id once it is offered.
 pub fn publish(node: &Arc<Node>, path: &Path) -> String {
+    publish_as(node, path, PublishOptions::default())
+}
+
+/// The same, as `options` say.
+pub fn publish_as(node: &Arc<Node>, path: &Path, options: PublishOptions) -> String {
     let mut events = node.subscribe();
-    let provisional = node.publish_path(path, PublishOptions::default()).expect("begins");
+    let provisional = node.publish_path(path, options).expect("begins");
     assert_eq!(provisional.state, State::Hashing);
     let id = loop {
         if let Ok(Event::Notice(notice)) = events.blocking_recv() {
