@@ -14,8 +14,9 @@ pub(super) struct Merge {
     words: Vec<String>,
     /// A row that turned out to be another is `None`.
     rows: Vec<Option<SearchResult>>,
-    /// Which row has a content id.
-    by_id: HashMap<(&'static str, String), usize>,
+    /// Which rows have a content id: one of each length, for who names another one means another file,
+    /// or lies.
+    by_id: HashMap<(&'static str, String), Vec<usize>>,
     spam: Spam,
 }
 
@@ -51,8 +52,13 @@ impl Merge {
         let ids = hit.content.each();
         let ids = ids.into_iter().filter_map(|(kind, id)| Some((kind, id?.to_ascii_lowercase())));
         let ids: Vec<_> = ids.collect();
-        let mut known: Vec<usize> =
-            ids.iter().filter_map(|id| self.by_id.get(id).copied()).collect();
+        // Some do not know the length.
+        let fits = |row: &usize| {
+            let length = self.row(*row).map_or(0, |row| row.length);
+            length == hit.length || length == 0 || hit.length == 0
+        };
+        let first = |id| self.by_id.get(id)?.iter().copied().find(fits);
+        let mut known: Vec<usize> = ids.iter().filter_map(first).collect();
         known.sort_unstable();
         known.dedup();
         let found = Found { network: network.to_owned(), id: hit.id.clone(), sources: hit.sources };
@@ -73,6 +79,9 @@ impl Merge {
         } else if let Some(result) = &mut self.rows[row] {
             result.content.learn(&hit.content);
             result.add_place(found);
+            if result.length == 0 {
+                result.length = hit.length;
+            }
         }
         let mut gone = Vec::new();
         for &other in known.iter().skip(1) {
@@ -82,11 +91,16 @@ impl Merge {
                 result.content.learn(&other_row.content);
                 other_row.found.into_iter().for_each(|place| result.add_place(place));
             }
-            self.by_id.values_mut().filter(|at| **at == other).for_each(|at| *at = row);
+            for rows in self.by_id.values_mut() {
+                rows.iter_mut().filter(|at| **at == other).for_each(|at| *at = row);
+            }
             gone.push(other);
         }
         for id in ids {
-            self.by_id.entry(id).or_insert(row);
+            let rows = self.by_id.entry(id).or_default();
+            if !rows.contains(&row) {
+                rows.push(row);
+            }
         }
         let mut changed = match &self.rows[row] {
             Some(result) => self.spam.add(row, result),
@@ -183,6 +197,25 @@ mod tests {
         assert_eq!(merge.add("bittorrent", hit("b", 3, infohash("ff"))).row, 0);
         assert_eq!(merge.row(0).expect("there").sources, 6);
         assert_eq!(merge.finish().len(), 2);
+    }
+
+    #[test]
+    fn what_has_another_length_is_another_result() {
+        let mut merge = Merge::default();
+        let both = ContentId { infohash_v1: Some("ff".to_owned()), ..sha1("aa") };
+        let long = |hit: Hit| Hit { length: 2, ..hit };
+        let unknown = |hit: Hit| Hit { length: 0, ..hit };
+        let rows = [
+            hit("a", 1, sha1("aa")),
+            // Says of a torrent that it is that file.
+            long(hit("liar", 1, both.clone())),
+            long(hit("film", 1, infohash("ff"))),
+            hit("b", 1, sha1("aa")),
+            unknown(hit("magnet", 1, infohash("ff"))),
+            hit("c", 1, both),
+        ]
+        .map(|hit| merge.add("gnutella", hit).row);
+        assert_eq!(rows, [0, 1, 1, 0, 1, 0]);
     }
 
     #[test]
