@@ -143,6 +143,14 @@ fn a_torrent_and_a_network_bring_one_file_which_is_shared_on_as_the_torrent() {
     let begun = seeker.fetch_link(&dead, None).expect("begun");
     let done = await_state(seeker, &begun.id, State::Finished);
     assert_eq!((done.id, done.name.as_deref()), (begun.id, Some("reef")));
+    // This torrent is another file: once that has come, the network does without it.
+    let reef = std::fs::read(homes[0].path("shared").join("quiet reef.bin")).expect("there");
+    let other: Vec<u8> = reef.iter().map(|byte| !byte).collect();
+    std::fs::write(homes[1].path("shared").join("other.bin"), other).expect("written");
+    let other = publish(seeder, &homes[1].path("shared").join("other.bin"));
+    let begun = seeker.fetch_link(&with_sha1(&magnet_to(seeder, &other), &found), None);
+    let done = await_state(seeker, &begun.expect("begun").id, State::Finished);
+    assert!(std::fs::read(done.dir.join(done.name.expect("a name"))).expect("fetched") == reef);
     // Nobody in the network has this, and the torrent does without.
     homes[1].make_files("shared", &[("alone.bin", 100_000)]);
     let infohash = publish(seeder, &homes[1].path("shared").join("alone.bin"));
