@@ -157,14 +157,27 @@ pub fn watch(client: &Client, transfer: &Transfer, watch: &Watch) -> Result<Exit
     let bar = progress::bar(&name, 1);
     let mut watcher = Watcher {
         watch,
-        id: &transfer.id,
+        id: transfer.id.clone(),
         bar: &bar,
         began: Instant::now(),
         moved: (0, Instant::now()),
+        downloaded: 0,
         named: false,
         complete: false,
     };
-    let ended = client.follow(|event, data| watcher.hear(event, data));
+    let ended = loop {
+        match client.follow(|event, data| watcher.hear(event, data)) {
+            Ok(Some(Ended::Removed)) => {}
+            Ok(Some(Ended::Done(exit))) => break Ok(Some(exit)),
+            Ok(None) => break Ok(None),
+            Err(error) => break Err(error),
+        }
+        // What was fetched from networks, too, goes on as the torrent that it is.
+        match client.get::<Transfer>(&format!("/api/v1/transfers/{}", watcher.id)) {
+            Ok(transfer) => watcher.id = transfer.id,
+            Err(_) => break Err(anyhow!("it was removed from the node").into()),
+        }
+    };
     progress::remove(&bar);
     let exit = match ended? {
         Some(exit) => exit,
@@ -182,24 +195,34 @@ pub fn watch(client: &Client, transfer: &Transfer, watch: &Watch) -> Result<Exit
     Ok(exit)
 }
 
+/// Why a transfer is watched no longer.
+enum Ended {
+    /// It is done with.
+    Done(Exit),
+    /// The node has no transfer of that id any more.
+    Removed,
+}
+
 struct Watcher<'a> {
     watch: &'a Watch,
-    id: &'a str,
+    id: String,
     bar: &'a ProgressBar,
     began: Instant,
     /// Bytes that had come when more last came.
     moved: (u64, Instant),
+    /// Bytes received, as far as was seen.
+    downloaded: u64,
     named: bool,
     complete: bool,
 }
 
 impl Watcher<'_> {
-    fn hear(&mut self, event: &str, data: &str) -> Result<ControlFlow<Exit>, Failure> {
+    fn hear(&mut self, event: &str, data: &str) -> Result<ControlFlow<Ended>, Failure> {
         if event == "transfers" {
             let mut changed: Value = serde_json::from_str(data).context("an event")?;
             let removed = changed["removed"].as_array().into_iter().flatten();
             if removed.filter_map(Value::as_str).any(|id| id == self.id) {
-                return Err(anyhow!("it was removed from the node").into());
+                return Ok(ControlFlow::Break(Ended::Removed));
             }
             let transfers = changed["transfers"].as_array_mut().into_iter().flatten();
             let ours = transfers.filter(|one| one["id"] == self.id).map(Value::take).last();
@@ -211,13 +234,14 @@ impl Watcher<'_> {
         let (_, at) = self.moved;
         if self.watch.timeout.is_some_and(|timeout| !self.complete && at.elapsed() >= timeout) {
             remark("nothing came; the node goes on trying");
-            return Ok(ControlFlow::Break(Exit::GaveUp));
+            return Ok(ControlFlow::Break(Ended::Done(Exit::GaveUp)));
         }
         Ok(ControlFlow::Continue(()))
     }
 
-    fn see(&mut self, transfer: &Transfer) -> Result<ControlFlow<Exit>, Failure> {
+    fn see(&mut self, transfer: &Transfer) -> Result<ControlFlow<Ended>, Failure> {
         let progress = &transfer.progress;
+        self.downloaded = self.downloaded.max(progress.downloaded);
         let bytes = progress.bytes_have + progress.downloaded;
         if bytes != self.moved.0 || matches!(transfer.state, State::Checking | State::Moving) {
             self.moved = (bytes, Instant::now());
@@ -249,7 +273,11 @@ impl Watcher<'_> {
             self.say_complete(transfer)?;
         }
         let done = if self.watch.seeds { transfer.state == State::Finished } else { self.complete };
-        Ok(if done { ControlFlow::Break(Exit::Done) } else { ControlFlow::Continue(()) })
+        Ok(if done {
+            ControlFlow::Break(Ended::Done(Exit::Done))
+        } else {
+            ControlFlow::Continue(())
+        })
     }
 
     fn say_complete(&self, transfer: &Transfer) -> Result<(), Failure> {
@@ -259,7 +287,7 @@ impl Watcher<'_> {
         }
         let name = text::plain(transfer.name.as_deref().unwrap_or(&transfer.id));
         let (dir, size) = (transfer.dir.display(), size(bytes));
-        let how = if transfer.progress.downloaded == 0 {
+        let how = if self.downloaded == 0 {
             "all of it was there".to_owned()
         } else {
             format!("{size} in {}", duration(elapsed))

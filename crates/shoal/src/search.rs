@@ -275,8 +275,11 @@ fn say_result(number: usize, result: &SearchResult, json: bool) -> Result<(), Fa
     if json {
         return say_json(result);
     }
-    let places: Vec<_> =
-        result.found.iter().map(|found| format!("{} {}", found.network, found.id)).collect();
+    let places = result.found.iter().map(|found| format!("{} {}", found.network, found.id));
+    // What the library knows is what a torrent of its file would be.
+    let is_ours = result.found.iter().any(|found| found.network == "library");
+    let has_torrent = result.content.infohash_v1.is_some() && !is_ours;
+    let places: Vec<_> = places.chain(has_torrent.then(|| "its torrent".to_owned())).collect();
     let (name, places) = (text::plain(&result.name), text::plain(&places.join(", ")));
     let odd = if result.odd.is_empty() { "" } else { "  [suspicious]" };
     say(format_args!("{number:>4}  {:>10}  {name}  ({places}){odd}", size(result.length)))

@@ -142,7 +142,7 @@ export const t = {
     filters: "Filters", filter: "Filter the results", filterHelp: "Words; -word leaves out", kind: "Type", size: "At least", sources: "Sources", any: "Any", all: "All",
     kinds: { video: "Video", audio: "Audio", image: "Image", text: "Text", archive: "Archive", other: "Other" },
     hideSeen: "Leave out what I have already seen", hideOdd: (n) => `Leave out what is suspicious (${n})`,
-    suspicious: "Suspicious",
+    suspicious: "Suspicious", torrent: "Torrent",
     odd: {
       name: ["Same name, other content", "Different contents go by this name: not all of them can be what it says."],
       size: ["One size, many contents", "Many different contents are of exactly this size, as those who flood searches make them."],

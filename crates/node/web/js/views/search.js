@@ -120,11 +120,13 @@ function Result({ result, why, titleOf, fetches }) {
     notify("info", t.add.added(result.name), null, ["#/transfers", t.library.toTransfers]);
   });
   const networks = [...new Set(result.found.map(({ network }) => network))];
+  // What the library knows is what a torrent of its file would be.
+  const torrent = !file && (result.infohash_v1 ?? result.infohash_v2);
   return html`<tr><td class="wrap"><button type="button" class="link" aria-expanded=${open} onClick=${() => toggle(!open)}>${result.name}</button>${why.map((reason) => html` <span key=${reason} class="badge bad" title=${s.odd[reason][1]}>${s.odd[reason][0]}</span>`)}
       ${open && html`<dl class="facts">${HASHES.filter(([key]) => result[key]).map(([key, name]) => html`<dt key=${key}>${name}</dt><dd class="mono">${result[key]}</dd>`)}
         ${why.length > 0 && html`<dt>${s.suspicious}</dt><dd>${why.map((reason) => s.odd[reason][1]).join(" ")}</dd>`}
         <dt>${s.columns.sources}</dt><dd>${result.found.map((each) => html`<div key=${each.network + each.id} class="wrap">${titleOf(each.network)}: ${s.sourcesOf(each.sources)} <span class="mono muted">${each.id}</span></div>`)}</dd></dl>`}</td>
-    <td class="number" data-label=${s.columns.size}>${size(result.length)}</td><td data-label=${s.columns.network}><span class="badges">${networks.map((network) => html`<span key=${network} class="badge">${titleOf(network)}</span>`)}</span></td><td class="number" data-label=${s.columns.sources}>${count(result.sources)}</td>
+    <td class="number" data-label=${s.columns.size}>${size(result.length)}</td><td data-label=${s.columns.network}><span class="badges">${networks.map((network) => html`<span key=${network} class="badge">${titleOf(network)}</span>`)}${torrent && html`<span class="badge">${s.torrent}</span>`}</span></td><td class="number" data-label=${s.columns.sources}>${count(result.sources)}</td>
     <td class="number">${transfer ? html`<a class="button" href=${`#/transfers/${encodeURIComponent(transfer)}`} aria-label=${s.openOf(result.name)}>${s.open}</a>`
       : file ? html`<button type="button" aria-label=${t.library.shareOf(result.name)} onClick=${share}>${t.library.share}</button>`
       : fetchable ? html`<button type="button" class="primary" aria-label=${s.fetchOf(result.name)} onClick=${fetchIt}>${s.fetch}</button>` : ""}</td></tr>`;
