@@ -3,6 +3,7 @@
 //! from is in `picture`.
 
 mod answers;
+mod by_hash;
 mod fasttrack;
 mod files;
 mod gnutella;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use codec::hex::Hex;
-use net::download::{Download, Hashes};
+use net::download::{Download, FetchError, Tree, Want};
 use net::fasttrack::{
     Config, FileHash, Hit as Found, IdentityError, Kind, Node, Picture, Role, Search, Sha1,
     SigningKey, TigerRoot,
@@ -20,12 +20,13 @@ use tokio::time::timeout;
 
 use super::NetworkError;
 use super::answers::gather;
+use super::by_hash::ByHash;
 use super::files::{FileNetwork, Joining, Remembered, remember};
 use super::picture::{self, Edge, Network, Pictured, Standing, Swarm, SwarmNode, Verb};
 use super::running::{self, Place, Running};
 use super::shares::{Shared, Shares};
 use crate::config::FastTrackRole;
-use crate::fetch::{Contributor, Fetcher, Pending, Wanted, want};
+use crate::fetch::{Contributor, Fetcher};
 use crate::search::{ContentId, Finder, Hit, SearchQuery};
 
 /// What the network is called in addresses and settings.
@@ -322,28 +323,18 @@ impl Fetcher for FastTrack {
     }
 
     fn contributor(&self) -> Option<&dyn Contributor> {
-        Some(self)
+        Some(&self.0)
     }
 }
 
-impl Contributor for FastTrack {
-    fn hashes<'a>(&'a self, wanted: &'a Wanted) -> Pending<'a, Option<Hashes>> {
-        Box::pin(async {
-            let (running, want) = (self.0.running()?, want(wanted).ok()?);
-            running.here(running.node.tree(&want)).await.map(Hashes::Tiger)
-        })
+impl ByHash for Member {
+    const TITLE: &'static str = "FastTrack";
+
+    async fn tree(&self, want: &Want) -> Option<Tree> {
+        self.node.tree(want).await
     }
 
-    fn contribute<'a>(
-        &'a self,
-        wanted: &'a Wanted,
-        download: &'a Download,
-    ) -> Pending<'a, Result<(), String>> {
-        Box::pin(async {
-            let running = self.0.running().ok_or("this node is not part of FastTrack")?;
-            let want = want(wanted)?;
-            let brought = running.here(running.node.bring(&want, download)).await;
-            brought.map(drop).map_err(|error| error.to_string())
-        })
+    async fn bring(&self, want: &Want, download: &Download) -> Result<(), FetchError> {
+        self.node.bring(want, download).await.map(drop)
     }
 }
