@@ -337,7 +337,10 @@ fn recognise(finders: &[Arc<dyn Finder>], network: &str, hit: &Hit) -> Vec<(&'st
         return Vec::new();
     }
     let others = finders.iter().filter(|finder| finder.network() != network);
-    others.filter_map(|finder| Some((finder.network(), finder.recognise(&hit.content)?))).collect()
+    let known =
+        others.filter_map(|finder| Some((finder.network(), finder.recognise(&hit.content)?)));
+    // Whoever names its digest with another length means something else.
+    known.filter(|(_, known)| known.length == hit.length || hit.length == 0).collect()
 }
 
 /// Takes a hit in, and tells what changed by it; whether it is a result that nobody knew.

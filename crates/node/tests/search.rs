@@ -51,7 +51,7 @@ fn results_come_as_they_are_found() {
 #[test]
 fn what_the_library_knows_makes_results_of_several_networks_one() {
     let home = Home::new();
-    home.make_files("shared", &[("mine.mp4", 70_000)]);
+    home.make_files("shared", &[("mine.mp4", 700)]);
     let served = Served::start(home);
     served.node.library_add(&served.home.path("shared")).expect("shared");
     let library = served.node.library().expect("a library");
