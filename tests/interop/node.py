@@ -2,8 +2,10 @@
 asked what its description allows and what it does not, and the machine below it fails it."""
 
 import base64
+import hashlib
 import json
 import os
+import random
 import subprocess
 import sys
 import time
@@ -13,7 +15,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from cases import case, expect
-from harness import Case, CaseError, Payload, Process, endpoint, free_port, wait_for
+from harness import PIECE, Case, CaseError, Payload, Process, bencode, endpoint, free_port, wait_for
+from programs import Libtorrent
 
 PATIENCE = 60
 # Seconds that random requests may take in all.
@@ -476,3 +479,50 @@ def corrupt_state(running: Case) -> None:
     node.start()
     expect({one["id"] for one in node.transfers()} == set(ids), "with the whole file all is there")
     node.end()
+
+
+@case("node_fetches_from_libtorrent_and_gnutella")
+def libtorrent_and_gnutella(running: Case) -> None:
+    """One file from libtorrent's swarm and from a servent at once, by the link that names both; then it is
+    shared on as the torrent."""
+    giver, taker = Node(running, "giver"), Node(running, "taker")
+    data = random.Random(7).randbytes(48 << 20)
+    pieces = [data[start : start + PIECE] for start in range(0, len(data), PIECE)]
+    info = {
+        "length": len(data),
+        "name": "atoll.bin",
+        "piece length": PIECE,
+        "pieces": b"".join(hashlib.sha1(piece).digest() for piece in pieces),
+    }
+    shared, swarm = giver.root / "shared", running.folder("swarm")
+    shared.mkdir()
+    for folder in (shared, swarm):
+        (folder / "atoll.bin").write_bytes(data)
+    torrent = swarm / "atoll.torrent"
+    torrent.write_bytes(bencode({"info": info}))
+    seed = Libtorrent(running).seed(torrent, swarm).await_ready()
+
+    giver.call("PATCH", "/api/v1/settings", {"gnutella.role": "ultrapeer"})
+    giver.call("POST", "/api/v1/library/folders", {"path": str(shared)})
+    listen = f"{giver.host}:{free_port(giver.host)}"
+    giver.call("POST", "/api/v1/networks/gnutella/join", {"peers": [], "listen": listen})
+    taker.call("PATCH", "/api/v1/settings", {"gnutella.role": "leaf"})
+    joining = {"peers": [listen], "listen": f"{taker.host}:{free_port(taker.host)}"}
+    taker.call("POST", "/api/v1/networks/gnutella/join", joining)
+
+    def found() -> bool:
+        answer = taker.call("GET", "/api/v1/search?q=atoll+network:gnutella")
+        return bool(answer["results"])
+
+    wait_for(found, PATIENCE, "the servent's file is found")
+    infohash = hashlib.sha1(bencode(info)).hexdigest()
+    sha1 = base64.b32encode(hashlib.sha1(data).digest()).decode()
+    link = f"magnet:?xt=urn:btih:{infohash}&xt=urn:sha1:{sha1}&dn=atoll.bin&x.pe={seed.address}"
+    command = [running.shoal, "fetch", link, "--config", taker.config]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=2 * PATIENCE)
+    expect(done.returncode == 0 and "COMPLETE atoll.bin" in done.stdout, done.stdout + done.stderr)
+    transfer = taker.await_state("seeding")
+    expect(transfer["id"] == infohash, f"it is shared on as the torrent, not as {transfer['id']}")
+    expect((taker.root / "down/atoll.bin").read_bytes() == data, "what was fetched is the file")
+    given = giver.call("GET", "/api/v1/networks/gnutella")["detail"]["given"]
+    expect(0 < given < len(data), f"each brought a part: the servent {given} of {len(data)} bytes")

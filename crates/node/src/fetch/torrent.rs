@@ -45,9 +45,10 @@ impl TorrentPart {
         Ok(Self { torrent, length, is_certain: wanted.is_certain, file: OnceCell::new() })
     }
 
-    /// The torrent, if it is the file and nothing else, once that is known.
+    /// The torrent, if it is the file and nothing else, not even a folder, once that is known.
     pub(crate) fn metainfo(&self) -> Option<Arc<Metainfo>> {
-        self.file.get().filter(|file| file.is_alone()).and_then(|_| self.torrent.metainfo())
+        let metainfo = self.file.get().and_then(|_| self.torrent.metainfo())?;
+        Some(metainfo).filter(|metainfo| metainfo.info.single_file)
     }
 
     async fn file(&self) -> Result<&TorrentFile, TorrentError> {
