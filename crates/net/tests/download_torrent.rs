@@ -113,8 +113,13 @@ async fn fetch_halves(kind: Kind, by_pieces: bool) {
     } else {
         let given = given.expect("all has come");
         assert_eq!((given.from[0].bytes, given.by_hashes), (LEN as u64, false));
+        // A torrent that is not known to be the file leaves what others have brought.
+        let brought = timeout(LONG, file.bring(&download, false)).await.expect("in time");
+        assert_eq!(brought.expect("all has come"), 0);
+        let part = std::fs::read(home.path().join("taken.part")).expect("there");
+        assert!(part == halves[1]);
     }
-    let brought = timeout(LONG, file.bring(&download)).await.expect("in time");
+    let brought = timeout(LONG, file.bring(&download, true)).await.expect("in time");
     let expected = if by_pieces { LEN as u64 / 2 } else { 0 };
     assert_eq!(brought.expect("all has come"), expected);
     download.finish().await.expect("verified");
@@ -169,7 +174,7 @@ async fn a_file_among_others_is_brought_by_the_torrent_alone() {
         let (want, to) = (want(&bytes, Vec::new()), home.path().join("taken"));
         let told = watch::Sender::default();
         let download = Download::open(&want, None, &to, told).await.expect("begun");
-        let brought = timeout(LONG, file.bring(&download)).await.expect("in time");
+        let brought = timeout(LONG, file.bring(&download, true)).await.expect("in time");
         assert_eq!(brought.expect("all has come"), LEN as u64);
         download.finish().await.expect("verified");
         assert!(std::fs::read(&to).expect("there") == bytes);

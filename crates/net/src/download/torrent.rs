@@ -113,15 +113,18 @@ impl TorrentFile {
         self.store.info().files.len() == 1
     }
 
-    /// Brings blocks until all have come, from whomever. Returns how many bytes it has brought.
+    /// Brings blocks until all have come, from whomever. Returns how many bytes it has brought. If it
+    /// `judges`, what others bring is verified by its pieces, unless that is verified anyway, and what is
+    /// wrong is brought again from here.
     ///
     /// # Errors
     /// When the torrent has stopped, or nothing has come of it for a long time.
-    pub async fn bring(&self, download: &Download) -> Result<u64, TorrentError> {
+    pub async fn bring(&self, download: &Download, judges: bool) -> Result<u64, TorrentError> {
         let mut news = self.torrent.follow().ok_or(TorrentError::Stopped)?;
         let mut work = Work {
             file: self,
             download,
+            judges: judges && !download.by_hashes(),
             seen: Bitfield::new(self.store.info().piece_count()),
             left: Bitfield::new(self.store.info().piece_count()),
             wrong: BTreeSet::new(),
@@ -194,6 +197,8 @@ fn file_of(info: &Info, len: u64) -> Result<usize, TorrentError> {
 struct Work<'a> {
     file: &'a TorrentFile,
     download: &'a Download,
+    /// What others bring is verified by its pieces.
+    judges: bool,
     /// Pieces that were verified when this was last looked at.
     seen: Bitfield,
     /// Pieces that others have brought.
@@ -250,7 +255,7 @@ impl Work<'_> {
             if !self.blocks(piece).all(|block| self.download.has(block)) {
                 continue;
             }
-            if self.download.by_hashes() || self.is_right(piece, range).await? {
+            if !self.judges || self.is_right(piece, range).await? {
                 self.left.set(piece);
             } else if self.seen.get(piece) {
                 self.mend(piece).await?;

@@ -78,13 +78,18 @@ impl Contributor for TorrentPart {
         _: &'a Wanted,
         download: &'a Download,
     ) -> Pending<'a, Result<(), String>> {
-        let brought = async { self.file().await?.bring(download).await.map(drop) };
-        Box::pin(async {
+        let brought = async {
+            // Others may bring all before anybody says what the torrent is.
+            let file = tokio::select! {
+                file = self.file() => file?,
+                () = download.completed() => return Ok(()),
+            };
             tokio::select! {
-                brought = brought => brought.map_err(|error| error.to_string()),
-                // Others may bring all before anybody says what the torrent is.
-                () = download.completed() => Ok(()),
+                brought = file.bring(download, self.is_certain) => brought.map(drop),
+                // What others have brought is not for it to judge.
+                () = download.completed(), if !self.is_certain => Ok(()),
             }
-        })
+        };
+        Box::pin(async { brought.await.map_err(|error: TorrentError| error.to_string()) })
     }
 }
