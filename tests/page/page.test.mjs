@@ -222,6 +222,8 @@ test("results are merged, filtered and marked, and a saved search tells what is 
   await page.getByLabel("Filter the results").fill("noon -dusk");
   assert.equal(await rows.count(), 3);
   await page.getByRole("button", { name: "Keep watching" }).click();
+  // What it finds at once has been seen, and is not what comes later.
+  await page.getByText("“img” is watched.").waitFor();
 
   // What comes later is told, and what was seen can be left out.
   hits = [...first, ["new at last.mp4", 99, 1, "d1", [], "gnutella"]];
